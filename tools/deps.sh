@@ -1,0 +1,97 @@
+#!/bin/sh
+# Installs what sluice needs to build: Debian packages, and three pinned archives that Debian does not have.
+#
+# usage: tools/deps.sh [build|test]...     (default: build)
+#   build  compiler, Meson, libraries
+#   test   PostgreSQL, Python, clang tools (format, tidy, fuzz)
+#
+# Archives go to $SLUICE_DEPS (default: ~/.cache/sluice/deps) and are checked against the sha256 below.
+# As root or with sudo it installs the packages itself; otherwise it prints the command to run and stops.
+set -eu
+
+deps=${SLUICE_DEPS:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/deps}
+stamp=$deps/v1-duckdb-1.5.5-yyjson-0.10
+
+build_pkgs="gcc g++ meson ninja-build pkg-config libpq-dev libzstd-dev libroaring-dev libxxhash-dev zlib1g-dev
+libedit-dev libcurl4-openssl-dev libssl-dev libcmocka-dev ca-certificates python3"
+test_pkgs="postgresql-15 postgresql-client-15 python3-venv python3-pip clang-14 clang-format-14 clang-tidy-14
+libclang-rt-14-dev"
+
+want=${*:-build}
+
+say() { echo "deps: $*" >&2; }
+
+missing() { # prints those of the named Debian packages that are not installed
+    for p in "$@"; do
+        dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || echo "$p"
+    done
+}
+
+install_packages() {
+    need=$(missing "$@" | tr '\n' ' ')
+    [ -n "${need% }" ] || return 0
+    if [ "$(id -u)" = 0 ]; then
+        run=
+    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+        run=sudo
+    else
+        say "packages are missing and I may not install them. Run this, then try again:"
+        echo "  su -c 'apt-get update && apt-get install -y --no-install-recommends $need'" >&2
+        exit 2
+    fi
+    say "installing $need"
+    # Debian's PostgreSQL package would start a server of its own; sluice's tests make theirs.
+    $run mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] ||
+        echo 'create_main_cluster = false' | $run tee /etc/postgresql-common/createcluster.conf >/dev/null
+    $run apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive $run apt-get install -y -qq --no-install-recommends $need >/dev/null
+}
+
+check() { # file sha256
+    echo "$2  $1" | sha256sum -c --quiet - >&2 || { say "$1 is not the file that was pinned"; exit 3; }
+}
+
+npm_pack() { # package@version file sha256
+    command -v npm >/dev/null 2>&1 || install_packages npm
+    npm pack --silent "$1" >/dev/null
+    check "$2" "$3"
+}
+
+fetch_archives() {
+    [ -e "$stamp" ] && return 0
+    mkdir -p "$deps"
+    tmp=$(mktemp -d "$deps/fetch.XXXXXX")
+    trap 'rm -rf "$tmp"' EXIT
+    cd "$tmp"
+    case $(uname -m) in
+    x86_64) arch=linux-x64 sum=86d2bda909785550e8a14a57a8a4584827aff0e268d8f1a58c3fd48559f7020e ;;
+    *) say "no pinned DuckDB library for $(uname -m); set SLUICE_DEPS to a folder with include/ and lib/"; exit 2 ;;
+    esac
+    say "fetching DuckDB 1.5.5 and yyjson 0.10"
+    npm_pack "@duckdb/node-bindings-$arch@1.5.5-r.5" "duckdb-node-bindings-$arch-1.5.5-r.5.tgz" "$sum"
+    npm_pack duckdb@1.4.4 duckdb-1.4.4.tgz 5bb967dcbcd517670ba5f169f238fb9d6787e53752c60ebe24386169d76941ed
+    python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+    python3 -m pip download -q --no-deps --no-binary :all: --no-build-isolation yyjson==4.0.6 2>/dev/null ||
+        python3 -m pip download -q --no-deps --no-binary :all: yyjson==4.0.6
+    check yyjson-4.0.6.tar.gz fcd4dc15c1e39a30bf9fa85d56903029111506860fc3080ab0d81c6c6dacaa8c
+    mkdir -p out/include out/lib out/src
+    tar xzf duckdb-1.4.4.tgz --strip-components=5 -C out/include package/src/duckdb/src/include/duckdb.h
+    tar xzf "duckdb-node-bindings-$arch-1.5.5-r.5.tgz" --strip-components=1 -C out/lib package/libduckdb.so
+    tar xzf yyjson-4.0.6.tar.gz --strip-components=2 -C out/src yyjson-4.0.6/yyjson/yyjson.c \
+        yyjson-4.0.6/yyjson/yyjson.h
+    for d in include lib src; do
+        mkdir -p "$deps/$d"
+        cp -f out/$d/* "$deps/$d/"
+    done
+    touch "$stamp"
+}
+
+for w in $want; do
+    case $w in
+    build) install_packages $build_pkgs; fetch_archives ;;
+    test) install_packages $test_pkgs ;;
+    *) say "unknown part: $w (build, test)"; exit 2 ;;
+    esac
+done
