@@ -1,0 +1,56 @@
+/*
+ * A table as PostgreSQL's catalog describes it: what the source layer reads and the rest of the path relies on.
+ * Domains are resolved to their base types; arrays carry their element type. Lives in its own arena, shared by reference.
+ */
+#ifndef SLUICE_MODEL_RELATION_H
+#define SLUICE_MODEL_RELATION_H
+
+#include "base/arena.h"
+
+#include <stdatomic.h>
+
+struct relation_column {
+    struct str name;
+    int16_t attnum;        /* pg_attribute.attnum: the column's identity across renames */
+    uint32_t declared_oid; /* the type as pgoutput's Relation message names it (may be a domain) */
+    uint32_t type_oid;     /* the base type */
+    int32_t typmod;        /* of the base type; -1 = none */
+    uint32_t elem_oid;     /* base type of the elements when type_oid is an array, else 0 */
+    char
+        typtype; /* of the base type (of the element for arrays): 'b' base, 'e' enum, 'c' composite, 'r' range, 'm' multirange */
+    bool not_null;
+    bool generated;   /* GENERATED ALWAYS AS … STORED: not in the stream before PostgreSQL 18 */
+    uint16_t key_seq; /* 1-based place in the identity key, 0 = not part of it */
+};
+
+/* How old rows are identified in the stream: pg_class.relreplident, resolved. */
+enum relation_identity {
+    IDENTITY_KEY,  /* a key (primary key, or the replica identity index): updates and deletes find their row by it */
+    IDENTITY_ROW,  /* REPLICA IDENTITY FULL without a primary key: by the whole row */
+    IDENTITY_NONE, /* no way to find rows: append-only */
+};
+
+struct relation {
+    atomic_int refs;
+    struct arena arena;
+    uint32_t oid;
+    struct str schema, name;
+    enum relation_identity identity;
+    bool full; /* REPLICA IDENTITY FULL: the stream carries whole old rows */
+    bool partitioned;
+    int64_t blocks;      /* size in pages at the time of reading (sum of the partitions) */
+    double row_estimate; /* pg_class.reltuples, -1 unknown */
+    uint32_t n_columns;
+    struct relation_column *columns; /* in attnum order, without dropped ones, only those that are replicated */
+};
+
+struct relation *relation_new(void); /* one reference */
+struct relation *relation_ref(const struct relation *r);
+void relation_unref(struct relation *r); /* takes NULL */
+static inline void relation_unrefp(struct relation **r)
+{
+    relation_unref(*r);
+    *r = NULL;
+}
+
+#endif
