@@ -38,8 +38,9 @@ struct relation {
     enum relation_identity identity;
     bool full; /* REPLICA IDENTITY FULL: the stream carries whole old rows */
     bool partitioned;
-    int64_t blocks;      /* size in pages at the time of reading (sum of the partitions) */
-    double row_estimate; /* pg_class.reltuples, -1 unknown */
+    int64_t blocks;        /* size in pages at the time of reading (sum of the partitions) */
+    double row_estimate;   /* pg_class.reltuples, -1 unknown */
+    struct str row_filter; /* the publication's WHERE for this table (SQL), or {0}: a snapshot applies it too */
     uint32_t n_columns;
     struct relation_column *columns; /* in attnum order, without dropped ones, only those that are replicated */
 };
