@@ -1,0 +1,37 @@
+/*
+ * schemaString of a Delta table ⇄ struct schema (model/type.h), and column mapping.
+ *
+ *   {"type":"struct","fields":[{"name":"id","type":"long","nullable":false,"metadata":{…}}, …]}
+ *
+ * Field metadata is kept as raw JSON and written back. A type that we do not know becomes TYPE_OTHER with its JSON.
+ */
+#ifndef SLUICE_CODEC_DELTA_SCHEMA_H
+#define SLUICE_CODEC_DELTA_SCHEMA_H
+
+#include "codec/delta_action.h"
+#include "model/type.h"
+
+/* A new schema (one reference). `id` and `physical` come from delta.columnMapping.*; delta_schema_unmap drops them. */
+int delta_schema_parse(struct str json, struct schema **ret, struct err *err) MUST_CHECK;
+void delta_schema_write(const struct schema *s, struct buf *out);
+/* One type as in a schemaString: "long", "decimal(10,2)", {"type":"array",…}. The array's elements may be null. */
+void delta_type_write(const struct type *t, struct buf *out);
+
+enum delta_mapping { DELTA_MAPPING_NONE, DELTA_MAPPING_NAME, DELTA_MAPPING_ID };
+/* delta.columnMapping.mode of a configuration; ERR_INPUT on an unknown word. */
+int delta_mapping_mode(const struct delta_kv *configuration, uint32_t n, enum delta_mapping *ret,
+                       struct err *err) MUST_CHECK;
+/* The schema of a table without column mapping: physical names equal logical ones whatever the metadata says. */
+void delta_schema_unmap(struct schema *s);
+/*
+ * Gives every field, nested too, that has none an id (from *max_id + 1 on) and a physical name (`new_names` false: its
+ * own name, for an existing table; true: "col-" + the id and 16 hex digits of `seed`), in `id`, `physical` and the
+ * metadata. The schema must not be published yet.
+ */
+void delta_schema_map(struct schema *s, int32_t *max_id, bool new_names, uint64_t seed);
+/* Index of the top-level field with this physical name, or -1. */
+int delta_schema_find_physical(const struct schema *s, struct str physical);
+/* Is any type in the schema one that we cannot read? Returns its field, or NULL. */
+const struct field *delta_schema_find_type(const struct schema *s, enum type_id id);
+
+#endif

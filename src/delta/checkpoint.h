@@ -1,0 +1,17 @@
+/*
+ * Checkpoints: the state of the log at a version in one Parquet file, and the cleaning of what a checkpoint made idle.
+ */
+#ifndef SLUICE_DELTA_CHECKPOINT_H
+#define SLUICE_DELTA_CHECKPOINT_H
+
+#include "delta/table.h"
+
+/* Writes a classic checkpoint of the table's newest version and _last_checkpoint. Needs the table's engine. */
+int delta_checkpoint_write(struct delta_table *t, struct err *err) MUST_CHECK;
+/* Writes one when the interval (of the table struct, or delta.checkpointInterval) has passed; then cleans the log. */
+int delta_checkpoint_if_due(struct delta_table *t, bool *ret_written, struct err *err) MUST_CHECK;
+/* Deletes log files older than the retention that no kept version needs. The newest checkpoint that is old enough, and
+ * its commit, stay. Counts the files deleted. */
+int delta_log_clean(struct delta_table *t, uint64_t *ret_deleted, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * The files of a table at all the versions that someone still looks at, in one place.
+ *
+ * Snapshots of a table share one `struct delta_files`: each file has the version that added it and the one that removed
+ * it, so that a commit costs what it changes and not what the table holds, and a snapshot that a reader keeps never
+ * moves. Entries do not move in memory either. When more entries are dead than live, the writer starts a new set with the
+ * live ones, and the old set goes with its last snapshot.
+ *
+ * One thread adds and removes; any thread may iterate and find at a version that has been published to it.
+ */
+#ifndef SLUICE_DELTA_FILES_H
+#define SLUICE_DELTA_FILES_H
+
+#include "codec/delta_action.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct delta_entry {
+    struct delta_file file;          /* first: a delta_file of a snapshot is an entry */
+    atomic_int_least64_t removed_at; /* version; INT64_MAX while it lives */
+    uint32_t prev;                   /* entry + 1 of the same path before this one; 0 = none */
+};
+
+enum { DELTA_FIRST_CHUNK = 64, DELTA_CHUNKS = 26 };
+
+/* A removed file as a checkpoint keeps it, until deletedFileRetentionDuration has passed. */
+struct delta_tombstone {
+    struct delta_file file; /* time_ms is the deletion; no stats, no tags */
+    int64_t version;        /* that removed it; -1: out of a checkpoint */
+};
+
+struct delta_files {
+    atomic_int refs;
+    pthread_mutex_t mutex;                    /* the index */
+    struct arena arena;                       /* the strings */
+    struct delta_entry *chunks[DELTA_CHUNKS]; /* chunk k holds DELTA_FIRST_CHUNK << k entries */
+    uint32_t n;                               /* entries, dead ones too */
+    uint32_t n_live;
+    uint64_t *slots; /* open addressing: hash's upper half and entry + 1 of the newest with this path */
+    uint32_t n_slots, n_paths;
+    struct delta_tombstone *tombstones; /* the writer's only: in order of removal, but out of a checkpoint in any */
+    size_t n_tombstones, cap_tombstones;
+    size_t wasted; /* bytes of the arena that belong to dropped tombstones */
+};
+
+struct delta_files *delta_files_new(void);
+struct delta_files *delta_files_ref(struct delta_files *s);
+void delta_files_unref(struct delta_files *s);
+/* Adds a copy of the file; one with the same path and deletion vector that lives is replaced. Returns the entry's file,
+ * and in ret_replaced (may be NULL) the file that it replaced, or NULL. */
+const struct delta_file *delta_files_add(struct delta_files *s, const struct delta_file *f, int64_t version,
+                                         const struct delta_file **ret_replaced);
+/* The live file with this path and deletion vector is dead from `version` on. Returns it, or NULL when there is none. */
+const struct delta_file *delta_files_remove(struct delta_files *s, struct str path, const struct delta_dv_desc *dv,
+                                            int64_t version);
+/* Keeps a copy of a removal for checkpoints. */
+void delta_files_bury(struct delta_files *s, const struct delta_file *removed, int64_t version);
+/* Drops the tombstones of files deleted before `before_ms`. */
+void delta_files_expire(struct delta_files *s, int64_t before_ms);
+/* Is a smaller set worth making? */
+bool delta_files_is_sparse(const struct delta_files *s);
+/* A new set with the files that live now and the tombstones. */
+struct delta_files *delta_files_compact(const struct delta_files *s);
+/* The entries live at `version` among the first n; NULL at the end. `cursor` starts at 0. */
+const struct delta_file *delta_files_next(const struct delta_files *s, uint32_t n, int64_t version, size_t *cursor);
+/* The newest live at `version` with this path, or NULL. */
+const struct delta_file *delta_files_find(struct delta_files *s, uint32_t n, int64_t version, struct str path);
+
+#endif

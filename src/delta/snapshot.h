@@ -1,0 +1,93 @@
+/*
+ * A Delta table at one version: what the log says, nothing of the data. Immutable and shared by reference count.
+ */
+#ifndef SLUICE_DELTA_SNAPSHOT_H
+#define SLUICE_DELTA_SNAPSHOT_H
+
+#include "codec/delta_schema.h"
+#include "delta/files.h"
+
+/* Protocol, metadata and schema: shared by all versions between two changes of them. */
+struct delta_head {
+    atomic_int refs;
+    struct arena arena;
+    struct delta_protocol *protocol;
+    struct delta_metadata *metadata;
+    struct schema *schema; /* with `physical` and `id` as the mapping mode has them */
+    enum delta_mapping mapping;
+    bool row_tracking, ict, dv, cdf, append_only; /* active: feature supported and property set */
+    int32_t checkpoint_interval;
+    int64_t log_retention_ms, deleted_file_retention_ms;
+    int64_t txn_retention_ms; /* delta.setTransactionRetentionDuration; -1: for ever */
+};
+struct delta_head *delta_head_new(const struct delta_protocol *p, const struct delta_metadata *m, struct err *err);
+struct delta_head *delta_head_ref(struct delta_head *h);
+void delta_head_unref(struct delta_head *h);
+
+/* Transaction ids and domains, newest of each: shared by all versions between two changes of them. */
+struct delta_ids {
+    atomic_int refs;
+    struct arena arena;
+    struct delta_txn *txns;
+    struct delta_domain *domains; /* live ones only */
+    uint32_t n_txns, n_domains;
+};
+
+struct delta_snapshot {
+    atomic_int refs;
+    int64_t version;
+    int64_t timestamp_ms; /* of the commit: in-commit timestamp, else the time of its file */
+    int64_t ict_ms;       /* in-commit timestamp of the commit, -1 none */
+    const struct delta_head *head;
+    const struct delta_ids *ids;
+    struct delta_files *files;
+    uint32_t n_entries; /* of `files` that this version may see */
+    uint64_t n_files;   /* live */
+    int64_t bytes;      /* of the live files */
+    int64_t records;    /* physical rows of the live files less those masked; -1 when a file does not say */
+    uint64_t n_dvs;     /* live files that have a deletion vector */
+};
+
+struct delta_snapshot *delta_snapshot_ref(const struct delta_snapshot *s);
+void delta_snapshot_unref(struct delta_snapshot *s); /* takes NULL */
+static inline void delta_snapshot_unrefp(struct delta_snapshot **s)
+{
+    delta_snapshot_unref(*s);
+    *s = NULL;
+}
+
+/* The live files, oldest first; NULL at the end. `cursor` starts at 0. A file stays as long as the snapshot. */
+static inline const struct delta_file *delta_snapshot_next(const struct delta_snapshot *s, size_t *cursor)
+{
+    return delta_files_next(s->files, s->n_entries, s->version, cursor);
+}
+/* The live file with this path (as in delta_file.path), or NULL. Any thread. */
+static inline const struct delta_file *delta_snapshot_find(const struct delta_snapshot *s, struct str path)
+{
+    return delta_files_find(s->files, s->n_entries, s->version, path);
+}
+/* The last version set for the application, or -1 and false. */
+bool delta_snapshot_txn(const struct delta_snapshot *s, struct str app_id, int64_t *ret_version);
+/* Configuration of a live domain, p NULL when there is none. */
+struct str delta_snapshot_domain(const struct delta_snapshot *s, struct str domain);
+/* A table property (configuration), p NULL when absent. */
+struct str delta_snapshot_property(const struct delta_snapshot *s, struct str key);
+bool delta_snapshot_property_is_true(const struct delta_snapshot *s, struct str key);
+
+/* ---- protocol: what a table demands of us (delta/protocol.c) ---- */
+
+/* Does the protocol list or imply the feature (for readers or for writers)? */
+bool delta_protocol_has(const struct delta_protocol *p, const char *feature);
+/* ERR_UNSUPPORTED naming the first reader (writer) feature or version that we do not know. */
+int delta_protocol_check_read(const struct delta_protocol *p, struct err *err) MUST_CHECK;
+int delta_protocol_check_write(const struct delta_protocol *p, struct err *err) MUST_CHECK;
+/*
+ * A protocol that also has the feature: raised to (3,7) or (1..2,7) with the implied features spelled out where that is
+ * needed, and left alone (returns p) where the feature is there. ERR_UNSUPPORTED for a feature that we do not know.
+ */
+int delta_protocol_with(const struct delta_protocol *p, const char *feature, struct arena *arena,
+                        const struct delta_protocol **ret, struct err *err) MUST_CHECK;
+/* "interval 7 days", "interval 1 week 3 hours" → ms; -1 when it is no interval. */
+int64_t delta_interval_ms(struct str text);
+
+#endif
