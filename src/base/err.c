@@ -1,4 +1,5 @@
 /* Error text: formatting, context prefixes, and the map from codes to exit codes. */
+#define ERR_IMPLEMENTATION
 #include "base/err.h"
 
 #include <assert.h>

@@ -47,4 +47,12 @@ int err_exit_code(int code);
 /* Short name of a code, for logs: "input", "io", … */
 const char *err_name(int code);
 
+#if defined(__clang_analyzer__) && !defined(ERR_IMPLEMENTATION)
+/* The static analyzer does not see into err.c: tell it that these never return 0, or it follows paths that are none. */
+#define err_set(err, code, ...) (err_set(err, code, __VA_ARGS__), (code))
+#define err_set_errno(...) (err_set_errno(__VA_ARGS__), ERR_IO)
+#define err_wrap(...) (err_wrap(__VA_ARGS__), ERR_INTERNAL)
+#define err_hint(...) (err_hint(__VA_ARGS__), ERR_INTERNAL)
+#endif
+
 #endif

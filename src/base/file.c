@@ -78,7 +78,7 @@ static int write_beside(const char *path, const void *p, size_t n, char **ret, s
     int rc = file_write_all(fd, p, n, path, err);
     if (rc == 0 && fsync(fd))
         rc = err_set_errno(err, "cannot write %s", path);
-    if (rc) {
+    if (rc < 0) {
         unlink(tmp);
         return rc;
     }
