@@ -1,0 +1,48 @@
+/*
+ * Parquet files with Delta's statistics, written by DuckDB's COPY: from change batches or from a SELECT.
+ *
+ * Safe from several threads at once, each with its own connection. The file is fsynced; its folder is not (the caller
+ * does that once for many files). On failure no file is left behind.
+ *
+ * Types (Delta → Parquet): boolean, byte INT32(8), short INT32(16), integer, long, float, double, decimal by precision
+ * INT32/INT64/FIXED(16), string UTF8, binary, date, timestamp INT64 MICROS UTC, timestamp_ntz INT64 MICROS,
+ * array: 3-level list.
+ */
+#ifndef SLUICE_ENGINE_PARQUET_WRITE_H
+#define SLUICE_ENGINE_PARQUET_WRITE_H
+
+#include "base/buf.h"
+#include "engine/feed.h"
+
+struct parquet_spec {
+    const struct schema *schema; /* data columns only; physical names; field ids are written where they are not 0 */
+    const char *compression;     /* NULL: "zstd". snappy, uncompressed, lz4_raw, gzip, brotli */
+    uint32_t row_group_size;     /* 0: 122,880 rows (the best measured) */
+    uint32_t stats_columns; /* leaf columns that get min/max/nullCount: 0 = 32 (Delta's default), UINT32_MAX = all */
+    bool no_stats;          /* numRecords only */
+    bool tight_bounds;      /* writes "tightBounds":true (tables with deletion vectors) */
+};
+
+/* What was written. `{0}` is valid; reset before each write. */
+struct parquet_file {
+    uint64_t rows;
+    uint64_t bytes;
+    struct buf stats; /* Delta's stats JSON (an object); owned */
+};
+
+void parquet_file_deinit(struct parquet_file *file);
+
+/* An empty source writes a file with 0 rows. */
+int parquet_write(struct engine_conn *conn, const char *path, const struct parquet_spec *spec,
+                  struct feed_source source, struct parquet_file *ret, struct err *err) MUST_CHECK;
+/*
+ * The rows of a SELECT, whose columns are those of the schema in order (names do not matter). Scalars are cast to the
+ * schema's types; a value that does not fit is ERR_USAGE.
+ */
+int parquet_write_query(struct engine_conn *conn, const char *select, const char *path, const struct parquet_spec *spec,
+                        struct parquet_file *ret, struct err *err) MUST_CHECK;
+
+/* DuckDB's name of a type, as used in casts: "DECIMAL(10,2)", "STRUCT(\"a\" INTEGER)[]". Physical names. */
+int parquet_type_sql(const struct type *type, struct buf *out, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * Values of results as text, for every type DuckDB has. Nothing here allocates beyond the buffer.
+ *
+ * JSON: numbers exact (integers of any size, decimals with their scale), NaN and infinities as strings, timestamps ISO
+ * 8601 ("…Z" where they have a zone), dates "2026-11-23", binary base64, lists, structs and maps as JSON (a map with keys
+ * that are not text is a list of {"key":…,"value":…}), a JSON column as it is.
+ * Text: as DuckDB's CAST to VARCHAR for scalars (booleans true/false, binary \xAB); nested values as JSON.
+ */
+#ifndef SLUICE_ENGINE_RENDER_H
+#define SLUICE_ENGINE_RENDER_H
+
+#include "base/buf.h"
+#include "engine/engine.h"
+
+void render_json(struct buf *out, const struct engine_vector *v, uint64_t row);
+/* NULL adds nothing: ask engine_is_null() first. */
+void render_text(struct buf *out, const struct engine_vector *v, uint64_t row);
+/* One CSV field (RFC 4180): quoted when it must be; NULL is empty, the empty string is "". */
+void render_csv(struct buf *out, const struct engine_vector *v, uint64_t row);
+/* {"name":value,…} of a row, without a line end. */
+void render_json_row(struct buf *out, const struct engine_result *result, const struct engine_chunk *chunk,
+                     uint32_t row);
+/* "DECIMAL(10,2)", "STRUCT(a INTEGER)": DuckDB's name of a type. */
+void render_type(struct buf *out, const struct engine_type *type);
+
+#endif
