@@ -2,8 +2,8 @@
  * Values of results as text, for every type DuckDB has. Nothing here allocates beyond the buffer.
  *
  * JSON: numbers exact (integers of any size, decimals with their scale), NaN and infinities as strings, timestamps ISO
- * 8601 ("…Z" where they have a zone), dates "2026-11-23", binary base64, lists, structs and maps as JSON (a map with keys
- * that are not text is a list of {"key":…,"value":…}), a JSON column as it is.
+ * 8601 ("…Z" where they have a zone), dates "2026-11-23", binary base64, lists, structs and maps as JSON (keys of a map as
+ * their text), a JSON column as it is on one line.
  * Text: as DuckDB's CAST to VARCHAR for scalars (booleans true/false, binary \xAB); nested values as JSON.
  */
 #ifndef SLUICE_ENGINE_RENDER_H

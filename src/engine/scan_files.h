@@ -18,6 +18,7 @@
 #ifndef SLUICE_ENGINE_SCAN_FILES_H
 #define SLUICE_ENGINE_SCAN_FILES_H
 
+#include "codec/dv.h"
 #include "engine/engine.h"
 
 enum pval_kind { PVAL_TEXT, PVAL_LONG, PVAL_DATE };
@@ -29,10 +30,10 @@ struct scan_pcol {
     const bool *is_null;    /* PVAL_LONG, PVAL_DATE: NULL pointer when none is */
 };
 
-/* One snapshot's files, in the order of the list given to read_parquet. Borrowed until unregistered. */
+/* One snapshot's files, in the order of the list given to read_parquet. Borrowed until unregistered, and constant. */
 struct scan_files {
     uint32_t n;
-    const void *const *deleted; /* a `const roaring_bitmap_t *` a file, NULL: no rows deleted; NULL: in no file */
+    const struct dv *const *deleted; /* a set a file, NULL: no rows deleted; NULL: in no file */
     uint32_t n_pcols;
     const struct scan_pcol *pcols;
 };

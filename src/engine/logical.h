@@ -1,0 +1,12 @@
+/* Delta's types as DuckDB's. For the files of this folder. */
+#ifndef SLUICE_ENGINE_LOGICAL_H
+#define SLUICE_ENGINE_LOGICAL_H
+
+#include "model/type.h"
+
+#include <duckdb.h>
+
+/* To be destroyed by the caller. Scalars and arrays of them. */
+duckdb_logical_type logical_type_of(const struct type *type);
+
+#endif

@@ -1,0 +1,17 @@
+/* DuckDB's file statistics (COPY … RETURN_STATS) → Delta's. For the files of this folder. */
+#ifndef SLUICE_ENGINE_PARQUET_STATS_H
+#define SLUICE_ENGINE_PARQUET_STATS_H
+
+#include "engine/parquet_write.h"
+
+/*
+ * `columns` is the MAP(VARCHAR, MAP(VARCHAR, VARCHAR)) of row 0, keyed by quoted path ("st"."a"). `nulls` (may be NULL):
+ * NULLs of each top-level column, for arrays, which DuckDB does not count. Adds a JSON object to `out`.
+ */
+void parquet_stats_json(const struct parquet_spec *spec, uint64_t rows, const struct engine_vector *columns,
+                        const uint64_t *nulls, struct buf *out);
+
+/* One bound of a column as JSON, out of DuckDB's text for it; false: it gives no bound. */
+bool parquet_stats_bound(const struct type *type, struct str text, bool is_max, struct buf *out);
+
+#endif

@@ -1,0 +1,156 @@
+/*
+ * COPY (SELECT …) TO 'file' (FORMAT parquet, FIELD_IDS …, RETURN_STATS): DuckDB encodes, we name, number and sync.
+ *
+ * DuckDB never fsyncs what it writes; a file that a Delta commit names must be on disk before the commit, so that is done
+ * here.
+ */
+#include "engine/parquet_write.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "engine/internal.h"
+#include "engine/parquet_stats.h"
+#include "engine/rename.h"
+
+#include <assert.h>
+
+void parquet_file_deinit(struct parquet_file *file)
+{
+    buf_deinit(&file->stats);
+    *file = (struct parquet_file){0};
+}
+
+static bool has_ids(const struct field *fields, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (fields[i].id || has_ids(fields[i].type.children, fields[i].type.n_children))
+            return true;
+    return false;
+}
+
+/* {"a":1,"st":{__duckdb_field_id:2,"x":3},…}; fields without an id are left out. */
+static void ids_sql(const struct field *fields, uint32_t n, bool more, struct buf *out)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct field *f = &fields[i];
+        bool nested = has_ids(f->type.children, f->type.n_children);
+        if (!f->id && !nested)
+            continue;
+        if (more)
+            buf_add_char(out, ',');
+        more = true;
+        buf_add_sql_ident(out, f->physical);
+        if (!nested) {
+            buf_printf(out, ":%d", f->id);
+            continue;
+        }
+        buf_add_cstr(out, ":{");
+        if (f->id)
+            buf_printf(out, "__duckdb_field_id:%d", f->id);
+        ids_sql(f->type.children, f->type.n_children, f->id != 0, out);
+        buf_add_char(out, '}');
+    }
+}
+
+static int copy_sql(const char *select, const char *path, const struct parquet_spec *spec, struct buf *out,
+                    struct err *err)
+{
+    static const char *known[] = {"zstd", "snappy", "uncompressed", "lz4_raw", "gzip", "brotli"};
+    const char *compression = spec->compression ? spec->compression : "zstd";
+    size_t i = 0;
+
+    while (i < ARRAY_LEN(known) && strcmp(known[i], compression))
+        i++;
+    if (i == ARRAY_LEN(known))
+        return err_set(err, ERR_USAGE, "unknown Parquet compression \"%s\"", compression);
+    buf_printf(out, "COPY (%s\n) TO ", select);
+    buf_add_sql_literal(out, str_of(path));
+    buf_printf(out, " (FORMAT parquet, COMPRESSION %s, RETURN_STATS, USE_TMP_FILE false", compression);
+    if (spec->row_group_size)
+        buf_printf(out, ", ROW_GROUP_SIZE %u", spec->row_group_size);
+    if (has_ids(spec->schema->fields, spec->schema->n_fields)) {
+        buf_add_cstr(out, ", FIELD_IDS {");
+        ids_sql(spec->schema->fields, spec->schema->n_fields, false, out);
+        buf_add_char(out, '}');
+    }
+    buf_add_char(out, ')');
+    return 0;
+}
+
+/* Runs the COPY and reads its one row: filename, count, file_size_bytes, footer_size_bytes, column_statistics, … */
+static int copy_run(struct engine_conn *conn, const char *sql, const struct parquet_spec *spec, const struct feed *feed,
+                    struct parquet_file *ret, struct err *err)
+{
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    CLEANUP(mem_freep) uint64_t *nulls = NULL;
+    const struct engine_chunk *chunk;
+
+    TRY(engine_query(conn, sql, &result, err));
+    int rc = engine_result_next(result, &chunk, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 1 || chunk->n != 1 || chunk->n_cols < 5 || chunk->cols[4].type->kind != ENGINE_MAP)
+        return err_set(err, ERR_INTERNAL, "COPY gave no statistics");
+    ret->rows = (uint64_t)engine_i64(&chunk->cols[1], 0);
+    ret->bytes = (uint64_t)engine_i64(&chunk->cols[2], 0);
+    if (feed) {
+        nulls = MEM_NEW_N(uint64_t, spec->schema->n_fields + 1);
+        for (uint32_t i = 0; i < spec->schema->n_fields; i++)
+            nulls[i] = feed_nulls(feed, i);
+    }
+    buf_reset(&ret->stats);
+    parquet_stats_json(spec, ret->rows, &chunk->cols[4], nulls, &ret->stats);
+    return 0;
+}
+
+/* COPY, then fsync; what a failure leaves behind is removed. */
+static int copy_to(struct engine_conn *conn, const char *select, const char *path, const struct parquet_spec *spec,
+                   const struct feed *feed, struct parquet_file *ret, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+
+    TRY(copy_sql(select, path, spec, &sql, err));
+    int rc = copy_run(conn, sql.p, spec, feed, ret, err);
+    if (rc < 0 && feed && feed_error(feed, err) < 0)
+        rc = feed_error(feed, err); /* the cause, with its own code */
+    if (rc == 0)
+        rc = file_sync(path, err);
+    if (rc < 0)
+        unlink(path);
+    return rc;
+}
+
+int parquet_write(struct engine_conn *conn, const char *path, const struct parquet_spec *spec,
+                  struct feed_source source, struct parquet_file *ret, struct err *err)
+{
+    CLEANUP(feed_freep) struct feed *feed = NULL;
+    char select[64];
+
+    TRY(feed_open(engine_of(conn), spec->schema, source, 0, &feed, err));
+    snprintf(select, sizeof select, "FROM feed(%lld)", (long long)feed_id(feed));
+    return copy_to(conn, select, path, spec, feed, ret, err);
+}
+
+int parquet_write_query(struct engine_conn *conn, const char *select, const char *path, const struct parquet_spec *spec,
+                        struct parquet_file *ret, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+
+    buf_add_cstr(&sql, "SELECT ");
+    for (uint32_t i = 0; i < spec->schema->n_fields; i++) {
+        const struct field *f = &spec->schema->fields[i];
+        char name[16];
+        snprintf(name, sizeof name, "c%u", i);
+        buf_add_cstr(&sql, i ? ", CAST(" : "CAST(");
+        rename_sql(&f->type, str_of(name), true, &sql);
+        buf_add_cstr(&sql, " AS ");
+        TRY(parquet_type_sql(&f->type, &sql, err));
+        buf_add_cstr(&sql, ") AS ");
+        buf_add_sql_ident(&sql, f->physical);
+    }
+    buf_printf(&sql, " FROM (%s\n) AS q(", select);
+    for (uint32_t i = 0; i < spec->schema->n_fields; i++)
+        buf_printf(&sql, i ? ",c%u" : "c%u", i);
+    buf_add_char(&sql, ')');
+    return copy_to(conn, sql.p, path, spec, NULL, ret, err);
+}
