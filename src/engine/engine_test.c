@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -81,7 +82,7 @@ static void test_json__numbers_are_exact(void **state)
     assert_json("12345678901234567890123456789012345678::DECIMAL(38,0)", "12345678901234567890123456789012345678");
     assert_json("(-1.2345678901234567890123456789012345678)::DECIMAL(38,37)",
                 "-1.2345678901234567890123456789012345678");
-    assert_json("123456789012345678901234567890123456789012345::BIGNUM",
+    assert_json("'123456789012345678901234567890123456789012345'::BIGNUM",
                 "123456789012345678901234567890123456789012345");
     assert_json("(-256)::BIGNUM", "-256");
     assert_json("0.1::DOUBLE", "0.1");

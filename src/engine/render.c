@@ -110,20 +110,11 @@ static void add_timestamp(struct buf *out, int64_t t, int digits, bool zone, boo
     }
     int64_t seconds = t / unit - (t % unit < 0), fraction = t - seconds * unit;
     int64_t days = seconds / 86400 - (seconds % 86400 < 0);
-    int64_t year;
-    unsigned month, day;
-    clock_civil_from_days(days, &year, &month, &day);
-    if (year < 1 && !json) {
-        buf_printf(out, "%04lld-%02u-%02u", (long long)(1 - year), month, day);
-    } else {
-        add_date(out, days, json);
-    }
+    add_date(out, days, json);
     buf_add_char(out, json ? 'T' : ' ');
     add_time(out, seconds - days * 86400, fraction, digits, json);
     if (zone)
         buf_add_cstr(out, json ? "Z" : "+00");
-    if (year < 1 && !json)
-        buf_add_cstr(out, " (BC)");
 }
 
 static void add_time_tz(struct buf *out, uint64_t bits, bool json)
