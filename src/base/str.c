@@ -126,6 +126,14 @@ bool str_is_utf8(struct str s)
     size_t i = 0;
 
     while (i < s.n) {
+        uint64_t eight;
+        for (; s.n - i >= 8; i += 8) { /* most text is ASCII */
+            memcpy(&eight, p + i, 8);
+            if (eight & UINT64_C(0x8080808080808080))
+                break;
+        }
+        if (i == s.n)
+            break;
         size_t len = utf8_len(p + i, s.n - i);
         if (!len)
             return false;
