@@ -61,11 +61,11 @@ static char *text_of(const char *sql)
     return buf_take(&out);
 }
 
-#define assert_json(expr, expected)                       \
-    do {                                                  \
-        char *got_ = json_of("SELECT " expr " AS x");     \
+#define assert_json(expr, expected)                        \
+    do {                                                   \
+        char *got_ = json_of("SELECT " expr " AS x");      \
         assert_string_equal(got_, "{\"x\":" expected "}"); \
-        mem_free(got_);                                   \
+        mem_free(got_);                                    \
     } while (0)
 
 static void test_json__numbers_are_exact(void **state)
@@ -186,9 +186,9 @@ static void test_query__streams_all_rows(void **state)
     int rc;
 
     (void)state;
-    assert_int_equal(engine_query(conn, "SELECT i, CASE WHEN i % 3 > 0 THEN 'v' || i END FROM range(100000) t(i)",
-                                  &result, NULL),
-                     0);
+    assert_int_equal(
+        engine_query(conn, "SELECT i, CASE WHEN i % 3 > 0 THEN 'v' || i END FROM range(100000) t(i)", &result, NULL),
+        0);
     assert_true(engine_result_has_rows(result));
     while ((rc = engine_result_next(result, &chunk, NULL)) == 0) {
         for (uint32_t i = 0; i < chunk->n; i++) {
@@ -242,9 +242,9 @@ static void test_errors__over_the_memory_limit_is_ERR_LIMIT(void **state)
     struct err err = {0};
 
     (void)state;
-    assert_int_equal(engine_exec(conn, "CREATE TEMP TABLE big AS SELECT i, md5(i::VARCHAR) FROM range(10000000) t(i)",
-                                 &err),
-                     ERR_LIMIT);
+    assert_int_equal(
+        engine_exec(conn, "CREATE TEMP TABLE big AS SELECT i, md5(i::VARCHAR) FROM range(10000000) t(i)", &err),
+        ERR_LIMIT);
     assert_string_equal(err.sqlstate, "53200");
 }
 
