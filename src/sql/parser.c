@@ -287,20 +287,24 @@ int parser_alias(struct parser *p, struct str *ret)
     return parser_ident(p, "an alias", ret);
 }
 
+void *parser_grow(struct parser *p, void *array, uint32_t n, size_t size)
+{
+    if (n && (n < 8 || (n & (n - 1))))
+        return array; /* the capacity is 8, 16, 32, … */
+    void *more = arena_zalloc(p->arena, (n ? 2 * (size_t)n : 8) * size);
+    if (n)
+        memcpy(more, array, n * size);
+    return more;
+}
+
 int parser_names(struct parser *p, const char *what, uint32_t *ret_n, struct sql_name **ret)
 {
     struct sql_name *names = NULL;
-    uint32_t n = 0, cap = 0;
+    uint32_t n = 0;
 
     TRY(parser_expect(p, "("));
     do {
-        if (n == cap) {
-            struct sql_name *more = ARENA_NEW_N(p->arena, struct sql_name, cap ? 2 * cap : 8);
-            if (n)
-                memcpy(more, names, n * sizeof *names);
-            names = more;
-            cap = cap ? 2 * cap : 8;
-        }
+        names = parser_grow(p, names, n, sizeof *names);
         TRY(parser_name(p, what, &names[n]));
         n++;
     } while (parser_accept(p, ","));

@@ -38,6 +38,9 @@ int parser_fail(struct parser *p, const char *what) MUST_CHECK;
 /* Nothing may follow. */
 int parser_end(struct parser *p) MUST_CHECK;
 
+/* Room for element `n` of an array in the arena that has `n` elements of `size` bytes: returns where the array is now. */
+void *parser_grow(struct parser *p, void *array, uint32_t n, size_t size);
+
 /* The source text from byte `start` to the end of the token taken last. */
 struct str parser_text(const struct parser *p, size_t start);
 int parser_ident(struct parser *p, const char *what, struct str *ret) MUST_CHECK;

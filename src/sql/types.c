@@ -114,18 +114,10 @@ static int read_field(struct parser *p, struct field *ret, struct type_out *out)
 
 static int read_fields(struct parser *p, const char *close, struct type *ret, struct type_out *out)
 {
-    uint32_t cap = 0;
-
     if (parser_accept(p, close))
         return 0;
     do {
-        if (ret->n_children == cap) {
-            struct field *more = ARENA_NEW_N(p->arena, struct field, cap ? 2 * cap : 4);
-            if (cap)
-                memcpy(more, ret->children, cap * sizeof *more);
-            ret->children = more;
-            cap = cap ? 2 * cap : 4;
-        }
+        ret->children = parser_grow(p, ret->children, ret->n_children, sizeof *ret->children);
         if (ret->n_children)
             buf_add_char(&out->text, ',');
         size_t at = parser_peek(p, 0)->at;
