@@ -1,7 +1,7 @@
 /* Tests of the statement parser: every statement, what it refuses and how it says so. */
 #include "sql/statement.h"
 
-#include "base/file.h"
+#include "base/fixture.h"
 #include "base/mem.h"
 #include "sql/types.h"
 
@@ -439,18 +439,15 @@ static void test_statement__texts_of_the_fixtures_parse(void **state)
 {
     static const char *const features[] = {"append_only", "check_constraints", "drop_not_null_comment",
                                            "generated_columns", "identity_columns"};
-    const char *shared = getenv("SLUICE_SHARED");
     unsigned n = 0;
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(features); i++) {
         CLEANUP(buf_deinit) struct buf json = {0};
-        char path[512];
-        snprintf(path, sizeof path, "%s/fixtures/spark-delta/%s/expected.json", shared ? shared : "../shared",
-                 features[i]);
-        if (file_read(path, &json, NULL) < 0) {
-            print_message("skipped: no %s\n", path);
+        char name[128], path[4096];
+        snprintf(name, sizeof name, "fixtures/spark-delta/%s/expected.json", features[i]);
+        if (!fixture_path(name, path))
             skip();
-        }
+        assert_int_equal(file_read(path, &json, &err), 0);
         for (char *p = json.p; (p = strstr(p, "\"sql\": \"")) != NULL;) {
             p += strlen("\"sql\": \"");
             char *end = strchr(p, '"');
