@@ -106,9 +106,4 @@ void column_set_list(struct column *c, uint32_t i, uint64_t offset, uint64_t len
 /* Copies value `from` of a column of equal type in another batch, with its state and its bytes. */
 void column_copy(struct batch *to_batch, struct column *to, uint32_t i, const struct column *from, uint32_t j);
 
-/* A table by the names it has at the source. */
-struct table_name {
-    struct str schema, table;
-};
-
 #endif

@@ -9,6 +9,11 @@
 
 #include <stdatomic.h>
 
+/* A table by the names it has at the source. Borrowed. */
+struct table_name {
+    struct str schema, table;
+};
+
 struct relation_column {
     struct str name;
     int16_t attnum;        /* pg_attribute.attnum: the column's identity across renames */

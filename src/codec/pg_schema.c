@@ -1,0 +1,216 @@
+/*
+ * Relation ⇄ schema, and what became of the columns between two Relation messages.
+ *
+ * "sluice.column" is a JSON string: "<attnum> <declared oid> <type oid> <typmod> <element oid> <typtype> <flags>", where
+ * the flags are 'k' (part of the identity key) or '-'.
+ */
+#include "codec/pg_schema.h"
+
+#include "codec/pg_type.h"
+
+#include <stdio.h>
+
+struct schema *pg_schema_of(const struct relation *rel)
+{
+    struct schema *s = schema_new();
+
+    s->n_fields = rel->n_columns;
+    s->fields = ARENA_NEW_N(&s->arena, struct field, rel->n_columns);
+    for (uint32_t i = 0; i < rel->n_columns; i++) {
+        const struct relation_column *col = &rel->columns[i];
+        struct field *f = &s->fields[i];
+        enum pg_kind kind;
+        f->name = f->physical = arena_str(&s->arena, col->name);
+        f->nullable = true;
+        pg_type_map(col, &s->arena, &f->type, &kind);
+        char *json =
+            arena_printf(&s->arena, "\"%d %u %u %d %u %c %c\"", col->attnum, col->declared_oid, col->type_oid,
+                         col->typmod, col->elem_oid, col->typtype ? col->typtype : 'b', col->key_seq ? 'k' : '-');
+        field_meta_set(f, &s->arena, STR(PG_SCHEMA_COLUMN), str_of(json));
+    }
+    return s;
+}
+
+bool pg_schema_column(const struct field *f, struct relation_column *ret_col)
+{
+    struct str json = field_meta_get(f, STR(PG_SCHEMA_COLUMN));
+    struct relation_column col = {.name = f->name};
+    char text[128], key = '-';
+    int attnum;
+
+    if (json.n < 2 || json.n >= sizeof text)
+        return false;
+    memcpy(text, json.p, json.n);
+    text[json.n] = 0;
+    if (sscanf(text, "\"%d %u %u %d %u %c %c\"", &attnum, &col.declared_oid, &col.type_oid, &col.typmod, &col.elem_oid,
+               &col.typtype, &key) != 7 ||
+        attnum < 1 || attnum > INT16_MAX)
+        return false;
+    col.attnum = (int16_t)attnum;
+    col.key_seq = key == 'k';
+    *ret_col = col;
+    return true;
+}
+
+struct relation *pg_schema_relation(const struct schema *s, uint32_t oid, struct table_name name)
+{
+    struct relation *rel = relation_new();
+
+    rel->oid = oid;
+    rel->schema = arena_str(&rel->arena, name.schema);
+    rel->name = arena_str(&rel->arena, name.table);
+    rel->identity = IDENTITY_NONE;
+    rel->columns = ARENA_NEW_N(&rel->arena, struct relation_column, s->n_fields);
+    for (uint32_t i = 0; i < s->n_fields; i++) {
+        struct relation_column col;
+        if (!pg_schema_column(&s->fields[i], &col))
+            continue;
+        col.name = arena_str(&rel->arena, col.name);
+        if (col.key_seq)
+            rel->identity = IDENTITY_KEY;
+        /* The lake keeps its own column order; here the catalog's counts. */
+        uint32_t at = rel->n_columns++;
+        for (; at > 0 && rel->columns[at - 1].attnum > col.attnum; at--)
+            rel->columns[at] = rel->columns[at - 1];
+        rel->columns[at] = col;
+    }
+    if (!rel->n_columns) {
+        relation_unref(rel);
+        return NULL;
+    }
+    return rel;
+}
+
+static const struct relation_column *by_attnum(const struct relation *rel, int attnum)
+{
+    for (uint32_t i = 0; rel && i < rel->n_columns; i++)
+        if (rel->columns[i].attnum == attnum)
+            return &rel->columns[i];
+    return NULL;
+}
+
+static const struct relation_column *by_name(const struct relation *rel, struct str name)
+{
+    for (uint32_t i = 0; rel && i < rel->n_columns; i++)
+        if (str_eq(rel->columns[i].name, name))
+            return &rel->columns[i];
+    return NULL;
+}
+
+static bool message_has(const struct pgoutput_relation *msg, struct str name)
+{
+    struct pgoutput_columns cols = msg->columns;
+    struct pgoutput_column col;
+
+    while (pgoutput_columns_next(&cols, &col))
+        if (str_eq(col.name, name))
+            return true;
+    return false;
+}
+
+/* The attnum of a column that is not one of prev's: the catalog's, or else the next number. */
+static int new_attnum(const struct relation *live, struct str name, int highest)
+{
+    const struct relation_column *l = by_name(live, name);
+
+    return l && l->attnum > highest ? l->attnum : highest + 1;
+}
+
+/* The attnum of the message's column, moving `*at` (a cursor over prev's columns) past those that are gone. */
+static int match_attnum(const struct relation *prev, const struct relation *live, const struct pgoutput_relation *msg,
+                        const struct pgoutput_column *col, uint32_t *at, int highest)
+{
+    while (prev && *at < prev->n_columns) {
+        const struct relation_column *old = &prev->columns[*at];
+        if (str_eq(old->name, col->name)) {
+            (*at)++;
+            /* The same name may be a new column: dropped and added again, then it stands after all the others. */
+            const struct relation_column *l = by_name(live, col->name);
+            bool reborn =
+                live && l && l->attnum > old->attnum && !by_attnum(live, old->attnum) && *at == prev->n_columns;
+            return reborn ? l->attnum : old->attnum;
+        }
+        bool renamed = !message_has(msg, old->name) && !by_name(prev, col->name) &&
+                       (live ? by_attnum(live, old->attnum) != NULL : true);
+        (*at)++;
+        if (renamed)
+            return old->attnum;
+    }
+    return new_attnum(live, col->name, highest);
+}
+
+/* Type as the catalog resolved it, when the message means the same declared type; else the declared one itself. */
+static void resolve_type(struct relation_column *c, const struct pgoutput_column *msg, const struct relation *live,
+                         const struct relation *prev)
+{
+    const struct relation_column *known[2] = {by_attnum(live, c->attnum), by_attnum(prev, c->attnum)};
+
+    c->declared_oid = c->type_oid = msg->type_oid;
+    c->typmod = msg->typmod;
+    c->typtype = 'b';
+    for (int i = 0; i < 2; i++) {
+        const struct relation_column *k = known[i];
+        if (!k || k->declared_oid != msg->type_oid)
+            continue;
+        c->type_oid = k->type_oid;
+        c->elem_oid = k->elem_oid;
+        c->typtype = k->typtype;
+        if (k->type_oid != k->declared_oid) /* a domain: the message has no typmod for it */
+            c->typmod = k->typmod;
+        return;
+    }
+}
+
+static void set_identity(struct relation *rel, const struct pgoutput_relation *msg, const struct relation *live,
+                         const struct relation *prev)
+{
+    const struct relation *known = live && live->identity == IDENTITY_KEY ? live : prev;
+    bool has_key = false;
+
+    rel->full = msg->identity == 'f';
+    for (uint32_t i = 0; i < rel->n_columns; i++) {
+        struct relation_column *c = &rel->columns[i];
+        if (rel->full) { /* all columns are flagged; the primary key is the catalog's knowledge */
+            const struct relation_column *k = by_attnum(known, c->attnum);
+            c->key_seq = k ? k->key_seq : 0;
+        }
+        has_key |= c->key_seq > 0;
+    }
+    rel->identity = has_key ? IDENTITY_KEY : rel->full ? IDENTITY_ROW : IDENTITY_NONE;
+}
+
+struct relation *pg_schema_reconcile(const struct relation *prev, const struct relation *live,
+                                     const struct pgoutput_relation *msg, const struct pg_schema_filter *filter,
+                                     int16_t *ret_map)
+{
+    struct relation *rel = relation_new();
+    struct pgoutput_columns cols = msg->columns;
+    struct pgoutput_column col;
+    uint32_t at = 0;
+    int highest = 0;
+
+    rel->oid = msg->oid;
+    rel->schema = arena_str(&rel->arena, msg->schema);
+    rel->name = arena_str(&rel->arena, msg->name);
+    rel->blocks = live ? live->blocks : 0;
+    rel->row_estimate = live ? live->row_estimate : -1;
+    rel->partitioned = live ? live->partitioned : false;
+    rel->columns = ARENA_NEW_N(&rel->arena, struct relation_column, cols.n);
+    for (uint32_t i = 0; prev && i < prev->n_columns; i++)
+        highest = MAX(highest, prev->columns[i].attnum);
+    for (uint32_t i = 0; pgoutput_columns_next(&cols, &col); i++) {
+        if (filter->wanted && !filter->wanted(filter->ctx, msg->schema, msg->name, col.name)) {
+            ret_map[i] = -1;
+            continue;
+        }
+        ret_map[i] = (int16_t)rel->n_columns;
+        struct relation_column *c = &rel->columns[rel->n_columns++];
+        c->name = arena_str(&rel->arena, col.name);
+        c->attnum = (int16_t)match_attnum(prev, live, msg, &col, &at, highest);
+        highest = MAX(highest, c->attnum);
+        c->key_seq = col.key ? (uint16_t)rel->n_columns : 0;
+        resolve_type(c, &col, live, prev);
+    }
+    set_identity(rel, msg, live, prev);
+    return rel;
+}

@@ -1,0 +1,35 @@
+/*
+ * The lake as a sink: the tables that follow, by relation, and one commit a table an epoch.
+ *
+ * Each table keeps its own position, so a crash between two of them only makes the late one see its changes again. A table
+ * that cannot go on is quarantined: its rows are dropped, the others go on. Values that do not fit go to the table
+ * sluice.dead_letters, which is committed before the tables that they belong to.
+ *
+ * Belongs to the apply thread.
+ */
+#ifndef SLUICE_SINK_DELTA_SINK_H
+#define SLUICE_SINK_DELTA_SINK_H
+
+#include "model/epoch.h"
+#include "sink/lake_table.h"
+
+struct delta_sink;
+
+/* `env` is copied; what it points to is borrowed. buffer_bytes: rows held in memory, of all tables (0: 64 MB). */
+struct delta_sink *delta_sink_new(const struct lake_env *env, size_t buffer_bytes);
+void delta_sink_free(struct delta_sink *s); /* takes NULL; what is not committed is forgotten */
+DEFINE_FREEP(delta_sink)
+struct sink delta_sink_ops(struct delta_sink *s);
+/* A table that shall follow the relation. Takes the table. */
+void delta_sink_add(struct delta_sink *s, uint32_t relation, struct lake_table *t);
+struct lake_table *delta_sink_find(const struct delta_sink *s, uint32_t relation); /* or NULL */
+/* Iterates: cursor from 0; 1 at the end. */
+int delta_sink_next(const struct delta_sink *s, size_t *cursor, uint32_t *ret_relation, struct lake_table **ret);
+/* A value of the initial copy that did not fit. */
+int delta_sink_dead_letter(struct delta_sink *s, const char *table, const struct reject *r, struct err *err) MUST_CHECK;
+/* Commits the epoch that ends with the transaction at `lsn`. */
+int delta_sink_commit(struct delta_sink *s, uint64_t lsn, struct err *err) MUST_CHECK;
+bool delta_sink_is_dirty(const struct delta_sink *s);   /* rows or changes since the last commit */
+size_t delta_sink_buffered(const struct delta_sink *s); /* bytes of rows in memory */
+
+#endif

@@ -1,0 +1,263 @@
+/*
+ * One epoch of one table as one Delta commit.
+ *
+ *   data files (written by flush) → deletion-vector file → commit JSON, put if absent → key index
+ *
+ * Each step is durable before the next. A process killed in between leaves files that nothing names (VACUUM takes them),
+ * or an index that lags (lake_index.c catches it up); the position stands in the commit itself.
+ */
+#include "sink/lake_table.h"
+
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/delta_schema.h"
+#include "delta/checkpoint.h"
+
+#include <assert.h>
+
+/* A pending file that nobody will see. */
+static int drop_pending(struct lake_table *t, struct lake_file *f, struct err *err)
+{
+    TRY(store_remove(t->store, f->path, err));
+    imap_remove(&t->files, f->id);
+    lake_file_free(f);
+    return 0;
+}
+
+static bool is_empty(const struct lake_file *f)
+{
+    return f->masked >= f->rows;
+}
+
+static void parse_uuid(const char *text, uint8_t out[16])
+{
+    int n = 0;
+
+    for (; *text && n < 32; text++) {
+        if (*text == '-')
+            continue;
+        int digit = *text <= '9' ? *text - '0' : (*text | 0x20) - 'a' + 10;
+        out[n / 2] = (uint8_t)(n % 2 ? out[n / 2] | digit : digit << 4);
+        n++;
+    }
+}
+
+/* The vectors of this commit, in one file. `descs` by file id (in the transaction's arena). */
+static int write_vectors(struct lake_table *t, struct arena *arena, struct imap *descs, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf bytes = {0}, name = {0}, path = {0};
+    char uuid_text[DELTA_UUID];
+    uint8_t uuid[16];
+    size_t cursor = 0;
+    void *p;
+
+    parse_uuid(delta_uuid(uuid_text), uuid);
+    dv_uuid_text(STR(""), uuid, &name);
+    dv_uuid_path(STR(""), uuid, &path);
+    dv_file_begin(&bytes);
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        struct lake_file *f = p;
+        if (!f->dv_dirty || f->doomed || is_empty(f))
+            continue;
+        struct delta_dv_desc *d = ARENA_NEW(arena, struct delta_dv_desc);
+        d->storage = 'u';
+        d->path_or_inline = arena_str(arena, buf_str(&name));
+        d->cardinality = (int64_t)dv_cardinality(&f->dv);
+        TRY(dv_file_append(&bytes, &f->dv, &d->offset, &d->size, err));
+        imap_put(descs, f->id, d);
+    }
+    return descs->n ? store_put(t->store, path.p, buf_str(&bytes), err) : 0;
+}
+
+static struct delta_file add_of(const struct lake_file *f, struct delta_dv_desc *dv)
+{
+    return (struct delta_file){.path = str_of(f->path),
+                               .stats = str_of(f->stats),
+                               .dv = dv,
+                               .size = f->size,
+                               .time_ms = clock_now_us() / 1000,
+                               .num_records = f->rows,
+                               .base_row_id = -1,
+                               .row_commit_version = -1,
+                               .data_change = !f->compacted};
+}
+
+/* A live file of the log, as the transaction read it. */
+static const struct delta_file *logged(const struct delta_tx *tx, const struct lake_file *f)
+{
+    const struct delta_file *df = delta_snapshot_find(tx->read, str_of(f->path));
+
+    assert(df);
+    return df;
+}
+
+static int add_actions(struct lake_table *t, struct delta_tx *tx, struct imap *descs, struct err *err)
+{
+    size_t cursor = 0;
+    void *p;
+
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        struct lake_file *f = p;
+        if (f->pending && (f->doomed || is_empty(f))) {
+            TRY(drop_pending(t, f, err));
+        } else if (f->pending) {
+            struct delta_file add = add_of(f, imap_get(descs, f->id));
+            delta_tx_add_file(tx, &add);
+        } else if (f->doomed || is_empty(f)) {
+            f->doomed = true;
+            delta_tx_remove_file(tx, logged(tx, f), !f->compacted);
+        } else if (f->dv_dirty) {
+            delta_tx_set_dv(tx, logged(tx, f), imap_get(descs, f->id));
+        }
+    }
+    return 0;
+}
+
+/* What was pending is in the log now. */
+static void settle(struct lake_table *t)
+{
+    size_t cursor = 0;
+    void *p;
+
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        struct lake_file *f = p;
+        if (f->doomed) {
+            imap_remove(&t->files, f->id);
+            lake_file_free(f);
+            continue;
+        }
+        f->pending = f->dv_dirty = f->compacted = false;
+        mem_free(TAKE_PTR(f->stats));
+    }
+    t->dirty = t->schema_dirty = t->replace_all = false;
+}
+
+static int commit_existing(struct lake_table *t, uint64_t lsn, const char *operation, int64_t *ret_version,
+                           struct err *err)
+{
+    CLEANUP(delta_tx_freep) struct delta_tx *tx = delta_tx_new(t->delta, operation);
+    CLEANUP(imap_deinit) struct imap descs = {0};
+    char at[LSN_TEXT];
+
+    TRY(write_vectors(t, &tx->arena, &descs, err));
+    crash_point("vectors_written");
+    TRY(add_actions(t, tx, &descs, err));
+    TRY(lake_schema_commit(t, tx, err));
+    if (lsn)
+        delta_tx_set_txn(tx, str_of(t->env->app_id), (int64_t)lsn);
+    delta_tx_set_parameters(
+        tx, str_of(arena_printf(&tx->arena, "{\"position\":\"%s\"}", lsn_text(lsn ? lsn : t->position, at))));
+    return delta_commit(tx, ret_version, err);
+}
+
+/* The first commit of a table: everything that was staged becomes version 0. */
+static int commit_new(struct lake_table *t, uint64_t lsn, struct err *err)
+{
+    CLEANUP(arena_deinit) struct arena arena = {0};
+    CLEANUP(imap_deinit) struct imap descs = {0};
+    struct delta_kv kv[LAKE_PROPERTIES];
+    struct delta_txn txn = {str_of(t->env->app_id), (int64_t)lsn, clock_now_us() / 1000};
+    const char *features[] = {t->env->deletion_vectors ? "deletionVectors" : NULL, NULL, NULL};
+    struct delta_create c = {
+        .schema = t->lake, .id = str_of(t->uuid), .configuration = kv, .features = features, .txn = &txn};
+    size_t cursor = 0;
+    void *p;
+
+    TRY(write_vectors(t, &arena, &descs, err));
+    if (lake_schema_has_ntz(t->lake))
+        features[features[0] ? 1 : 0] = "timestampNtz";
+    c.n_configuration = lake_schema_properties(t, &arena, kv, 0);
+    struct delta_file *files = ARENA_NEW_N(&arena, struct delta_file, t->files.n + 1);
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        struct lake_file *f = p;
+        if (f->doomed || is_empty(f))
+            TRY(drop_pending(t, f, err));
+        else
+            files[c.n_files++] = add_of(f, imap_get(&descs, f->id));
+    }
+    c.files = files;
+    TRY(delta_table_create(t->store, t->env->engine, &c, &t->delta, err));
+    t->delta->checkpoint_interval = t->env->checkpoint_interval;
+    log_info("table_created", "table=%s columns=%u files=%u", t->name, t->lake->n_fields, c.n_files);
+    return 0;
+}
+
+/* The index follows the log; when it cannot (disk full), it is built anew later. */
+static void commit_index(struct lake_table *t, int64_t version)
+{
+    struct err err;
+
+    if (!t->index)
+        return;
+    if (key_index_commit(t->index, version, &err)) {
+        log_err(LOG_WARN, "key_index_dropped", &err);
+        key_index_free(t->index);
+        t->index = NULL;
+    }
+}
+
+static int checkpoint(struct lake_table *t, struct err *err)
+{
+    bool written;
+
+    TRY(delta_checkpoint_if_due(t->delta, &written, err));
+    if (written)
+        crash_point("checkpoint_written");
+    return 0;
+}
+
+/* Copy-on-write: files with masked rows are written again without them, in the same commit. */
+static int rewrite_masked(struct lake_table *t, struct err *err)
+{
+    size_t cursor = 0, n = 0;
+    void *p;
+    CLEANUP(mem_freep) uint32_t *ids = MEM_NEW_N(uint32_t, t->files.n + 1);
+
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        struct lake_file *f = p;
+        if (f->masked && !f->doomed && !is_empty(f))
+            ids[n++] = f->id;
+    }
+    for (size_t i = 0; i < n; i++)
+        TRY(lake_rewrite(t, &ids[i], 1, true, err));
+    return 0;
+}
+
+int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
+{
+    int64_t version = 0;
+    int rc;
+
+    if (t->state == LAKE_QUARANTINED || !t->dirty || (t->state == LAKE_STAGED && lsn < t->hold_until))
+        return 0;
+    TRY(lake_table_flush(t, err));
+    crash_point("data_written");
+    if (!t->env->deletion_vectors)
+        TRY(rewrite_masked(t, err));
+    rc = t->delta ? commit_existing(t, lsn, "STREAMING UPDATE", &version, err) : commit_new(t, lsn, err);
+    if (rc)
+        return err_wrap(err, "table %s", t->name);
+    crash_point("committed");
+    t->state = LAKE_STREAMING;
+    t->position = lsn;
+    t->n_commits++;
+    settle(t);
+    commit_index(t, version);
+    crash_point("index_committed");
+    TRY(lake_compact(t, err));
+    return checkpoint(t, err);
+}
+
+int lake_commit_compaction(struct lake_table *t, struct err *err)
+{
+    int64_t version;
+
+    if (commit_existing(t, 0, "OPTIMIZE", &version, err))
+        return err_wrap(err, "table %s, compaction", t->name);
+    settle(t);
+    commit_index(t, version);
+    crash_point("compacted");
+    return 0;
+}

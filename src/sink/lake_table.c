@@ -1,0 +1,421 @@
+/*
+ * Opening, applying, flushing. The commit is in lake_commit.c, files and their vectors in lake_file.c.
+ *
+ * What a row does, by operation:
+ *   INSERT, READ   a key that is there already is replaced (a copy and the stream may overlap)
+ *   UPDATE         masks the old row, found by the key of the OP_BEFORE row ahead of it, or else by its own
+ *   DELETE         masks the old row
+ * Tables without a key: INSERT only adds; UPDATE and DELETE take one row that is equal in every column.
+ */
+#include "sink/lake_table.h"
+
+#include "base/mem.h"
+#include "codec/pg_schema.h"
+#include "delta/key_hash.h"
+#include "engine/parquet_write.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+static struct lake_table *table_new(const struct lake_env *env, struct table_name name)
+{
+    struct lake_table *t = MEM_NEW(struct lake_table);
+    CLEANUP(mem_freep)
+    char *path = mem_printf("%s/%.*s/%.*s", env->root, STR_ARG(name.schema), STR_ARG(name.table));
+
+    t->env = env;
+    t->name = mem_printf("%.*s.%.*s", STR_ARG(name.schema), STR_ARG(name.table));
+    t->store = store_local_new(path);
+    t->next_file = 1;
+    return t;
+}
+
+void lake_table_free(struct lake_table *t)
+{
+    size_t cursor = 0;
+    void *f;
+
+    if (!t)
+        return;
+    while (imap_next(&t->files, &cursor, NULL, &f) == 0)
+        lake_file_free(f);
+    imap_deinit(&t->files);
+    key_index_free(t->index);
+    key_matches_deinit(&t->matches);
+    row_buffer_deinit(&t->buffer);
+    delta_table_free(t->delta);
+    store_unref(t->store);
+    relation_unref(t->rel);
+    schema_unref(t->source);
+    schema_unref(t->lake);
+    schema_unref(t->write);
+    mem_free(t->key_cols);
+    mem_free(t->hashes);
+    mem_free(t->reason);
+    mem_free(t->name);
+    mem_free(t);
+}
+
+/* Fills t->files from the log. */
+static int load_files(struct lake_table *t, struct err *err)
+{
+    struct delta_snapshot *s = delta_table_snapshot(t->delta);
+    const struct delta_file *df;
+    size_t cursor = 0;
+    int rc = 0;
+
+    while (rc == 0 && (df = delta_snapshot_next(s, &cursor))) {
+        uint32_t id = lake_file_id(df->path);
+        if (imap_get(&t->files, id)) {
+            rc = err_set(err, ERR_UNSUPPORTED, "table %s: two data files have the number %u", t->name, id);
+            break;
+        }
+        struct lake_file *f = lake_table_add_file(t, id, df->path);
+        f->size = df->size;
+        f->rows = df->num_records >= 0 ? (uint32_t)df->num_records : 0;
+        f->masked = df->dv ? (uint64_t)df->dv->cardinality : 0;
+        f->dv_loaded = df->dv == NULL;
+    }
+    delta_snapshot_unref(s);
+    return rc;
+}
+
+int lake_table_open(const struct lake_env *env, struct table_name name, struct lake_table **ret, struct err *err)
+{
+    CLEANUP(lake_table_freep) struct lake_table *t = table_new(env, name);
+    bool exists;
+    int64_t position;
+
+    *ret = NULL;
+    TRY(delta_table_exists(t->store, &exists, err));
+    if (!exists)
+        return 0;
+    if (delta_table_open(t->store, env->engine, &t->delta, err))
+        return err_wrap(err, "table %s", t->name);
+    t->delta->checkpoint_interval = env->checkpoint_interval;
+    struct delta_snapshot *s = delta_table_snapshot(t->delta);
+    if (delta_snapshot_txn(s, str_of(env->app_id), &position))
+        t->position = (uint64_t)position;
+    snprintf(t->uuid, sizeof t->uuid, "%.*s", STR_ARG(s->head->metadata->id));
+    t->lake = schema_clone(s->head->schema);
+    t->mapped = s->head->mapping != DELTA_MAPPING_NONE;
+    int64_t max_id = 0;
+    if (str_to_i64(delta_snapshot_property(s, STR("delta.columnMapping.maxColumnId")), &max_id))
+        t->max_column_id = (int32_t)max_id;
+    delta_snapshot_unref(s);
+    TRY(load_files(t, err));
+    *ret = TAKE_PTR(t);
+    return 0;
+}
+
+int lake_table_stage(const struct lake_env *env, const struct relation *rel, const struct schema *schema,
+                     uint64_t position, uint64_t hold_until, struct lake_table **ret, struct err *err)
+{
+    struct table_name name = {rel->schema, rel->name};
+    CLEANUP(lake_table_freep) struct lake_table *t = NULL;
+
+    TRY(lake_table_open(env, name, &t, err));
+    if (t) { /* copied anew: its files go when the new ones come */
+        size_t cursor = 0;
+        void *f;
+        while (imap_next(&t->files, &cursor, NULL, &f) == 0)
+            ((struct lake_file *)f)->doomed = true;
+        t->replace_all = true;
+        schema_unref(TAKE_PTR(t->lake));
+    } else {
+        t = table_new(env, name);
+        delta_uuid(t->uuid);
+    }
+    t->state = LAKE_STAGED;
+    t->position = position;
+    t->hold_until = hold_until;
+    t->dirty = true;
+    TRY(lake_table_relation(t, rel, schema, err));
+    *ret = TAKE_PTR(t);
+    return 0;
+}
+
+void lake_table_quarantine(struct lake_table *t, const char *reason)
+{
+    mem_free(t->reason);
+    t->reason = mem_strdup(reason);
+    t->state = LAKE_QUARANTINED;
+    row_buffer_reset(&t->buffer);
+    t->dirty = false;
+}
+
+int lake_table_relation(struct lake_table *t, const struct relation *rel, const struct schema *schema, struct err *err)
+{
+    TRY(lake_table_flush(t, err));
+    TRY(lake_schema_evolve(t, rel, schema, err));
+    relation_unref(t->rel);
+    schema_unref(t->source);
+    t->rel = relation_ref(rel);
+    t->source = schema_ref(schema);
+    uint64_t old = t->n_keys ? key_fingerprint(t->write, t->key_cols, t->n_keys) : 0;
+    t->key_cols = mem_realloc_n(t->key_cols, rel->n_columns + 1, sizeof *t->key_cols);
+    t->n_keys = 0;
+    for (uint32_t i = 0; i < rel->n_columns; i++)
+        if ((rel->identity == IDENTITY_KEY && rel->columns[i].key_seq) ||
+            (rel->identity == IDENTITY_ROW && key_type_ok(&schema->fields[i].type)))
+            t->key_cols[t->n_keys++] = (int)i;
+    if (old && (!t->n_keys || old != key_fingerprint(t->write, t->key_cols, t->n_keys))) {
+        key_index_free(t->index); /* the key is another: the index is built anew by the next row */
+        t->index = NULL;
+    }
+    return 0;
+}
+
+/* Masks a row in its file; its place stays known as the origin of values that the new row lacks. */
+static void mask(struct lake_table *t, struct lake_file *f, uint32_t row)
+{
+    bool fresh = dv_add(&f->dv, row);
+
+    assert(fresh);
+    f->masked++;
+    f->dv_dirty = true;
+    t->dirty = true;
+    (void)fresh;
+}
+
+/* The old version of a row, by the hash of its key. At most one of the two is set in the result. */
+struct old_row {
+    uint32_t ordinal; /* ROW_NONE: not in the buffer */
+    struct lake_file *file;
+    uint32_t row;
+};
+
+static int find_old(struct lake_table *t, struct hash128 hash, struct old_row *ret, struct err *err)
+{
+    uint32_t file, row;
+
+    *ret = (struct old_row){.ordinal = row_buffer_find(&t->buffer, hash)};
+    if (ret->ordinal != ROW_NONE)
+        return 0;
+    struct key_cursor c = key_index_get(t->index, hash);
+    while (key_cursor_next(&c, &file, &row) == 0) {
+        TRY(lake_table_live_row(t, file, row, &ret->file, err));
+        if (ret->file) {
+            ret->row = row;
+            return 0;
+        }
+    }
+    return 0;
+}
+
+/* Takes the old version out of the table. `heir`: the ordinal of the new row that inherits unchanged values, or ROW_NONE. */
+static int retire(struct lake_table *t, struct hash128 hash, uint32_t heir, bool *ret_found, struct err *err)
+{
+    struct old_row old;
+
+    TRY(find_old(t, hash, &old, err));
+    *ret_found = old.ordinal != ROW_NONE || old.file;
+    bool missing = heir != ROW_NONE && *ret_found && row_buffer_has_missing(&t->buffer, heir);
+    if (old.ordinal != ROW_NONE) {
+        if (missing)
+            row_buffer_inherit(&t->buffer, heir, old.ordinal);
+        row_buffer_kill(&t->buffer, old.ordinal);
+    } else if (old.file) {
+        if (missing)
+            row_buffer_set_origin(&t->buffer, heir, old.file->id, old.row);
+        mask(t, old.file, old.row);
+        if (t->rel->identity == IDENTITY_ROW)
+            TRY(key_index_del(t->index, hash, old.file->id, old.row, err));
+    }
+    return 0;
+}
+
+static int missing_without_row(struct lake_table *t, const struct batch *b, uint32_t row, struct err *err)
+{
+    char at[LSN_TEXT];
+
+    err_set(err, ERR_UNSUPPORTED,
+            "table %s: an update at %s leaves a value unchanged in a row that the lake does not have", t->name,
+            lsn_text(b->pos[row].lsn, at));
+    return err_hint(err, "copy the table anew: sluice sync … --resync %s", t->name);
+}
+
+/* `before`: hash of the old image, when one came ahead of this row. */
+static int apply_new(struct lake_table *t, const struct batch *b, uint32_t row, uint32_t ordinal,
+                     const struct hash128 *before, struct err *err)
+{
+    struct hash128 own = t->buffer.hash[ordinal];
+    bool found = false, update = b->op[row] == OP_UPDATE;
+
+    if (t->rel->identity == IDENTITY_KEY || before)
+        TRY(retire(t, before ? *before : own, update ? ordinal : ROW_NONE, &found, err));
+    if (update && !found) {
+        t->n_unmatched++;
+        if (row_buffer_has_missing(&t->buffer, ordinal))
+            return missing_without_row(t, b, row, err);
+    }
+    if (before && t->rel->identity == IDENTITY_KEY) /* the new key may be taken where a copy and the stream overlap */
+        TRY(retire(t, own, ROW_NONE, &found, err));
+    row_buffer_put(&t->buffer, ordinal);
+    return 0;
+}
+
+static int apply_delete(struct lake_table *t, struct hash128 hash, struct err *err)
+{
+    bool found;
+
+    TRY(retire(t, hash, ROW_NONE, &found, err));
+    t->n_unmatched += !found;
+    return t->rel->identity == IDENTITY_KEY ? key_index_clear(t->index, hash, err) : 0;
+}
+
+static int apply_rows(struct lake_table *t, const struct batch *b, uint32_t first, struct err *err)
+{
+    const struct hash128 *before = NULL;
+
+    for (uint32_t i = 0; i < b->n; i++) {
+        switch (b->op[i]) {
+        case OP_BEFORE:
+            before = &t->buffer.hash[first + i];
+            continue;
+        case OP_DELETE:
+            TRY(apply_delete(t, t->buffer.hash[first + i], err));
+            break;
+        default:
+            TRY(apply_new(t, b, i, first + i, before, err));
+        }
+        before = NULL;
+    }
+    return 0;
+}
+
+int lake_table_apply(struct lake_table *t, struct batch *batch, struct err *err)
+{
+    uint32_t n = batch->n;
+
+    if (t->state == LAKE_QUARANTINED) {
+        batch_free(batch);
+        return 0;
+    }
+    if (n > t->cap_hashes) {
+        t->hashes = mem_realloc_n(t->hashes, n, sizeof *t->hashes);
+        t->cap_hashes = n;
+    }
+    if (t->n_keys)
+        key_hash_batch(batch, t->key_cols, t->n_keys, 0, n, t->hashes);
+    else
+        memset(t->hashes, 0, n * sizeof *t->hashes);
+    t->dirty = true;
+    uint32_t first = row_buffer_add(&t->buffer, batch, t->hashes);
+    if (t->rel->identity == IDENTITY_NONE) {
+        for (uint32_t i = 0; i < n; i++)
+            if (batch->op[i] == OP_INSERT || batch->op[i] == OP_READ)
+                row_buffer_put(&t->buffer, first + i);
+        return 0;
+    }
+    TRY(lake_index_ready(t, err));
+    return apply_rows(t, batch, first, err);
+}
+
+int lake_table_truncate(struct lake_table *t, struct err *err)
+{
+    size_t cursor = 0;
+    void *p;
+
+    if (t->state == LAKE_QUARANTINED)
+        return 0;
+    row_buffer_reset(&t->buffer);
+    t->dirty = true;
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        struct lake_file *f = p;
+        if (!f->pending) {
+            f->doomed = true;
+            continue;
+        }
+        TRY(store_remove(t->store, f->path, err));
+        imap_remove(&t->files, f->id);
+        lake_file_free(f);
+    }
+    return 0;
+}
+
+/* ---- flush: the live rows of the buffer, batch by batch, as a Parquet file ---- */
+
+struct flush_source {
+    struct lake_table *t;
+    uint32_t at;
+    uint32_t *sel;
+};
+
+static int next_rows(void *ctx, const struct batch **ret, const uint32_t **ret_sel, uint32_t *ret_n, struct err *err)
+{
+    struct flush_source *s = ctx;
+    struct row_buffer *b = &s->t->buffer;
+
+    (void)err;
+    while (s->at < b->n_batches) {
+        uint32_t i = s->at++;
+        s->sel = mem_realloc_n(s->sel, b->batches[i]->n + 1, sizeof *s->sel);
+        *ret_n = row_buffer_select(b, i, s->sel);
+        *ret_sel = s->sel;
+        *ret = b->batches[i];
+        if (*ret_n)
+            return 0;
+    }
+    return 1;
+}
+
+/* Tells the index where the rows are now. */
+static int index_rows(struct lake_table *t, const struct lake_file *f, struct err *err)
+{
+    struct row_buffer *b = &t->buffer;
+    uint32_t n = 0;
+
+    if (!t->index)
+        return 0;
+    if (b->n_live > t->cap_hashes) {
+        t->hashes = mem_realloc_n(t->hashes, b->n_live, sizeof *t->hashes);
+        t->cap_hashes = b->n_live;
+    }
+    for (uint32_t i = 0; i < b->n_rows; i++)
+        if (bit_get(b->live, i))
+            t->hashes[n++] = b->hash[i];
+    assert(n == f->rows);
+    if (t->rel->identity == IDENTITY_KEY)
+        return key_index_replace_batch(t->index, t->hashes, n, f->id, 0, err);
+    for (uint32_t i = 0; i < n; i++)
+        TRY(key_index_put(t->index, t->hashes[i], f->id, i, err));
+    return 0;
+}
+
+static int write_rows(struct lake_table *t, struct lake_file *f, struct err *err)
+{
+    struct parquet_spec spec = {.schema = t->write, .tight_bounds = t->env->deletion_vectors};
+    struct parquet_file info = {0};
+    struct flush_source source = {.t = t};
+    CLEANUP(buf_deinit) struct buf tmp = {0};
+
+    store_temp_path(t->store, ".parquet", &tmp);
+    int rc = parquet_write(t->env->conn, tmp.p, &spec, (struct feed_source){next_rows, &source}, &info, err);
+    if (rc == 0)
+        rc = store_adopt(t->store, tmp.p, f->path, err);
+    mem_free(source.sel);
+    f->rows = (uint32_t)info.rows;
+    f->size = (int64_t)info.bytes;
+    f->stats = buf_take(&info.stats);
+    parquet_file_deinit(&info);
+    return rc;
+}
+
+int lake_table_flush(struct lake_table *t, struct err *err)
+{
+    if (!t->buffer.n_rows)
+        return 0;
+    if (t->buffer.n_live) {
+        TRY(lake_fill_missing(t, err));
+        uint32_t id = t->next_file++;
+        CLEANUP(mem_freep) char *name = lake_file_name(id);
+        struct lake_file *f = lake_table_add_file(t, id, str_of(name));
+        f->pending = f->dv_loaded = true;
+        if (write_rows(t, f, err))
+            return err_wrap(err, "table %s", t->name);
+        TRY(index_rows(t, f, err));
+    }
+    row_buffer_reset(&t->buffer);
+    return 0;
+}

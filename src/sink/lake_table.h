@@ -1,0 +1,153 @@
+/*
+ * One Delta table that follows one PostgreSQL table: rows in, one commit an epoch out.
+ *
+ *   lake_table_apply(batch)   each row finds its old version by key: in the buffer of this epoch (then that is dead), or
+ *                             in a file (then that row is masked in the file's deletion vector); new rows are buffered
+ *   lake_table_flush()        buffered rows become a Parquet file; the key index learns where they are
+ *   lake_table_commit(lsn)    add, remove, deletion vectors, schema, position: one Delta commit
+ *
+ * Everything between two commits is undone by closing the table and opening it again.
+ * A table is *staged* while its initial copy is not yet at one position: its files exist, its log does not show them. The
+ * first commit at or after `hold_until` shows all of them at once, so that readers never see half a snapshot.
+ *
+ * Belongs to one thread (the apply thread).
+ */
+#ifndef SLUICE_SINK_LAKE_TABLE_H
+#define SLUICE_SINK_LAKE_TABLE_H
+
+#include "codec/dv.h"
+#include "delta/key_index.h"
+#include "delta/table.h"
+#include "delta/transaction.h"
+#include "engine/engine.h"
+#include "model/relation.h"
+#include "sink/row_buffer.h"
+
+#include "base/map.h"
+
+/* What all tables of a lake share. */
+struct lake_env {
+    struct engine *engine;     /* borrowed */
+    struct engine_conn *conn;  /* of the apply thread; borrowed */
+    const char *root;          /* of the lake: a folder */
+    const char *state_dir;     /* our own files: key indexes */
+    const char *app_id;        /* of our position in the log's txn actions */
+    bool deletion_vectors;     /* false: copy-on-write */
+    uint32_t compact_files;    /* so many small files in a table are merged; 0: never */
+    int64_t target_file_bytes; /* of a compacted file */
+    int32_t checkpoint_interval;
+};
+
+struct lake_file {
+    uint32_t id;     /* unique in the table for ever: part of the file's name */
+    uint32_t rows;   /* physical */
+    char *path;      /* from the table's root */
+    int64_t size;    /* bytes */
+    char *stats;     /* pending files only; owned */
+    struct dv dv;    /* rows that are gone; loaded when first needed */
+    uint64_t masked; /* rows that are gone (the dv's cardinality, also when it is not loaded) */
+    bool dv_loaded, dv_dirty;
+    bool pending;   /* not in the log yet */
+    bool doomed;    /* in the log, to be removed by the next commit */
+    bool compacted; /* pending file made by compaction: its rows are not a change of data */
+};
+
+enum lake_state {
+    LAKE_STREAMING,
+    LAKE_STAGED,      /* see above */
+    LAKE_QUARANTINED, /* takes nothing until it is copied anew; `reason` says why */
+};
+
+struct lake_table {
+    const struct lake_env *env;
+    char *name;            /* "public.orders" */
+    char uuid[DELTA_UUID]; /* the Delta table's id */
+    enum lake_state state;
+    char *reason;
+    struct store *store;
+    struct delta_table *delta; /* NULL while staged and not there before */
+    struct relation *rel;
+    struct schema *source; /* of incoming batches */
+    struct schema *lake;   /* of the table as the next commit will leave it; fields have physical names and ids */
+    struct schema *write;  /* source's columns with lake's physical names: what files are written with */
+    bool schema_dirty;     /* `lake` differs from the log's */
+    bool mapped;           /* column mapping by name is on (or will be with the next commit) */
+    bool widened;          /* a column was widened: the table needs that feature */
+    int32_t max_column_id;
+    int *key_cols; /* of source */
+    size_t n_keys;
+    struct row_buffer buffer;
+    struct imap files; /* id → struct lake_file * */
+    uint32_t next_file;
+    struct key_index *index; /* NULL until the first row that needs it */
+    uint64_t position;       /* commit LSN that the log has */
+    uint64_t hold_until;     /* LAKE_STAGED */
+    bool dirty;              /* something to commit */
+    bool replace_all;        /* the commit removes every file of the log first (a table copied anew) */
+    uint64_t n_unmatched;    /* updates and deletes that found no row */
+    uint64_t n_commits;
+    struct hash128 *hashes; /* scratch */
+    uint32_t cap_hashes;
+    struct key_matches matches; /* scratch */
+};
+
+/* Opens the table of this name when the lake has it, else gives NULL. */
+int lake_table_open(const struct lake_env *env, struct table_name name, struct lake_table **ret,
+                    struct err *err) MUST_CHECK;
+/* A table that is not in the lake yet (or is to be replaced): staged, without files. */
+int lake_table_stage(const struct lake_env *env, const struct relation *rel, const struct schema *schema,
+                     uint64_t position, uint64_t hold_until, struct lake_table **ret, struct err *err) MUST_CHECK;
+void lake_table_free(struct lake_table *t); /* takes NULL; forgets what is not committed */
+DEFINE_FREEP(lake_table)
+
+/* A data file that was written for a staged table (a chunk of its snapshot). Takes `stats`. */
+void lake_table_adopt_file(struct lake_table *t, const char *path, uint32_t id, uint32_t rows, int64_t size,
+                           char *stats);
+/* The relation as it will be from the next batch on; evolves the lake's schema. ERR_UNSUPPORTED: a change that cannot be followed. */
+int lake_table_relation(struct lake_table *t, const struct relation *rel, const struct schema *schema,
+                        struct err *err) MUST_CHECK;
+int lake_table_apply(struct lake_table *t, struct batch *batch, struct err *err) MUST_CHECK; /* takes the batch */
+int lake_table_truncate(struct lake_table *t, struct err *err) MUST_CHECK;
+int lake_table_flush(struct lake_table *t, struct err *err) MUST_CHECK;
+int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err) MUST_CHECK;
+/* Sets the table aside: later rows are dropped until it is copied anew. Copies the reason. */
+void lake_table_quarantine(struct lake_table *t, const char *reason);
+
+/* ---- inside sink/ ---- */
+
+/* "part-<id>-<uuid>.parquet" in a new buffer of the caller (mem_free). */
+char *lake_file_name(uint32_t id);
+/* The id in such a name; other writers' files get one above 2^31 from their name. */
+uint32_t lake_file_id(struct str path);
+struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct str path);
+void lake_file_free(struct lake_file *f);
+int lake_file_load_dv(struct lake_table *t, struct lake_file *f, struct err *err) MUST_CHECK;
+/* A row that is there: its file is in the table, and it is not masked. NULL otherwise. */
+int lake_table_live_row(struct lake_table *t, uint32_t file, uint32_t row, struct lake_file **ret,
+                        struct err *err) MUST_CHECK;
+bool lake_file_is_live(const struct lake_file *f);
+/* The FROM clause that reads the file's columns under their physical names, absent ones as NULL. */
+int lake_file_from(const struct lake_table *t, const struct lake_file *f, const struct schema *schema, struct buf *out,
+                   struct err *err) MUST_CHECK;
+/* Makes t->index ready at the log's version, plus the pending files. */
+int lake_index_ready(struct lake_table *t, struct err *err) MUST_CHECK;
+/* Adds the live rows of a file to the open index. */
+int lake_index_add_file(struct lake_table *t, struct lake_file *f, struct err *err) MUST_CHECK;
+/* Fills in the missing values of buffered rows from the files that have them. */
+int lake_fill_missing(struct lake_table *t, struct err *err) MUST_CHECK;
+/* Reconciles t->lake with the relation; sets t->schema_dirty and t->write. */
+int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const struct schema *source,
+                       struct err *err) MUST_CHECK;
+enum { LAKE_PROPERTIES = 8 };
+/* The table properties that are ours, put into `kv` (n used, LAKE_PROPERTIES more allocated). Returns how many there are. */
+uint32_t lake_schema_properties(const struct lake_table *t, struct arena *arena, struct delta_kv *kv, uint32_t n);
+bool lake_schema_has_ntz(const struct schema *s);
+/* The metadata and protocol that t->lake needs, set on the transaction. */
+int lake_schema_commit(struct lake_table *t, struct delta_tx *tx, struct err *err) MUST_CHECK;
+/* Writes the live rows of files into a new one and dooms them. `changes_data`: part of an epoch (copy-on-write). */
+int lake_rewrite(struct lake_table *t, const uint32_t *ids, size_t n, bool changes_data, struct err *err) MUST_CHECK;
+int lake_commit_compaction(struct lake_table *t, struct err *err) MUST_CHECK;
+/* Merges small files, and those with many masked rows, when it is worth it: between two epochs, as a commit of its own. */
+int lake_compact(struct lake_table *t, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,324 @@
+/*
+ * Messages → batches.
+ *
+ *   R  remembered; announced to the sink when it says something new
+ *   I  one row OP_INSERT
+ *   U  one row OP_UPDATE, after an OP_BEFORE with the old image where the row is not found by the new one's key
+ *   D  one row OP_DELETE
+ *   T  the open batch, then truncate
+ *
+ * A value that was not sent ('u') is taken from the old image where that is whole (REPLICA IDENTITY FULL), else it is
+ * missing in the batch, and the sink finds it in the row that it has.
+ */
+#include "source/pg_epoch.h"
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "codec/pg_value.h"
+
+#include <assert.h>
+
+struct epoch_table {
+    uint32_t oid;
+    struct relation *rel;
+    struct schema *schema;
+    struct pg_value_codec *codecs; /* by relation column */
+    int16_t *map;                  /* message column → relation column, -1: not replicated */
+    uint32_t n_map;
+    struct buf said; /* the last Relation message, as compared with the next */
+    uint64_t from;   /* changes up to here are in the sink */
+    bool announced;
+    struct batch *batch;
+};
+
+struct pg_epoch {
+    struct pg_epoch_options opt;
+    struct imap tables; /* oid → struct epoch_table * */
+    struct position pos;
+    int64_t commit_us;
+    uint64_t n_changes;
+};
+
+static void table_free(struct epoch_table *t)
+{
+    if (!t)
+        return;
+    relation_unref(t->rel);
+    schema_unref(t->schema);
+    mem_free(t->codecs);
+    mem_free(t->map);
+    buf_deinit(&t->said);
+    batch_free(t->batch);
+    mem_free(t);
+}
+
+struct pg_epoch *pg_epoch_new(const struct pg_epoch_options *opt)
+{
+    struct pg_epoch *e = MEM_NEW(struct pg_epoch);
+
+    e->opt = *opt;
+    if (!e->opt.batch_rows)
+        e->opt.batch_rows = 8192;
+    if (!e->opt.batch_bytes)
+        e->opt.batch_bytes = 4 << 20;
+    return e;
+}
+
+void pg_epoch_free(struct pg_epoch *e)
+{
+    size_t cursor = 0;
+    void *t;
+
+    if (!e)
+        return;
+    while (imap_next(&e->tables, &cursor, NULL, &t) == 0)
+        table_free(t);
+    imap_deinit(&e->tables);
+    mem_free(e);
+}
+
+void pg_epoch_begin(struct pg_epoch *e, uint64_t commit_lsn, int64_t commit_us)
+{
+    e->pos = (struct position){.lsn = commit_lsn};
+    e->commit_us = commit_us;
+}
+
+uint64_t pg_epoch_changes(const struct pg_epoch *e)
+{
+    return e->n_changes;
+}
+
+void pg_epoch_forget_sink(struct pg_epoch *e)
+{
+    size_t cursor = 0;
+    void *t;
+
+    while (imap_next(&e->tables, &cursor, NULL, &t) == 0) {
+        struct epoch_table *table = t;
+        batch_free(TAKE_PTR(table->batch));
+        table->announced = false;
+    }
+}
+
+static int table_flush(struct pg_epoch *e, struct epoch_table *t, struct err *err)
+{
+    if (!t->batch || !t->batch->n)
+        return 0;
+    e->n_changes += t->batch->n;
+    return e->opt.sink.ops->write(e->opt.sink.self, t->oid, TAKE_PTR(t->batch), err);
+}
+
+int pg_epoch_flush(struct pg_epoch *e, struct err *err)
+{
+    size_t cursor = 0;
+    void *t;
+
+    while (imap_next(&e->tables, &cursor, NULL, &t) == 0)
+        TRY(table_flush(e, t, err));
+    return 0;
+}
+
+/* What of a Relation message means something to us, in a form that can be compared. */
+static void describe(const struct pgoutput_relation *r, struct buf *out)
+{
+    struct pgoutput_columns cols = r->columns;
+    struct pgoutput_column col;
+
+    buf_printf(out, "%.*s.%.*s %c", STR_ARG(r->schema), STR_ARG(r->name), r->identity);
+    while (pgoutput_columns_next(&cols, &col))
+        buf_printf(out, "\n%d %u %d %.*s", col.key, col.type_oid, col.typmod, STR_ARG(col.name));
+}
+
+static int announce(struct pg_epoch *e, struct epoch_table *t, struct err *err)
+{
+    t->announced = true;
+    if (!t->rel) {
+        t->from = UINT64_MAX;
+        return 0;
+    }
+    return e->opt.sink.ops->relation(e->opt.sink.self, t->rel, t->schema, &t->from, err);
+}
+
+static void adopt_relation(struct epoch_table *t, struct relation *rel)
+{
+    relation_unref(t->rel);
+    schema_unref(t->schema);
+    t->rel = rel;
+    t->schema = pg_schema_of(rel);
+    t->codecs = mem_realloc_n(t->codecs, rel->n_columns + 1, sizeof *t->codecs);
+    for (uint32_t i = 0; i < rel->n_columns; i++)
+        t->codecs[i] = pg_value_codec_of(&rel->columns[i]);
+}
+
+static int add_relation(struct pg_epoch *e, const struct pgoutput_relation *msg, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf said = {0};
+    struct epoch_table *t = imap_get(&e->tables, msg->oid);
+
+    describe(msg, &said);
+    if (t && str_eq(buf_str(&t->said), buf_str(&said)))
+        return 0;
+    if (!t) {
+        t = MEM_NEW(struct epoch_table);
+        t->oid = msg->oid;
+        imap_put(&e->tables, msg->oid, t);
+    }
+    TRY(table_flush(e, t, err));
+    CLEANUP(relation_unrefp) struct relation *prev = t->rel ? relation_ref(t->rel) : NULL;
+    CLEANUP(relation_unrefp) struct relation *live = NULL;
+    if (!prev)
+        TRY(e->opt.known(e->opt.ctx, msg->oid, &prev, err));
+    TRY(e->opt.live(e->opt.ctx, msg->oid, &live, err));
+    buf_deinit(&t->said);
+    t->said = said;
+    said = (struct buf){0};
+    t->n_map = msg->columns.n;
+    t->map = mem_realloc_n(t->map, t->n_map + 1u, sizeof *t->map);
+    adopt_relation(t, pg_schema_reconcile(prev, live, msg, &e->opt.columns, t->map));
+    return announce(e, t, err);
+}
+
+/* A value that its type cannot hold: NULL is there already, the value goes to the dead letters. */
+static int reject_value(struct pg_epoch *e, struct epoch_table *t, uint32_t col, const struct pgoutput_value *v,
+                        const struct err *why, struct err *err)
+{
+    struct reject r = {e->pos, e->commit_us, t->rel->columns[col].name, v->bytes, str_of(why->msg)};
+
+    if (v->kind == 'b')
+        r.value = STR("(binary)");
+    return e->opt.sink.ops->reject(e->opt.sink.self, t->oid, &r, err);
+}
+
+static int read_value(struct pg_epoch *e, struct epoch_table *t, uint32_t col, const struct pgoutput_value *v,
+                      uint32_t row, struct err *err)
+{
+    struct err why;
+    int rc = pg_value_read(&t->codecs[col], v->kind, v->bytes, t->batch, &t->batch->cols[col], row, &why);
+    char at[LSN_TEXT];
+
+    if (rc == 0)
+        return 0;
+    if (rc == ERR_LIMIT)
+        return reject_value(e, t, col, v, &why, err);
+    if (err)
+        *err = why;
+    return err_wrap(err, "table %.*s.%.*s, column %.*s, at %s", STR_ARG(t->rel->schema), STR_ARG(t->rel->name),
+                    STR_ARG(t->rel->columns[col].name), lsn_text(e->pos.lsn, at));
+}
+
+/* One row of the batch from a tuple. `whole_old`: the old image, when it has every column, else NULL. `key_only`: only
+ * the key columns of the tuple mean something. */
+static int add_tuple(struct pg_epoch *e, struct epoch_table *t, enum batch_op op, struct pgoutput_tuple tuple,
+                     const struct pgoutput_tuple *whole_old, bool key_only, struct err *err)
+{
+    struct pgoutput_tuple old = whole_old ? *whole_old : (struct pgoutput_tuple){0};
+    struct pgoutput_value v, o;
+
+    if (tuple.n != t->n_map)
+        return err_set(err, ERR_INPUT, "a row of %.*s.%.*s has %u columns where its relation has %u",
+                       STR_ARG(t->rel->schema), STR_ARG(t->rel->name), tuple.n, t->n_map);
+    if (!t->batch)
+        t->batch = batch_new(t->schema, 256);
+    uint32_t row = batch_add_row(t->batch, op, e->pos, e->commit_us);
+    for (uint32_t i = 0; pgoutput_tuple_next(&tuple, &v); i++) {
+        bool has_old = pgoutput_tuple_next(&old, &o);
+        int col = t->map[i];
+        if (col < 0 || (key_only && !t->rel->columns[col].key_seq))
+            continue;
+        if (v.kind == 'u' && has_old)
+            v = o;
+        if (v.kind == 'u')
+            column_set_missing(&t->batch->cols[col], row);
+        else if (v.kind != 'n')
+            TRY(read_value(e, t, (uint32_t)col, &v, row, err));
+    }
+    return 0;
+}
+
+/* Do old and new image differ in a key column? Their bytes have the same form, so they can be compared as they are. */
+static bool key_changed(const struct epoch_table *t, struct pgoutput_tuple old, struct pgoutput_tuple new_row)
+{
+    struct pgoutput_value o, n;
+
+    for (uint32_t i = 0; pgoutput_tuple_next(&old, &o) && pgoutput_tuple_next(&new_row, &n); i++) {
+        int col = i < t->n_map ? t->map[i] : -1;
+        if (col < 0 || !t->rel->columns[col].key_seq || n.kind == 'u')
+            continue;
+        if (o.kind != n.kind || !str_eq(o.bytes, n.bytes))
+            return true;
+    }
+    return false;
+}
+
+static int add_update(struct pg_epoch *e, struct epoch_table *t, const struct pgoutput_row *row, struct err *err)
+{
+    bool whole = row->old_kind == 'O';
+    bool by_row = t->rel->identity == IDENTITY_ROW;
+
+    if (row->old_kind == 'K' || (whole && (by_row || key_changed(t, row->old_row, row->new_row))))
+        TRY(add_tuple(e, t, OP_BEFORE, row->old_row, NULL, !by_row, err));
+    return add_tuple(e, t, OP_UPDATE, row->new_row, whole ? &row->old_row : NULL, false, err);
+}
+
+static int add_row(struct pg_epoch *e, const struct pgoutput_msg *msg, struct err *err)
+{
+    struct epoch_table *t = imap_get(&e->tables, msg->row.relation_oid);
+    char at[LSN_TEXT];
+    int rc;
+
+    e->pos.ordinal++;
+    if (!t)
+        return err_set(err, ERR_INPUT, "a change at %s names relation %u, which was not described before",
+                       lsn_text(e->pos.lsn, at), msg->row.relation_oid);
+    if (!t->announced)
+        TRY(announce(e, t, err));
+    if (e->pos.lsn <= t->from)
+        return 0;
+    switch (msg->tag) {
+    case 'I':
+        rc = add_tuple(e, t, OP_INSERT, msg->row.new_row, NULL, false, err);
+        break;
+    case 'U':
+        rc = add_update(e, t, &msg->row, err);
+        break;
+    default:
+        rc = add_tuple(e, t, OP_DELETE, msg->row.old_row, NULL, t->rel->identity != IDENTITY_ROW, err);
+    }
+    TRY(rc);
+    if (t->batch->n >= e->opt.batch_rows || t->batch->bytes >= e->opt.batch_bytes)
+        return table_flush(e, t, err);
+    return 0;
+}
+
+static int add_truncate(struct pg_epoch *e, const struct pgoutput_msg *msg, struct err *err)
+{
+    e->pos.ordinal++;
+    for (uint32_t i = 0; i < msg->truncate.n; i++) {
+        struct epoch_table *t = imap_get(&e->tables, pgoutput_truncate_oid(msg, i));
+        if (!t)
+            continue;
+        if (!t->announced)
+            TRY(announce(e, t, err));
+        if (e->pos.lsn <= t->from)
+            continue;
+        TRY(table_flush(e, t, err));
+        TRY(e->opt.sink.ops->truncate(e->opt.sink.self, t->oid, e->pos, err));
+    }
+    return 0;
+}
+
+int pg_epoch_add(struct pg_epoch *e, const struct pgoutput_msg *msg, struct err *err)
+{
+    switch (msg->tag) {
+    case 'R':
+        return add_relation(e, &msg->relation, err);
+    case 'I':
+    case 'U':
+    case 'D':
+        return add_row(e, msg, err);
+    case 'T':
+        return add_truncate(e, msg, err);
+    default:
+        return 0;
+    }
+}
