@@ -433,12 +433,23 @@ size_t pg_decimal_format(int128 v, unsigned scale, char out[PG_DECIMAL_TEXT])
     return (size_t)(p - out);
 }
 
-/* The fewest digits, as d.ddde±x in `text`, that read back as v. */
+/*
+ * The fewest digits, as d.ddde±x in `text`, that read back as v (not negative): they must lie between the middles to
+ * its neighbours. PostgreSQL leaves the middles themselves out, whatever rounding to even would make of them.
+ */
 static void shortest_digits(double v, int digits, char text[PG_FLOAT_TEXT])
 {
+    long double below = digits == 9 ? nextafterf((float)v, -INFINITY) : nextafter(v, -INFINITY);
+    long double above = digits == 9 ? nextafterf((float)v, INFINITY) : nextafter(v, INFINITY);
+    long double low = (v + below) / 2, high = isinf(above) ? v + (v - low) : (v + above) / 2;
+
     for (int n = 0; n < digits; n++) {
         snprintf(text, PG_FLOAT_TEXT, "%.*e", n, v);
-        if (digits == 9 ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v)
+        long double back = strtold(text, NULL);
+        if (back > low && back < high)
+            return;
+        /* At a middle by rounding only, unless v is a whole number that 64 bits hold exactly. */
+        if (digits == 17 && (back == low || back == high) && (v < 0x1p53 || v > 0x1p64) && strtod(text, NULL) == v)
             return;
     }
 }
