@@ -32,6 +32,7 @@ struct spool_config {
     const char *dir;        /* made when absent; owned by one process (ERR_CONFLICT names the other) */
     uint64_t segment_bytes; /* a new segment begins after this many; 0 = 64 MB */
     uint64_t quota_bytes;   /* setting `spool_quota`: most bytes on disk; 0 = no limit; else at least 2 segments */
+    uint64_t patience_ms;   /* before spool_has_room() gives up; 0 = 10 s */
 };
 
 /* Where a frame stands. Opaque but for comparing; stays good until the segment is trimmed. */
@@ -77,19 +78,20 @@ int spool_append(struct spool *spool, const struct spool_frame *frame, struct er
 int spool_flush(struct spool *spool, struct err *err) MUST_CHECK;
 /*
  * Flush and fdatasync. Returns the end LSN of the last durable top-level commit (0 = none yet): that much may be
- * acknowledged; the caller combines it with keepalives: when ret equals spool_last_commit's end_lsn and
- * spool_is_idle(), everything up to the keepalive's WAL end is done too. Costs nothing when nothing is new. After a
- * failed fdatasync every later call fails as well: what the disk holds is unknown, open the spool anew.
+ * acknowledged. A keepalive's WAL end may be acknowledged too, after a sync that came later than it, if spool_is_idle().
+ * Costs nothing when nothing is new. After a failed fdatasync every later call fails as well: what the disk holds is
+ * unknown, open the spool anew.
  */
 int spool_sync(struct spool *spool, uint64_t *ret_durable_commit_lsn, struct err *err) MUST_CHECK;
-/* No transaction or chunk is open, and no streamed transaction is in progress (seen and neither committed nor aborted). */
+/* No transaction and no streamed chunk is open: all that was appended is readable after a flush, or waits for its commit
+ * as a streamed transaction, which the server would send again. */
 bool spool_is_idle(const struct spool *spool);
 /*
  * May the writer go on? 1 yes. 0 not now: stop reading from the socket, answer keepalives, ask again after a while; sinks
  * have still to pass data that is readable, and spool_trim() will make room. ERR_LIMIT: waiting cannot help: sinks have
- * passed every whole transaction, and what is left over the quota is the transactions in progress (or the log behind the
- * oldest streamed one): they need a larger `spool_quota`. Disk use may exceed the quota by what is appended between two
- * calls, so call it every few messages.
+ * passed every whole transaction and nothing has moved for `patience_ms`; what is left over the quota is the transactions
+ * in progress (or the log behind the oldest streamed one): they need a larger `spool_quota`. Disk use may exceed the quota
+ * by what is appended between two calls, so call it every few messages. May write (ERR_IO as spool_append).
  */
 int spool_has_room(struct spool *spool, struct err *err) MUST_CHECK;
 /*
@@ -127,6 +129,8 @@ int spool_reader_next(struct spool_reader *reader, struct spool_frame *ret, stru
                       struct err *err) MUST_CHECK;
 /* The next frame will be the one at `pos`. Cheap within a block. ERR_NOT_FOUND when its segment was trimmed. */
 int spool_reader_seek(struct spool_reader *reader, struct spool_pos pos, struct err *err) MUST_CHECK;
+/* Where the next frame will be looked for: all before it has been read. */
+struct spool_pos spool_reader_pos(const struct spool_reader *reader);
 /* Sleeps until this reader has something to read: true; false after timeout_us (< 0: never) or spool_wake(). */
 bool spool_reader_wait(struct spool_reader *reader, int64_t timeout_us);
 
