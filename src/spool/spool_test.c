@@ -113,7 +113,7 @@ static void put_transaction(struct spool *spool, uint64_t lsn, unsigned rows, si
 static char *test_dir(const char *name)
 {
     const char *tmp = getenv("SLUICE_TEST_TMP");
-    char *dir = mem_printf("%s/spool_test/%s", tmp ? tmp : "/tmp", name);
+    char *dir = mem_printf("%s/spool_test_files/%s", tmp ? tmp : "/tmp", name);
 
     OK(file_remove_tree(dir, &err));
     return dir;
