@@ -21,7 +21,9 @@ static const char *lex(const char *sql)
     out[0] = 0;
     while ((rc = lexer_next(&lx, &t, &err)) == 0)
         n += (size_t)snprintf(out + n, sizeof out - n, "%s%c:%.*s", n ? " " : "", names[t.kind], STR_ARG(t.text));
-    return rc < 0 ? strcpy(out, err.msg) : out;
+    if (rc < 0)
+        snprintf(out, sizeof out, "%s", err.msg);
+    return out;
 }
 
 static void test_lexer__kinds(void **state)
