@@ -1,0 +1,421 @@
+/*
+ * Snapshot → SELECT text.
+ *
+ *   SELECT c0 AS "id", CASE WHEN c1 IS NULL THEN NULL ELSE struct_pack("x" := struct_extract_at(c1, 1)) END AS "st",
+ *          pval_date(7, 0, file_index) AS "day"
+ *   FROM read_parquet(['/t/a.parquet', …], hive_partitioning = false,
+ *        schema = map {'col-1': {name: 'c0', type: 'BIGINT', default_value: NULL}, …})
+ *   WHERE dv(7, file_index, file_row_number)
+ *
+ * The map names columns c0, c1, … so that no column of the table can hide the virtual ones. file_index counts in the list
+ * as given only while DuckDB prunes no file by itself: hence hive_partitioning = false and never filename = true.
+ */
+#include "delta/scan.h"
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "codec/delta_partition.h"
+#include "codec/dv.h"
+#include "engine/parquet_write.h"
+#include "engine/rename.h"
+#include "engine/scan_files.h"
+
+#include <assert.h>
+
+/* A partition column: its value a file, directly or as a number of a literal in a list. */
+struct part {
+    enum pval_kind kind;
+    bool listed;
+    struct str *text;
+    int64_t *number;
+    bool *is_null;
+    struct buf literals; /* listed: "lit, lit, …" */
+    struct map seen;     /* listed: text of the log → number + 1 */
+    int64_t n_literals;
+};
+
+struct delta_scan {
+    struct engine *engine;
+    struct delta_snapshot *snapshot;
+    int64_t id;
+    uint32_t n;
+    const struct delta_file **files;
+    struct dv *dvs;            /* a file */
+    const struct dv **deleted; /* a file; NULL where it has none */
+    uint32_t n_parts;
+    uint32_t *part_fields; /* index in the schema */
+    struct part *parts;
+    struct scan_pcol *pcols;
+    struct scan_files registered;
+    struct buf sql;
+};
+
+int delta_dv_load(struct store *store, const struct delta_file *file, struct dv *ret, struct err *err)
+{
+    const struct delta_dv_desc *d = file->dv;
+    CLEANUP(buf_deinit) struct buf path = {0};
+    CLEANUP(buf_deinit) struct buf bytes = {0};
+    int rc;
+
+    if (!d)
+        return 0;
+    if (d->storage == 'i') {
+        rc = dv_inline_read(d->path_or_inline, d->size, d->cardinality, ret, err);
+    } else {
+        rc = dv_path(d->storage, d->path_or_inline, &path, err);
+        if (rc == 0)
+            rc = store_get(store, path.p, &bytes, err);
+        if (rc == 0)
+            rc = dv_file_read(bytes.p, bytes.n, MAX(d->offset, 0), d->size, d->cardinality, ret, err);
+    }
+    if (rc < 0)
+        err_wrap(err, "deletion vector of %.*s", STR_ARG(file->path));
+    return rc;
+}
+
+static int load_files(struct delta_scan *scan, struct store *store, const struct delta_scan_options *o, struct err *err)
+{
+    size_t cursor = 0;
+    const struct delta_file *file;
+
+    scan->n = o->files ? o->n_files : (uint32_t)scan->snapshot->n_files;
+    scan->files = MEM_NEW_N(const struct delta_file *, scan->n + 1);
+    if (o->files) {
+        memcpy(scan->files, o->files, scan->n * sizeof *scan->files);
+    } else {
+        uint32_t n = 0;
+        while ((file = delta_snapshot_next(scan->snapshot, &cursor))) {
+            assert(n < scan->n);
+            scan->files[n++] = file;
+        }
+        assert(n == scan->n);
+    }
+    for (uint32_t i = 0; i < scan->n && !o->with_deleted; i++) {
+        if (!scan->files[i]->dv)
+            continue;
+        if (!scan->dvs) {
+            scan->dvs = MEM_NEW_N(struct dv, scan->n);
+            scan->deleted = MEM_NEW_N(const struct dv *, scan->n);
+        }
+        TRY(delta_dv_load(store, scan->files[i], &scan->dvs[i], err));
+        scan->deleted[i] = &scan->dvs[i];
+    }
+    return 0;
+}
+
+/* "2024-01-10" → days. False for anything else. */
+static bool date_days(struct str s, int64_t *ret)
+{
+    int64_t year, month, day;
+
+    if (s.n != 10 || s.p[4] != '-' || s.p[7] != '-' || !str_to_i64(str_make(s.p, 4), &year) ||
+        !str_to_i64(str_make(s.p + 5, 2), &month) || !str_to_i64(str_make(s.p + 8, 2), &day) || year < 0 || month < 1 ||
+        month > 12 || day < 1 || day > 31)
+        return false;
+    *ret = clock_days_from_civil(year, (unsigned)month, (unsigned)day);
+    return true;
+}
+
+/* The value of one file. Kinds that are not long, date or string become literals in a list, each once. */
+static int part_add(struct part *part, const struct type *type, uint32_t i, struct str value, struct err *err)
+{
+    if (part->listed) {
+        intptr_t known = (intptr_t)map_get(&part->seen, value);
+        if (!known) {
+            if (part->n_literals)
+                buf_add_cstr(&part->literals, ", ");
+            TRY(delta_partition_sql(type, value, &part->literals, err));
+            known = (intptr_t)++part->n_literals;
+            map_put(&part->seen, value, (void *)known);
+        }
+        part->number[i] = known;
+        return 0;
+    }
+    if (part->kind == PVAL_TEXT) {
+        part->text[i] = value;
+        return 0;
+    }
+    bool ok = part->kind == PVAL_DATE ? date_days(value, &part->number[i]) : str_to_i64(value, &part->number[i]);
+    return ok ? 0 : err_set(err, ERR_INPUT, "\"%.*s\" is no value of its type", STR_ARG(value));
+}
+
+static int load_part(struct delta_scan *scan, uint32_t k, struct err *err)
+{
+    const struct field *f = &scan->snapshot->head->schema->fields[scan->part_fields[k]];
+    struct part *part = &scan->parts[k];
+
+    part->kind = f->type.id == TYPE_STRING ? PVAL_TEXT : f->type.id == TYPE_DATE ? PVAL_DATE : PVAL_LONG;
+    part->listed =
+        f->type.id != TYPE_STRING && f->type.id != TYPE_DATE && !(f->type.id >= TYPE_BYTE && f->type.id <= TYPE_LONG);
+    part->text = MEM_NEW_N(struct str, scan->n + 1);
+    part->number = MEM_NEW_N(int64_t, scan->n + 1);
+    part->is_null = MEM_NEW_N(bool, scan->n + 1);
+    for (uint32_t i = 0; i < scan->n; i++) {
+        const struct delta_file *file = scan->files[i];
+        struct str value = delta_kv_get(file->parts, file->n_parts, f->physical);
+        part->is_null[i] = !value.n; /* the empty text is NULL, for every type */
+        if (value.n && part_add(part, &f->type, i, value, err) < 0)
+            return err_wrap(err, "file %.*s, partition column \"%.*s\"", STR_ARG(file->path), STR_ARG(f->name));
+    }
+    scan->pcols[k] = (struct scan_pcol){part->kind, part->text, part->number, part->is_null};
+    return 0;
+}
+
+static int load_parts(struct delta_scan *scan, struct err *err)
+{
+    const struct delta_metadata *m = scan->snapshot->head->metadata;
+
+    scan->n_parts = m->n_partition_columns;
+    scan->part_fields = MEM_NEW_N(uint32_t, scan->n_parts + 1);
+    scan->parts = MEM_NEW_N(struct part, scan->n_parts + 1);
+    scan->pcols = MEM_NEW_N(struct scan_pcol, scan->n_parts + 1);
+    for (uint32_t k = 0; k < scan->n_parts; k++) {
+        int field = schema_find(scan->snapshot->head->schema, m->partition_columns[k]);
+        if (field < 0)
+            return err_set(err, ERR_INPUT, "the partition column \"%.*s\" is not in the schema",
+                           STR_ARG(m->partition_columns[k]));
+        scan->part_fields[k] = (uint32_t)field;
+        TRY(load_part(scan, k, err));
+    }
+    return 0;
+}
+
+static int part_of(const struct delta_scan *scan, uint32_t field)
+{
+    for (uint32_t k = 0; k < scan->n_parts; k++)
+        if (scan->part_fields[k] == field)
+            return (int)k;
+    return -1;
+}
+
+static int part_sql(const struct delta_scan *scan, uint32_t k, const struct type *type, struct buf *out,
+                    struct err *err)
+{
+    const struct part *part = &scan->parts[k];
+    static const char *calls[] = {[PVAL_TEXT] = "pval", [PVAL_LONG] = "pval_long", [PVAL_DATE] = "pval_date"};
+    bool cast = part->listed || (part->kind == PVAL_LONG && type->id != TYPE_LONG);
+
+    if (cast)
+        buf_add_cstr(out, "CAST(");
+    if (part->listed && !part->n_literals)
+        buf_add_cstr(out, "NULL");
+    else if (part->listed)
+        buf_printf(out, "list_extract([%.*s], ", STR_ARG(buf_str(&part->literals)));
+    if (!part->listed || part->n_literals)
+        buf_printf(out, "%s(%lld, %u, file_index)", calls[part->kind], (long long)scan->id, k);
+    if (part->listed && part->n_literals)
+        buf_add_char(out, ')');
+    if (cast) {
+        buf_add_cstr(out, " AS ");
+        TRY(parquet_type_sql(type, out, err));
+        buf_add_char(out, ')');
+    }
+    return 0;
+}
+
+static int columns_sql(struct delta_scan *scan, bool with_position, struct err *err)
+{
+    const struct schema *schema = scan->snapshot->head->schema;
+
+    buf_add_cstr(&scan->sql, "SELECT ");
+    for (uint32_t i = 0; i < schema->n_fields; i++) {
+        const struct field *f = &schema->fields[i];
+        int k = part_of(scan, i);
+        if (i)
+            buf_add_cstr(&scan->sql, ", ");
+        if (k >= 0 && scan->n) {
+            TRY(part_sql(scan, (uint32_t)k, &f->type, &scan->sql, err));
+        } else if (f->type.id == TYPE_VOID) {
+            buf_add_cstr(&scan->sql, "NULL");
+        } else {
+            char name[16];
+            snprintf(name, sizeof name, "c%u", i);
+            rename_sql(&f->type, str_of(name), false, &scan->sql);
+        }
+        buf_add_cstr(&scan->sql, " AS ");
+        buf_add_sql_ident(&scan->sql, f->name);
+    }
+    if (with_position && scan->n)
+        buf_add_cstr(&scan->sql, ", file_index AS __file, file_row_number AS __row");
+    else if (with_position)
+        buf_add_cstr(&scan->sql, ", 0::UBIGINT AS __file, 0::BIGINT AS __row");
+    return 0;
+}
+
+/* Paths are patterns to DuckDB: what would mean something in one is put in brackets. */
+static void path_sql(struct store *store, struct str key, struct buf *out)
+{
+    CLEANUP(buf_deinit) struct buf path = {0}, pattern = {0};
+    CLEANUP(mem_freep) char *name = mem_strndup(key.p, key.n);
+
+    store_local_path(store, name, &path);
+    for (size_t i = 0; i < path.n; i++) {
+        if (strchr("*?[\\", path.p[i]))
+            buf_printf(&pattern, "[%c]", path.p[i]);
+        else
+            buf_add_char(&pattern, path.p[i]);
+    }
+    buf_add_sql_literal(out, buf_str(&pattern));
+}
+
+/* map {'physical': {name: 'c0', type: 'BIGINT', default_value: NULL}, …} of the columns that the files have. */
+static int schema_sql(struct delta_scan *scan, struct err *err)
+{
+    const struct delta_head *head = scan->snapshot->head;
+    bool any = false;
+
+    for (uint32_t i = 0; i < head->schema->n_fields; i++) {
+        const struct field *f = &head->schema->fields[i];
+        CLEANUP(buf_deinit) struct buf type = {0};
+        if (part_of(scan, i) >= 0 || f->type.id == TYPE_VOID)
+            continue;
+        buf_add_cstr(&scan->sql, any ? ", " : ", schema = map {");
+        any = true;
+        if (head->mapping == DELTA_MAPPING_ID)
+            buf_printf(&scan->sql, "%d", f->id);
+        else
+            buf_add_sql_literal(&scan->sql, f->physical);
+        buf_printf(&scan->sql, ": {name: 'c%u', type: ", i);
+        TRY(parquet_type_sql(&f->type, &type, err));
+        buf_add_sql_literal(&scan->sql, buf_str(&type));
+        buf_add_cstr(&scan->sql, ", default_value: NULL}");
+    }
+    if (any)
+        buf_add_char(&scan->sql, '}');
+    return 0;
+}
+
+/* No files: the same columns out of nothing. */
+static int empty_sql(struct delta_scan *scan, struct err *err)
+{
+    const struct schema *schema = scan->snapshot->head->schema;
+
+    buf_add_cstr(&scan->sql, " FROM (SELECT ");
+    for (uint32_t i = 0; i < schema->n_fields; i++) {
+        buf_add_cstr(&scan->sql, i ? ", CAST(NULL AS " : "CAST(NULL AS ");
+        TRY(parquet_type_sql(&schema->fields[i].type, &scan->sql, err));
+        buf_printf(&scan->sql, ") AS c%u", i);
+    }
+    buf_add_cstr(&scan->sql, ") WHERE false");
+    return 0;
+}
+
+static int build_sql(struct delta_scan *scan, struct store *store, bool with_position, struct err *err)
+{
+    TRY(columns_sql(scan, with_position, err));
+    if (!scan->n)
+        return empty_sql(scan, err);
+    buf_add_cstr(&scan->sql, " FROM read_parquet([");
+    for (uint32_t i = 0; i < scan->n; i++) {
+        if (i)
+            buf_add_cstr(&scan->sql, ", ");
+        path_sql(store, scan->files[i]->path, &scan->sql);
+    }
+    buf_add_cstr(&scan->sql, "], hive_partitioning = false");
+    TRY(schema_sql(scan, err));
+    buf_add_char(&scan->sql, ')');
+    if (scan->deleted)
+        buf_printf(&scan->sql, " WHERE dv(%lld, file_index, file_row_number)", (long long)scan->id);
+    return 0;
+}
+
+/* Types inside `type` that have no reading. */
+static const struct type *unreadable(const struct type *type)
+{
+    if (type->id == TYPE_OTHER)
+        return type;
+    for (uint32_t i = 0; i < type->n_children; i++) {
+        const struct type *found = unreadable(&type->children[i].type);
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+int delta_scan_new(struct engine *engine, struct store *store, struct delta_snapshot *snapshot,
+                   const struct delta_scan_options *options, struct delta_scan **ret, struct err *err)
+{
+    static const struct delta_scan_options defaults;
+    const struct delta_scan_options *o = options ? options : &defaults;
+    const struct schema *schema = snapshot->head->schema;
+
+    if (!schema->n_fields)
+        return err_set(err, ERR_UNSUPPORTED, "table %s has no columns: there is nothing to read", store->name);
+    for (uint32_t i = 0; i < schema->n_fields; i++) {
+        const struct type *bad = unreadable(&schema->fields[i].type);
+        if (bad)
+            return err_set(err, ERR_UNSUPPORTED, "table %s, column \"%.*s\": the type %.*s is not known", store->name,
+                           STR_ARG(schema->fields[i].name), STR_ARG(bad->other));
+    }
+    CLEANUP(delta_scan_freep) struct delta_scan *scan = MEM_NEW(struct delta_scan);
+    scan->engine = engine;
+    scan->snapshot = delta_snapshot_ref(snapshot);
+    int rc = load_files(scan, store, o, err);
+    if (rc == 0)
+        rc = load_parts(scan, err);
+    if (rc == 0) {
+        scan->registered = (struct scan_files){scan->n, scan->deleted, scan->n_parts, scan->pcols};
+        scan->id = scan_files_register(engine, &scan->registered);
+        rc = build_sql(scan, store, o->with_position, err);
+    }
+    if (rc < 0) {
+        err_wrap(err, "table %s, version %lld", store->name, (long long)snapshot->version);
+        return rc;
+    }
+    *ret = TAKE_PTR(scan);
+    return 0;
+}
+
+void delta_scan_free(struct delta_scan *scan)
+{
+    if (!scan)
+        return;
+    if (scan->id)
+        scan_files_unregister(scan->engine, scan->id);
+    for (uint32_t i = 0; scan->dvs && i < scan->n; i++)
+        dv_deinit(&scan->dvs[i]);
+    for (uint32_t k = 0; scan->parts && k < scan->n_parts; k++) {
+        mem_free(scan->parts[k].text);
+        mem_free(scan->parts[k].number);
+        mem_free(scan->parts[k].is_null);
+        buf_deinit(&scan->parts[k].literals);
+        map_deinit(&scan->parts[k].seen);
+    }
+    mem_free(scan->dvs);
+    mem_free(scan->deleted);
+    mem_free(scan->files);
+    mem_free(scan->part_fields);
+    mem_free(scan->parts);
+    mem_free(scan->pcols);
+    buf_deinit(&scan->sql);
+    delta_snapshot_unref(scan->snapshot);
+    mem_free(scan);
+}
+
+const char *delta_scan_sql(const struct delta_scan *scan)
+{
+    return scan->sql.p;
+}
+
+const struct delta_snapshot *delta_scan_snapshot(const struct delta_scan *scan)
+{
+    return scan->snapshot;
+}
+
+uint32_t delta_scan_n_files(const struct delta_scan *scan)
+{
+    return scan->n;
+}
+
+const struct delta_file *delta_scan_file(const struct delta_scan *scan, uint64_t file)
+{
+    assert(file < scan->n);
+    return scan->files[file];
+}
+
+const struct dv *delta_scan_dv(const struct delta_scan *scan, uint64_t file)
+{
+    assert(file < scan->n);
+    return scan->deleted ? scan->deleted[file] : NULL;
+}

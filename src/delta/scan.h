@@ -1,0 +1,45 @@
+/*
+ * A snapshot as a SELECT that DuckDB runs: its files by read_parquet(), columns by field id or physical name under their
+ * logical names and types, partition values as constants of their file, deleted rows masked.
+ *
+ *     delta_scan_new(engine, store, snapshot, NULL, &scan, err);
+ *     engine_query(conn, "SELECT count(*) FROM (" delta_scan_sql(scan) ")", &result, err);
+ *
+ * A scan holds its snapshot and deletion vectors and must outlive the statements that use its text. Any thread may use
+ * it. Columns come in the table's order; a column that a file does not have is NULL; types are the table's, whatever
+ * narrower type a file was written with.
+ */
+#ifndef SLUICE_DELTA_SCAN_H
+#define SLUICE_DELTA_SCAN_H
+
+#include "delta/snapshot.h"
+#include "store/store.h"
+
+struct engine;
+struct delta_scan;
+
+struct delta_scan_options {
+    const struct delta_file *const *files; /* these of the snapshot, in this order; NULL: all that live */
+    uint32_t n_files;
+    bool
+        with_position; /* two more columns: __file UBIGINT (index, see delta_scan_file) and __row BIGINT (in the file) */
+    bool with_deleted; /* do not mask deleted rows */
+};
+
+/* Reads the deletion vectors. ERR_UNSUPPORTED names a column of an unknown type; ERR_INPUT a broken partition value. */
+int delta_scan_new(struct engine *engine, struct store *store, struct delta_snapshot *snapshot,
+                   const struct delta_scan_options *options, struct delta_scan **ret, struct err *err) MUST_CHECK;
+void delta_scan_free(struct delta_scan *scan); /* takes NULL */
+DEFINE_FREEP(delta_scan)
+const char *delta_scan_sql(const struct delta_scan *scan);
+const struct delta_snapshot *delta_scan_snapshot(const struct delta_scan *scan);
+uint32_t delta_scan_n_files(const struct delta_scan *scan);
+const struct delta_file *delta_scan_file(const struct delta_scan *scan, uint64_t file);
+/* Rows of file `file` that are masked; NULL: none. */
+struct dv;
+const struct dv *delta_scan_dv(const struct delta_scan *scan, uint64_t file);
+
+/* Reads the deletion vector of a file; an empty set when it has none. `ret` must be empty. */
+int delta_dv_load(struct store *store, const struct delta_file *file, struct dv *ret, struct err *err) MUST_CHECK;
+
+#endif
