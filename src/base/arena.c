@@ -50,7 +50,7 @@ void arena_move(struct arena *to, struct arena *from)
 
 void *arena_alloc_slow(struct arena *a, size_t n)
 {
-    size_t need = (n + 7) & ~(size_t)7;
+    size_t need = (n + !n + 7) & ~(size_t)7; /* 0 bytes are a pointer too */
     size_t size = a->head ? MIN(a->head->size * 2, (size_t)LARGEST_BLOCK) : (size_t)FIRST_BLOCK;
 
     assert(need >= n);

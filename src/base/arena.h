@@ -22,7 +22,7 @@ void *arena_alloc_slow(struct arena *a, size_t n);
 /* n bytes aligned to 8, not zeroed. Never NULL. */
 static inline void *arena_alloc(struct arena *a, size_t n)
 {
-    size_t need = (n + 7) & ~(size_t)7;
+    size_t need = (n + !n + 7) & ~(size_t)7; /* 0 bytes are a pointer too */
 
     if (need < n || need > (size_t)(a->end - a->p))
         return arena_alloc_slow(a, n);

@@ -172,5 +172,8 @@ int delta_path_decode(struct str raw, struct arena *arena, struct str *ret, stru
 void delta_path_encode(struct str path, struct buf *out);
 /* "numRecords" at the top of a stats JSON; -1 when absent. Scans text, allocates nothing. */
 int64_t delta_stats_num_records(struct str stats);
+/* The stats of a file whose rows get masked: with "tightBounds":false, all else as it was (numbers as written). Empty stats
+ * become {"numRecords":n,"tightBounds":false} when num_records is known. Memory from `arena`. */
+struct str delta_stats_widen(struct str stats, int64_t num_records, struct arena *arena);
 
 #endif

@@ -11,23 +11,35 @@
 #ifndef SLUICE_DELTA_FILES_H
 #define SLUICE_DELTA_FILES_H
 
+#include "base/map.h"
 #include "codec/delta_action.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 struct delta_entry {
-    struct delta_file file;          /* first: a delta_file of a snapshot is an entry */
+    struct delta_file file; /* first: a delta_file of a snapshot is an entry */
+    int64_t added_at;
     atomic_int_least64_t removed_at; /* version; INT64_MAX while it lives */
     uint32_t prev;                   /* entry + 1 of the same path before this one; 0 = none */
 };
 
-enum { DELTA_FIRST_CHUNK = 64, DELTA_CHUNKS = 26 };
+enum { DELTA_FIRST_CHUNK = 64, DELTA_CHUNKS = 26, DELTA_GRAVES = 4096 };
 
-/* A removed file as a checkpoint keeps it, until deletedFileRetentionDuration has passed. */
-struct delta_tombstone {
-    struct delta_file file; /* time_ms is the deletion; no stats, no tags */
-    int64_t version;        /* that removed it; -1: out of a checkpoint */
+/*
+ * Removed files as a checkpoint keeps them until deletedFileRetentionDuration has passed (time_ms is the deletion; no
+ * stats, no tags). In runs, so that old ones are given back as a whole. Of the writer only.
+ */
+struct delta_graves {
+    atomic_int refs;
+    struct delta_grave_run {
+        struct delta_grave_run *next; /* newer */
+        struct arena arena;
+        int64_t newest_ms;
+        uint32_t n;
+        struct delta_file files[DELTA_GRAVES];
+    } * oldest, *newest;
+    size_t n;
 };
 
 struct delta_files {
@@ -39,9 +51,8 @@ struct delta_files {
     uint32_t n_live;
     uint64_t *slots; /* open addressing: hash's upper half and entry + 1 of the newest with this path */
     uint32_t n_slots, n_paths;
-    struct delta_tombstone *tombstones; /* the writer's only: in order of removal, but out of a checkpoint in any */
-    size_t n_tombstones, cap_tombstones;
-    size_t wasted; /* bytes of the arena that belong to dropped tombstones */
+    struct map keys; /* names of partition columns, kept once */
+    struct delta_graves *graves;
 };
 
 struct delta_files *delta_files_new(void);
@@ -55,12 +66,12 @@ const struct delta_file *delta_files_add(struct delta_files *s, const struct del
 const struct delta_file *delta_files_remove(struct delta_files *s, struct str path, const struct delta_dv_desc *dv,
                                             int64_t version);
 /* Keeps a copy of a removal for checkpoints. */
-void delta_files_bury(struct delta_files *s, const struct delta_file *removed, int64_t version);
-/* Drops the tombstones of files deleted before `before_ms`. */
+void delta_files_bury(struct delta_files *s, const struct delta_file *removed);
+/* Gives runs of removals back that are all older than `before_ms`. */
 void delta_files_expire(struct delta_files *s, int64_t before_ms);
 /* Is a smaller set worth making? */
 bool delta_files_is_sparse(const struct delta_files *s);
-/* A new set with the files that live now and the tombstones. */
+/* A new set with the files that live now; the removals are shared. */
 struct delta_files *delta_files_compact(const struct delta_files *s);
 /* The entries live at `version` among the first n; NULL at the end. `cursor` starts at 0. */
 const struct delta_file *delta_files_next(const struct delta_files *s, uint32_t n, int64_t version, size_t *cursor);

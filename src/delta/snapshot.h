@@ -20,9 +20,11 @@ struct delta_head {
     int64_t log_retention_ms, deleted_file_retention_ms;
     int64_t txn_retention_ms; /* delta.setTransactionRetentionDuration; -1: for ever */
 };
-struct delta_head *delta_head_new(const struct delta_protocol *p, const struct delta_metadata *m, struct err *err);
-struct delta_head *delta_head_ref(struct delta_head *h);
-void delta_head_unref(struct delta_head *h);
+/* Copies both, parses the schema and checks that we can read such a table. */
+int delta_head_new(const struct delta_protocol *p, const struct delta_metadata *m, struct delta_head **ret,
+                   struct err *err) MUST_CHECK;
+struct delta_head *delta_head_ref(const struct delta_head *h);
+void delta_head_unref(struct delta_head *h); /* takes NULL */
 
 /* Transaction ids and domains, newest of each: shared by all versions between two changes of them. */
 struct delta_ids {
@@ -32,6 +34,12 @@ struct delta_ids {
     struct delta_domain *domains; /* live ones only */
     uint32_t n_txns, n_domains;
 };
+/* A copy of `old` (may be NULL) with room for more, to be changed before it is shared. */
+struct delta_ids *delta_ids_new(const struct delta_ids *old, uint32_t more_txns, uint32_t more_domains);
+void delta_ids_set_txn(struct delta_ids *ids, const struct delta_txn *t);
+void delta_ids_set_domain(struct delta_ids *ids, const struct delta_domain *d);
+struct delta_ids *delta_ids_ref(const struct delta_ids *ids);
+void delta_ids_unref(struct delta_ids *ids); /* takes NULL */
 
 struct delta_snapshot {
     atomic_int refs;
@@ -44,7 +52,8 @@ struct delta_snapshot {
     uint32_t n_entries; /* of `files` that this version may see */
     uint64_t n_files;   /* live */
     int64_t bytes;      /* of the live files */
-    int64_t records;    /* physical rows of the live files less those masked; -1 when a file does not say */
+    uint64_t n_unknown; /* live files whose number of rows the log does not say */
+    int64_t records;    /* rows of the other live files, less those masked: exact when n_unknown is 0 */
     uint64_t n_dvs;     /* live files that have a deletion vector */
 };
 
@@ -87,6 +96,9 @@ int delta_protocol_check_write(const struct delta_protocol *p, struct err *err) 
  */
 int delta_protocol_with(const struct delta_protocol *p, const char *feature, struct arena *arena,
                         const struct delta_protocol **ret, struct err *err) MUST_CHECK;
+/* The protocol with all features that the metadata's properties and schema need (delta.enableX, types, mapping, …). */
+int delta_protocol_for(const struct delta_protocol *p, const struct delta_metadata *m, const struct schema *schema,
+                       struct arena *arena, const struct delta_protocol **ret, struct err *err) MUST_CHECK;
 /* "interval 7 days", "interval 1 week 3 hours" → ms; -1 when it is no interval. */
 int64_t delta_interval_ms(struct str text);
 

@@ -52,8 +52,9 @@ struct delta_tx {
     void *rebase_arg;
     const struct delta_metadata *new_metadata;
     const struct delta_protocol *new_protocol;
-    struct delta_file **read_files; /* paths named by delta_tx_read_file */
-    size_t n_read_files, cap_read_files;
+    struct map read_files; /* paths named by delta_tx_read_file */
+    struct map removed;    /* paths that we remove: struct delta_action */
+    char txn_id[40];       /* tells our commit from others' after an ambiguous answer */
 };
 
 struct delta_tx *delta_tx_new(struct delta_table *t, const char *operation);
@@ -67,7 +68,7 @@ void delta_tx_remove_file(struct delta_tx *tx, const struct delta_file *live, bo
 /* Masks rows of a live file: remove with its old vector, add with the new one. Stats get tightBounds false. */
 void delta_tx_set_dv(struct delta_tx *tx, const struct delta_file *live, const struct delta_dv_desc *dv);
 void delta_tx_add_cdc(struct delta_tx *tx, const struct delta_file *f);
-/* The result depends on this file: a foreign removal of it clashes. */
+/* The result depends on this file: a foreign removal of it clashes. Removed files are read by themselves. */
 void delta_tx_read_file(struct delta_tx *tx, const struct delta_file *f);
 void delta_tx_set_metadata(struct delta_tx *tx, const struct delta_metadata *m);
 void delta_tx_set_protocol(struct delta_tx *tx, const struct delta_protocol *p);
