@@ -122,7 +122,7 @@ static int read_trailer(struct pg_copy_reader *r, struct err *err)
 
 int pg_copy_read_row(struct pg_copy_reader *r, const struct str **ret_fields, struct err *err)
 {
-    size_t size;
+    size_t size = 0;
 
     if (r->trailer_done)
         return r->in.n ? err_set(err, ERR_INPUT, "%zu bytes after the end of the COPY", r->in.n) : 1;

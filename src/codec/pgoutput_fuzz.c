@@ -16,7 +16,7 @@ static unsigned walk(struct pgoutput_tuple t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static volatile unsigned sink;
+    unsigned sink = 0;
     struct pgoutput_msg m;
     struct pgoutput_column col;
 
@@ -32,5 +32,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             sink += pgoutput_truncate_oid(&m, i);
     if (m.tag == 'M')
         sink += (unsigned)str_is_utf8(m.message.content);
+    __asm__ volatile("" ::"r"(sink)); /* the reads must happen */
     return 0;
 }
