@@ -23,7 +23,7 @@
 struct key_index;
 struct key_index_build;
 
-enum { KEY_INDEX_SAME_MAX = 16384 }; /* more entries than this of one hash: ERR_LIMIT, the key is none */
+enum { KEY_INDEX_SAME_MAX = 4096 }; /* more entries than this of one hash: ERR_LIMIT, the key is none */
 
 struct key_index_options {
     uint64_t table_id;    /* hash64 of the table's id */
@@ -71,8 +71,8 @@ void key_index_lookup_batch(struct key_index *idx, const struct hash128 *hashes,
 struct key_cursor {
     struct key_index *idx;
     struct hash128 hash;
-    uint64_t at, left; /* in the overlay or the file */
-    bool in_file, hide_file;
+    uint64_t at; /* the next slot of the overlay or the file */
+    bool in_file, in_overlay, hide_file;
 };
 struct key_cursor key_index_get(struct key_index *idx, struct hash128 hash);
 int key_cursor_next(struct key_cursor *c, uint32_t *ret_file, uint32_t *ret_row); /* 0: an entry, 1: the end */

@@ -1,0 +1,108 @@
+/*
+ * Inside the key index: the memory-mapped hash file itself. Nobody but key_index*.c (and its test) includes this.
+ *
+ *     page 0       struct key_head
+ *     from 4096    cap slots of 20 bytes: open addressing, linear probing from hash * cap / 2^64 on, wrapping
+ *
+ * The home of a slot grows with its hash, so the file is nearly sorted by hash: copying it into a larger one and building
+ * it from partitions are sequential. There are no tombstones: a removal moves the slots behind it up.
+ */
+#ifndef SLUICE_DELTA_KEY_TABLE_H
+#define SLUICE_DELTA_KEY_TABLE_H
+
+#include "base/err.h"
+#include "base/hash.h"
+
+enum { KEY_HEAD_BYTES = 4096, KEY_FORMAT = 1, KEY_BOOT_ID = 40, KEY_CAP_STEP = 1024 };
+
+struct key_head {
+    char magic[8];
+    uint32_t format;
+    uint32_t clean; /* 1: the slots are exactly those of `version` */
+    uint64_t table_id, fingerprint;
+    int64_t version;
+    uint64_t n, cap;
+    uint32_t synced; /* 1: written out, so good after a reboot too */
+    char boot_id[KEY_BOOT_ID];
+};
+_Static_assert(sizeof(struct key_head) <= KEY_HEAD_BYTES, "one page");
+
+struct key_slot {
+    uint64_t lo; /* hash, bits 0..63 */
+    uint32_t mid;
+    uint32_t file1; /* file + 1; 0: the slot is free */
+    uint32_t row;
+} __attribute__((packed, aligned(4)));
+_Static_assert(sizeof(struct key_slot) == 20, "20 bytes a slot");
+
+struct key_table {
+    char *path;
+    int fd;
+    struct key_head *head; /* the mapping */
+    struct key_slot *slots;
+    uint64_t cap, limit; /* slots; entries from which it grows */
+    size_t bytes;
+    size_t rss_max; /* 0: no limit */
+    uint64_t *touched;
+    size_t n_touched; /* 64 KiB pieces that may be resident: a read fault maps that much */
+};
+
+static inline uint64_t key_home(uint64_t lo, uint64_t cap)
+{
+    return (uint64_t)((unsigned __int128)lo * cap >> 64);
+}
+
+static inline bool key_slot_is(const struct key_slot *s, struct hash128 h)
+{
+    return s->lo == h.lo && s->mid == (uint32_t)h.hi;
+}
+
+/* Prefetches where the entries of a hash most likely are. */
+static inline void key_table_prefetch(const struct key_table *t, struct hash128 h)
+{
+    const char *p = (const char *)&t->slots[key_home(h.lo, t->cap)];
+
+    __builtin_prefetch(p);
+    __builtin_prefetch(p + 3 * sizeof(struct key_slot));
+}
+
+void key_table_touch_slow(struct key_table *t, uint64_t slot);
+/* Accounts for a probe of `slot` and unmaps everything when that exceeds rss_max. Pointers stay valid. */
+static inline void key_table_touch(struct key_table *t, uint64_t slot)
+{
+    if (t->rss_max > 0)
+        key_table_touch_slow(t, slot);
+}
+
+/* "<path>.new" with room for `cap` slots (a multiple of KEY_CAP_STEP), locked, mapped, all free, not clean. The disk
+ * space is there: writing to the mapping cannot fail. */
+int key_table_create(const char *path, uint64_t cap, struct key_table *ret, struct err *err) MUST_CHECK;
+/* Gives it its name in place of what is there. */
+int key_table_publish(struct key_table *t, struct err *err) MUST_CHECK;
+/* ERR_NOT_FOUND when there is none or its form is not ours; ERR_CONFLICT when it is locked. */
+int key_table_open(const char *path, struct key_table *ret, struct err *err) MUST_CHECK;
+void key_table_close(struct key_table *t);   /* takes {0} */
+void key_table_discard(struct key_table *t); /* closes and removes one that was created and not published */
+void key_table_trim(struct key_table *t);
+/* Copies all entries for which keep() is true (NULL: all) to a table of `cap` slots and publishes that instead. */
+int key_table_resize(struct key_table *t, uint64_t cap, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx,
+                     struct err *err) MUST_CHECK;
+uint64_t key_cap_for(uint64_t n); /* slots for n entries at a load of 0.6 */
+
+/* Changes. The first two grow the table when it is full. */
+int key_table_put(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row, struct err *err) MUST_CHECK;
+int key_table_replace(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row, struct err *err) MUST_CHECK;
+void key_table_del(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row);
+bool key_table_has(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row);
+void key_table_clear(struct key_table *t, struct hash128 h);
+
+/* The id of this boot of the machine. */
+int key_boot_id(char ret[KEY_BOOT_ID], struct err *err) MUST_CHECK;
+int key_error_same(struct err *err); /* ERR_LIMIT: too many entries of one hash */
+
+struct key_index;
+struct key_index_options;
+/* An index over a table, which is taken over ({0} is left). */
+struct key_index *key_index_of_table(struct key_table *t, const struct key_index_options *opt);
+
+#endif
