@@ -239,7 +239,30 @@ int engine_exec(struct engine_conn *conn, const char *sql, struct err *err)
     return rc;
 }
 
-static int prepare_one(struct engine_conn *conn, const char *sql, duckdb_prepared_statement *ret, struct err *err)
+/* One statement: prepared, started, its result taken; a result that is not wanted (`ret` NULL) is dropped. */
+static int run_one(struct engine_conn *conn, duckdb_extracted_statements all, idx_t i, struct engine_result **ret,
+                   struct err *err)
+{
+    CLEANUP(duckdb_destroy_prepare) duckdb_prepared_statement stmt = NULL;
+    CLEANUP(duckdb_destroy_pending) duckdb_pending_result pending = NULL;
+    duckdb_result result = {0};
+    int rc = 0;
+
+    lookup_err.code = 0;
+    if (duckdb_prepare_extracted_statement(conn->c, all, i, &stmt) != DuckDBSuccess)
+        return statement_error(err, duckdb_prepare_error(stmt));
+    if (duckdb_pending_prepared_streaming(stmt, &pending) != DuckDBSuccess)
+        return statement_error(err, duckdb_pending_error(pending));
+    if (duckdb_execute_pending(pending, &result) != DuckDBSuccess)
+        rc = statement_error(err, duckdb_result_error(&result));
+    if (rc == 0 && ret)
+        *ret = engine_result_new(result);
+    else
+        duckdb_destroy_result(&result);
+    return rc;
+}
+
+int engine_query(struct engine_conn *conn, const char *sql, struct engine_result **ret, struct err *err)
 {
     duckdb_extracted_statements all = NULL;
     idx_t n = duckdb_extract_statements(conn->c, sql, &all);
@@ -248,32 +271,11 @@ static int prepare_one(struct engine_conn *conn, const char *sql, duckdb_prepare
     if (n == 0) {
         const char *message = duckdb_extract_statements_error(all);
         rc = message ? engine_error(err, message) : err_set(err, ERR_USAGE, "there is no statement to run");
-    } else if (n > 1) {
-        rc = err_set(err, ERR_USAGE, "one statement was expected, not %llu", (unsigned long long)n);
-    } else if (duckdb_prepare_extracted_statement(conn->c, all, 0, ret) != DuckDBSuccess) {
-        rc = statement_error(err, duckdb_prepare_error(*ret));
     }
+    for (idx_t i = 0; i < n && rc == 0; i++)
+        rc = run_one(conn, all, i, i + 1 == n ? ret : NULL, err);
     duckdb_destroy_extracted(&all);
     return rc;
-}
-
-int engine_query(struct engine_conn *conn, const char *sql, struct engine_result **ret, struct err *err)
-{
-    CLEANUP(duckdb_destroy_prepare) duckdb_prepared_statement stmt = NULL;
-    CLEANUP(duckdb_destroy_pending) duckdb_pending_result pending = NULL;
-    duckdb_result result = {0};
-
-    lookup_err.code = 0;
-    TRY(prepare_one(conn, sql, &stmt, err));
-    if (duckdb_pending_prepared_streaming(stmt, &pending) != DuckDBSuccess)
-        return statement_error(err, duckdb_pending_error(pending));
-    if (duckdb_execute_pending(pending, &result) != DuckDBSuccess) {
-        int rc = statement_error(err, duckdb_result_error(&result));
-        duckdb_destroy_result(&result);
-        return rc;
-    }
-    *ret = engine_result_new(result);
-    return 0;
 }
 
 int engine_query_i64(struct engine_conn *conn, const char *sql, int64_t *ret, struct err *err)

@@ -40,8 +40,8 @@ void engine_interrupt(struct engine_conn *conn); /* the running statement fails 
 /* Runs one or more statements and drops their results. */
 int engine_exec(struct engine_conn *conn, const char *sql, struct err *err) MUST_CHECK;
 /*
- * Runs exactly one statement and streams its result: rows are computed as they are fetched. The result keeps the
- * connection busy until it is freed.
+ * Runs a statement (of several, all; DuckDB makes two out of a PIVOT) and streams the result of the last: rows are computed
+ * as they are fetched. The result keeps the connection busy until it is freed.
  */
 int engine_query(struct engine_conn *conn, const char *sql, struct engine_result **ret, struct err *err) MUST_CHECK;
 void engine_result_free(struct engine_result *result); /* takes NULL */

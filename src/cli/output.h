@@ -1,0 +1,20 @@
+/* Results of statements on standard output: an aligned table, CSV, or JSON lines. */
+#ifndef SLUICE_CLI_OUTPUT_H
+#define SLUICE_CLI_OUTPUT_H
+
+#include "engine/engine.h"
+
+#include <stdio.h>
+
+enum output_format { OUTPUT_TABLE, OUTPUT_CSV, OUTPUT_JSON };
+
+/*
+ * Prints the whole result. `width` > 0: cuts table lines to so many columns (a terminal); 0: never cuts. A table is held in
+ * memory to be aligned, up to 100,000 rows; what is beyond goes out in blocks of their own. *ret_rows: rows printed.
+ */
+int output_result(FILE *out, struct engine_result *result, enum output_format format, unsigned width,
+                  uint64_t *ret_rows, struct err *err) MUST_CHECK;
+/* Columns that UTF-8 text takes on a terminal; wide characters take 2, combining ones 0. */
+unsigned output_width(struct str s);
+
+#endif

@@ -1,0 +1,417 @@
+/*
+ * Statement → names resolved to tables at a version → DuckDB.
+ *
+ * A reference that only we understand (a schema of the lake, a path, a point in time) is rewritten to one quoted name,
+ * "delta:<version>:<path>"; DuckDB asks for that name, as for every plain name that it does not have, when it binds, and
+ * gets the SELECT over the table's files. So a temporary view over a lake table reads the newest version each time, and
+ * DuckDB's own tables and common table expressions hide lake tables of the same name, as one expects.
+ *
+ * Scans are pinned: opened when first bound in a statement, dropped when the next statement starts.
+ */
+#include "server/session.h"
+
+#include "base/file.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "delta/lake.h"
+#include "delta/scan.h"
+#include "delta/table.h"
+#include "sql/rewrite.h"
+#include "sql/statement.h"
+
+#include <assert.h>
+
+struct open_table {
+    char *path;
+    struct store *store;
+    struct delta_table *table;
+    uint64_t refreshed; /* statement number */
+};
+
+struct session {
+    struct engine *engine;
+    struct engine_conn *conn;
+    struct lake lake;
+    const char *root;   /* NULL: no lake */
+    struct map tables;  /* path → struct open_table */
+    struct map pins;    /* "version:path" → struct delta_scan */
+    struct arena arena; /* of the statement: keys of the pins */
+    uint64_t statement;
+    bool relisted; /* in this statement */
+};
+
+enum { LATEST = -1 };
+
+/* Whose statement runs on this thread: DuckDB's callback does not say. */
+static _Thread_local struct session *current;
+
+static void unpin(struct session *s)
+{
+    size_t cursor = 0;
+    struct str key;
+    void *scan;
+
+    while (map_next(&s->pins, &cursor, &key, &scan) == 0)
+        delta_scan_free(scan);
+    map_deinit(&s->pins);
+    s->pins = (struct map){0};
+    arena_reset(&s->arena);
+}
+
+/* ---- tables ---- */
+
+static int table_at(struct session *s, const char *path, struct open_table **ret, struct err *err)
+{
+    struct open_table *t = map_get(&s->tables, str_of(path));
+
+    if (!t) {
+        CLEANUP(store_unrefp) struct store *store = store_local_new(path);
+        struct delta_table *table;
+        TRY(delta_table_open(store, s->engine, &table, err));
+        t = MEM_NEW(struct open_table);
+        *t = (struct open_table){mem_strdup(path), TAKE_PTR(store), table, s->statement};
+        map_put(&s->tables, str_of(t->path), t);
+    } else if (t->refreshed != s->statement) {
+        TRY(delta_table_refresh(t->table, err));
+        t->refreshed = s->statement;
+    }
+    *ret = t;
+    return 0;
+}
+
+static void table_free(struct open_table *t)
+{
+    delta_table_free(t->table);
+    store_unref(t->store);
+    mem_free(t->path);
+    mem_free(t);
+}
+
+/* Appends the SELECT over the table at the version. One scan a table and version in a statement. */
+static int pin(struct session *s, const char *path, int64_t version, struct buf *ret_sql, struct err *err)
+{
+    struct str key = str_of(arena_printf(&s->arena, "%lld:%s", (long long)version, path));
+    struct delta_scan *scan = map_get(&s->pins, key);
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *snapshot = NULL;
+    struct open_table *t;
+
+    if (!scan) {
+        TRY(table_at(s, path, &t, err));
+        if (version == LATEST)
+            snapshot = delta_table_snapshot(t->table);
+        else
+            TRY(delta_snapshot_open(t->store, s->engine, version, &snapshot, err));
+        TRY(delta_scan_new(s->engine, t->store, snapshot, NULL, &scan, err));
+        map_put(&s->pins, key, scan);
+    }
+    buf_add_cstr(ret_sql, delta_scan_sql(scan));
+    return 0;
+}
+
+/* Finds a table of the lake; looks again on disk, once a statement, for one that is not known. 1: there is none. */
+static int find(struct session *s, struct str schema, struct str name, const char **ret, struct err *err)
+{
+    bool several = false;
+    const struct lake_table *t = lake_find(&s->lake, schema, name, &several);
+
+    if (!t && !several && s->root && !s->relisted) {
+        s->relisted = true;
+        lake_deinit(&s->lake);
+        TRY(lake_list(s->root, &s->lake, err));
+        t = lake_find(&s->lake, schema, name, &several);
+    }
+    if (several)
+        return err_set(err, ERR_USAGE, "\"%.*s\" is in several schemas: name one, as in <schema>.%.*s", STR_ARG(name),
+                       STR_ARG(name));
+    if (!t)
+        return 1;
+    *ret = t->path;
+    return 0;
+}
+
+/* DuckDB does not know the name: "delta:<version>:<path>", or a table of the lake. */
+static int lookup(void *ctx, struct str name, struct buf *ret_sql, struct err *err)
+{
+    struct session *s = current;
+    struct str rest = name;
+    const char *path = NULL;
+    int64_t version;
+
+    (void)ctx;
+    if (!s)
+        return 1;
+    if (str_has_prefix(name, STR("delta:"))) {
+        str_split(&rest, ':');
+        if (str_to_i64(str_split(&rest, ':'), &version) && rest.n)
+            return pin(s, arena_strdup(&s->arena, rest), version, ret_sql, err);
+    }
+    int rc = find(s, (struct str){0}, name, &path, err);
+    return rc ? rc : pin(s, path, LATEST, ret_sql, err);
+}
+
+/* ---- references that only we understand ---- */
+
+static int travel_version(struct session *s, const char *path, const struct sql_travel *travel, int64_t *ret,
+                          struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    struct open_table *t;
+    int64_t ms;
+
+    *ret = LATEST;
+    if (travel->kind == TRAVEL_NONE)
+        return 0;
+    buf_printf(&sql,
+               travel->kind == TRAVEL_VERSION ? "SELECT CAST((%.*s\n) AS BIGINT)"
+                                              : "SELECT epoch_ms(CAST((%.*s\n) AS TIMESTAMPTZ))",
+               STR_ARG(travel->expr));
+    if (engine_query_i64(s->conn, sql.p, travel->kind == TRAVEL_VERSION ? ret : &ms, err) < 0)
+        return err_wrap(err, "the %s to read at", travel->kind == TRAVEL_VERSION ? "version" : "time");
+    if (travel->kind == TRAVEL_VERSION)
+        return *ret >= 0 ? 0 : err_set(err, ERR_USAGE, "there is no version %lld", (long long)*ret);
+    TRY(table_at(s, path, &t, err));
+    return delta_version_at(t->store, ms, false, ret, err);
+}
+
+static int write_key(struct session *s, const char *path, const struct sql_travel *travel, struct buf *out,
+                     struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf key = {0};
+    int64_t version;
+
+    TRY(travel_version(s, path, travel, &version, err));
+    buf_printf(&key, "delta:%lld:%s", (long long)version, path);
+    buf_add_sql_ident(out, buf_str(&key));
+    return 0;
+}
+
+/* delta_scan('/path'), delta_scan('/path', version => 3). 1: another function. */
+static int replace_call(struct session *s, const struct sql_ref *ref, struct buf *out, struct err *err)
+{
+    struct lexer lx = lexer_of(ref->args);
+    struct token path, token;
+    struct sql_travel travel = ref->table.travel;
+
+    if (ref->table.name.n_parts != 1 || !str_eq_nocase(ref->table.name.parts[0], STR("delta_scan")))
+        return 1;
+    TRY(lexer_next(&lx, &path, err));
+    if (path.kind != TOKEN_STRING)
+        return err_set(err, ERR_USAGE, "delta_scan() wants the path of a table as a string");
+    TRY(lexer_next(&lx, &token, err));
+    if (token_is(&token, ",")) {
+        TRY(lexer_next(&lx, &token, err));
+        bool ok = token_is(&token, "version");
+        TRY(lexer_next(&lx, &token, err));
+        if (!ok || !(token_is(&token, "=>") || token_is(&token, "=")))
+            return err_set(err, ERR_USAGE, "delta_scan() takes only version => N beside the path");
+        travel.kind = TRAVEL_VERSION;
+        travel.expr = str_make(lx.script.p + lx.pos, lx.end - lx.pos);
+    } else if (token.kind != TOKEN_END) {
+        return err_set(err, ERR_USAGE, "delta_scan() wants the path of a table as a string");
+    }
+    return write_key(s, arena_strdup(&s->arena, token_string(&path, &s->arena)), &travel, out, err);
+}
+
+/* Is it a schema (or database) of DuckDB's own? */
+static bool is_own_schema(struct session *s, struct str name)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    int64_t n = 0;
+
+    buf_add_cstr(&sql, "SELECT count(*) FROM duckdb_schemas() WHERE lower(schema_name) = lower(");
+    buf_add_sql_literal(&sql, name);
+    buf_add_cstr(&sql, ") OR lower(database_name) = lower(");
+    buf_add_sql_literal(&sql, name);
+    buf_add_char(&sql, ')');
+    return engine_query_i64(s->conn, sql.p, &n, NULL) == 0 && n > 0;
+}
+
+static int no_table(struct session *s, const struct sql_ref *ref, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf names = {.max = 512};
+
+    err_set(err, ERR_USAGE, "there is no table %.*s", STR_ARG(ref->table.name.text));
+    if (err)
+        memcpy(err->sqlstate, "42P01", 6);
+    for (size_t i = 0; i < s->lake.n; i++)
+        buf_printf(&names, "%s%.*s.%.*s", i ? ", " : "", STR_ARG(s->lake.tables[i].schema),
+                   STR_ARG(s->lake.tables[i].name));
+    if (names.n)
+        err_hint(err, "the lake has %s", names.p);
+    return ERR_USAGE;
+}
+
+static int replace(void *ctx, const struct sql_ref *ref, struct buf *out, struct err *err)
+{
+    struct session *s = ctx;
+    const struct sql_table *t = &ref->table;
+    const struct sql_name *name = &t->name;
+    const char *path = NULL;
+
+    if (ref->is_call)
+        return replace_call(s, ref, out, err);
+    if (t->path.n) {
+        path = arena_strdup(&s->arena, t->path);
+        if (ref->text.p[0] == '\'' && t->travel.kind == TRAVEL_NONE) { /* a file for DuckDB, or a table */
+            CLEANUP(mem_freep) char *log = mem_printf("%s/_delta_log", path);
+            if (!file_exists(log))
+                return 1;
+        }
+        return write_key(s, path, &t->travel, out, err);
+    }
+    if (name->n_parts == 1 && t->travel.kind == TRAVEL_NONE)
+        return 1; /* DuckDB looks in its own catalog first, then asks */
+    if (name->n_parts > 2)
+        return 1;
+    struct str schema = name->n_parts == 2 ? name->parts[0] : (struct str){0};
+    int rc = find(s, schema, name->parts[name->n_parts - 1], &path, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 1)
+        return schema.n && is_own_schema(s, schema) ? 1 : no_table(s, ref, err);
+    return write_key(s, path, &t->travel, out, err);
+}
+
+/* ---- statements ---- */
+
+static int show_tables(struct session *s, const struct sql_show *show, struct buf *out, struct err *err)
+{
+    const char *sep = "";
+
+    if (s->root) {
+        lake_deinit(&s->lake);
+        TRY(lake_list(s->root, &s->lake, err));
+    }
+    buf_add_cstr(out, "FROM (SELECT schema_name AS \"schema\", table_name AS \"table\" FROM duckdb_tables() UNION ALL "
+                      "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal UNION ALL "
+                      "SELECT * FROM (VALUES ");
+    for (size_t i = 0; i < s->lake.n; i++, sep = ", ") {
+        buf_printf(out, "%s(", sep);
+        buf_add_sql_literal(out, s->lake.tables[i].schema);
+        buf_add_cstr(out, ", ");
+        buf_add_sql_literal(out, s->lake.tables[i].name);
+        buf_add_char(out, ')');
+    }
+    buf_add_cstr(out, s->lake.n ? ")" : "(NULL, NULL)) LIMIT 0");
+    buf_add_cstr(out, ") WHERE true");
+    if (show->table.name.n_parts) {
+        buf_add_cstr(out, " AND lower(\"schema\") = lower(");
+        buf_add_sql_literal(out, show->table.name.parts[show->table.name.n_parts - 1]);
+        buf_add_char(out, ')');
+    }
+    if (show->key.n) {
+        buf_add_cstr(out, " AND \"table\" ILIKE replace(");
+        buf_add_sql_literal(out, show->key);
+        buf_add_cstr(out, ", '*', '%')");
+    }
+    buf_add_cstr(out, " ORDER BY ALL");
+    return 0;
+}
+
+/* The table that a statement changes, or NULL. */
+static const struct sql_table *target_of(const struct statement *st)
+{
+    switch (st->kind) {
+    case STATEMENT_INSERT:
+        return &st->insert.table;
+    case STATEMENT_UPDATE:
+        return &st->update.table;
+    case STATEMENT_DELETE:
+        return &st->delete_from.table;
+    case STATEMENT_DROP_TABLE:
+        return &st->drop.table;
+    default:
+        return NULL;
+    }
+}
+
+/* Is the table one of DuckDB's own, a temporary one that the user made? Those obey all of DuckDB's SQL. */
+static bool is_own_table(struct session *s, const struct sql_table *t)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    int64_t n = 0;
+
+    if (!t || !t->name.n_parts)
+        return false;
+    buf_add_cstr(&sql, "SELECT count(*) FROM duckdb_tables() WHERE lower(table_name) = lower(");
+    buf_add_sql_literal(&sql, t->name.parts[t->name.n_parts - 1]);
+    buf_add_char(&sql, ')');
+    return engine_query_i64(s->conn, sql.p, &n, NULL) == 0 && n > 0;
+}
+
+/* The statement as DuckDB shall run it. */
+static int translate(struct session *s, struct str text, struct buf *out, struct err *err)
+{
+    struct statement st;
+    int rc = statement_parse(&s->arena, text, text, &st, err);
+
+    if (rc == 0 && st.kind == STATEMENT_SHOW_TABLES)
+        return show_tables(s, &st.show, out, err);
+    if (rc == 0 && st.kind == STATEMENT_DESCRIBE) {
+        text = str_of(arena_printf(&s->arena, "DESCRIBE %.*s", STR_ARG(st.show.table.name.text)));
+    } else if (rc == 0 && st.kind != STATEMENT_QUERY && !is_own_table(s, target_of(&st))) {
+        rc = err_set(err, ERR_UNSUPPORTED, "%s is not available in this session: it reads",
+                     statement_kind_name(st.kind));
+    }
+    if (rc == 0)
+        rc = sql_rewrite(&s->arena, text, replace, s, out, err);
+    if (rc == ERR_INPUT) { /* the user's text, not a broken file */
+        rc = ERR_USAGE;
+        if (err)
+            err->code = rc;
+    }
+    return rc;
+}
+
+int session_open(struct engine *engine, const char *root, struct session **ret, struct err *err)
+{
+    CLEANUP(session_freep) struct session *s = MEM_NEW(struct session);
+
+    s->engine = engine;
+    s->root = root ? mem_strdup(root) : NULL;
+    if (root)
+        TRY(lake_list(root, &s->lake, err));
+    TRY(engine_connect(engine, &s->conn, err));
+    engine_set_table_lookup(engine, lookup, NULL);
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+void session_free(struct session *s)
+{
+    size_t cursor = 0;
+    struct str key;
+    void *table;
+
+    if (!s)
+        return;
+    unpin(s);
+    while (map_next(&s->tables, &cursor, &key, &table) == 0)
+        table_free(table);
+    map_deinit(&s->tables);
+    engine_conn_free(s->conn);
+    lake_deinit(&s->lake);
+    arena_deinit(&s->arena);
+    mem_free((char *)s->root);
+    mem_free(s);
+}
+
+struct engine_conn *session_conn(struct session *s)
+{
+    return s->conn;
+}
+
+int session_run(struct session *s, struct str statement, struct engine_result **ret, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+
+    unpin(s);
+    s->statement++;
+    s->relisted = false;
+    current = s;
+    int rc = translate(s, statement, &sql, err);
+    if (rc == 0)
+        rc = engine_query(s->conn, sql.p, ret, err);
+    current = NULL;
+    return rc;
+}
