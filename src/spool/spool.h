@@ -15,7 +15,10 @@
  * Restart markers. After a reconnect (and after every open of a spool that is not empty) the log has a frame of kind
  * SPOOL_RESTART: streamed transactions that are in progress there are void, the server sends them again in whole. The
  * server also sends every Relation and Type message again before its first use. A non-transactional message that is sent
- * a second time is left out by the spool.
+ * a second time is left out by the spool. Prepared transactions ('P', 'p' seen) are not void: only their 'K' or 'r' comes.
+ *
+ * After a trim the oldest segment may hold later chunks of a streamed transaction whose first ones are gone: an xid that
+ * begins with an 'S' that is not the first belongs to a transaction that all sinks have passed.
  *
  * Memory: the writer about 1.5 MB plus the Relation messages of the published tables, a reader about 1 MB; for a single
  * message larger than 256 KB, about twice its size more while it passes.
@@ -106,8 +109,8 @@ void spool_last_commit(const struct spool *spool, uint64_t *ret_lsn, uint64_t *r
 
 /*
  * Deletes the oldest segments of which every commit ends at or before `end_lsn` (an end_lsn, not a commit LSN: all sinks
- * have durably passed it), and that lie wholly before `oldest_needed`: the first chunk of the oldest streamed transaction
- * still wanted, or where the main reader stands, whichever is less; SPOOL_POS_MAX when nothing is. Never deletes the
+ * have durably passed it), and that lie wholly before `oldest_needed`: the first chunk of the oldest streamed (or start
+ * of the oldest prepared) transaction still wanted, or where the main reader stands, whichever is less; SPOOL_POS_MAX when nothing is. Never deletes the
  * segment being written. Both limits are remembered for spool_has_room().
  */
 int spool_trim(struct spool *spool, uint64_t end_lsn, struct spool_pos oldest_needed, struct err *err) MUST_CHECK;
