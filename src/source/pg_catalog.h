@@ -21,11 +21,15 @@ struct pg_server {
 };
 
 /*
- * Which tables and columns. Patterns with * and ?: "schema.table", without a dot "public.table"; for columns
- * "schema.table.column". A table is taken when an include pattern (or there is none) and no exclude pattern matches.
- * Without include patterns: every ordinary and partitioned table outside pg_* and information_schema that does not
- * belong to an extension. A partition is taken as a table of its own only when none of its ancestors is taken.
- * Everything is borrowed.
+ * Which tables and columns. Patterns have * (any run) and ? (any one byte) and match the whole name.
+ *
+ * Tables: "schema.table", without a dot "public.table". A table is taken when an include pattern (or there is none)
+ * and no exclude pattern matches. Without include patterns: every ordinary and partitioned table outside pg_* and
+ * information_schema that does not belong to an extension. A partition is taken as a table of its own only when an
+ * include pattern matches it and none of its ancestors is taken or excluded.
+ *
+ * Columns: "schema.table.column", with one dot "public.table.column", without a dot in any table. An include pattern
+ * restricts only the tables that it matches. Key columns always stay. Everything is borrowed.
  */
 struct pg_filter {
     const struct str *include, *exclude;                 /* tables */

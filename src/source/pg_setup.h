@@ -12,6 +12,9 @@ struct pg_setup {
     const char *publication, *slot;
     bool create_publication; /* ours to create and extend; false: it must be there and complete */
     bool create_slot;        /* a slot will be created (first run): there must be room; false: it must be there */
+    /* Publish tables without a replica identity too. From then on UPDATE and DELETE on them *fail at the source*, so
+     * without the user's word that is a fatal problem, not a warning. */
+    bool allow_no_identity;
 };
 
 struct pg_problem {
@@ -44,6 +47,10 @@ MUST_CHECK int pg_check_result(const struct pg_check *c, struct err *err);
  */
 MUST_CHECK int pg_publication_ensure(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,
                                      bool *ret_changed, struct err *err);
+/* The statement that pg_publication_ensure would run (free with mem_free), NULL when nothing lacks: for someone with
+ * the rights to run it. */
+MUST_CHECK int pg_publication_sql(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,
+                                  char **ret, struct err *err);
 MUST_CHECK int pg_publication_drop(struct pg_conn *conn, const char *publication, struct err *err); /* none: no error */
 
 struct pg_slot {

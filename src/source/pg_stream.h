@@ -52,6 +52,8 @@ bool pg_stream_is_streaming(const struct pg_stream *s);
  * server hangs up.
  */
 MUST_CHECK int pg_stream_next(struct pg_stream *s, int64_t timeout_us, struct pg_frame *ret, struct err *err);
+/* One CopyData message of the stream as a frame that borrows from it. ERR_INPUT when it is none. */
+MUST_CHECK int pg_frame_read(struct str bytes, struct pg_frame *ret, struct err *err);
 /* Tells the server how far we are; positions never go back. `reply` asks it for a keepalive in answer. Does not block.
  * */
 MUST_CHECK int pg_stream_confirm(struct pg_stream *s, uint64_t written, uint64_t flushed, uint64_t applied, bool reply,

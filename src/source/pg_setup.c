@@ -1,0 +1,316 @@
+/*
+ * Publication and slot: create, extend, adopt, drop.
+ *
+ * The slot is where changes can be lost, so adopting one refuses whatever would make the server skip ahead of us: it
+ * answers START_REPLICATION at a position behind confirmed_flush_lsn by silently starting at the latter.
+ */
+#include "source/pg_setup.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "model/position.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* The end of WAL as a client may see it, also on a standby. */
+#define SERVER_LSN "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END"
+
+/* Publication */
+
+static void add_table(struct buf *sql, const struct relation *rel, bool column_list)
+{
+    buf_add_cstr(sql, "ONLY "); /* tables that inherit are chosen on their own */
+    buf_add_sql_ident(sql, rel->schema);
+    buf_add_char(sql, '.');
+    buf_add_sql_ident(sql, rel->name);
+    for (uint32_t i = 0; column_list && i < rel->n_columns; i++) {
+        buf_add_cstr(sql, i ? ", " : " (");
+        buf_add_sql_ident(sql, rel->columns[i].name);
+    }
+    if (column_list && rel->n_columns)
+        buf_add_char(sql, ')');
+}
+
+static void oid_list(struct buf *out, const struct pg_tables *tables)
+{
+    buf_add_char(out, '{');
+    for (size_t i = 0; i < tables->n; i++)
+        buf_printf(out, "%s%u", i ? "," : "", tables->items[i]->oid);
+    buf_add_char(out, '}');
+}
+
+/* Tables that the publication does not have yet (all when there is none), and those whose columns are chosen. */
+static int publication_gaps(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,
+                            struct imap *ret_present, struct imap *ret_narrow, struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+    CLEANUP(buf_deinit) struct buf oids = {0};
+    bool has_generated = pg_conn_version(conn) >= 180000;
+    CLEANUP(imap_deinit) struct imap by_oid = {0};
+
+    oid_list(&oids, tables);
+    const char *const params[] = {publication, oids.p, has_generated ? "s" : ""};
+    TRY(pg_query(conn,
+                 "SELECT c.oid, EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = $1"
+                 "  AND t.schemaname = n.nspname AND t.tablename = c.relname),"
+                 " (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0"
+                 "  AND NOT a.attisdropped AND a.attgenerated IN ('', $3::\"char\"))"
+                 " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($2::oid[])",
+                 3, params, &r, err));
+    for (size_t i = 0; i < tables->n; i++)
+        imap_put(&by_oid, tables->items[i]->oid, tables->items[i]);
+    for (size_t i = 0; i < pg_result_rows(r); i++) {
+        struct relation *rel = imap_get(&by_oid, (uint64_t)pg_result_i64(r, i, 0));
+        assert(rel);
+        if (pg_result_bool(r, i, 1))
+            imap_put(ret_present, rel->oid, rel);
+        if (rel->n_columns < pg_result_i64(r, i, 2))
+            imap_put(ret_narrow, rel->oid, rel);
+    }
+    return 0;
+}
+
+int pg_publication_sql(struct pg_conn *conn, const char *publication, const struct pg_tables *tables, char **ret,
+                       struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+    CLEANUP(imap_deinit) struct imap present = {0}, narrow = {0};
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    const char *const params[] = {publication};
+    int version = pg_conn_version(conn);
+    size_t n = 0;
+
+    TRY(pg_query(conn, "SELECT puballtables FROM pg_publication WHERE pubname = $1", 1, params, &r, err));
+    bool exists = pg_result_rows(r) > 0;
+    TRY(publication_gaps(conn, publication, tables, &present, &narrow, err));
+    buf_add_cstr(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
+    buf_add_sql_ident(&sql, str_of(publication));
+    for (size_t i = 0; i < tables->n; i++) {
+        const struct relation *rel = tables->items[i];
+        if (imap_get(&present, rel->oid))
+            continue;
+        buf_add_cstr(&sql, n++ ? ", " : exists ? " ADD TABLE " : " FOR TABLE ");
+        /* With REPLICA IDENTITY FULL a column list would make updates fail at the source. */
+        add_table(&sql, rel, version >= 150000 && !rel->full && imap_get(&narrow, rel->oid));
+    }
+    if (exists && n == 0) {
+        *ret = NULL;
+        return 0;
+    }
+    if (!exists)
+        buf_printf(&sql, " WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true%s)",
+                   version >= 180000 ? ", publish_generated_columns = stored" : "");
+    *ret = buf_take(&sql);
+    return 0;
+}
+
+int pg_publication_ensure(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,
+                          bool *ret_changed, struct err *err)
+{
+    CLEANUP(mem_freep) char *sql = NULL;
+
+    TRY(pg_publication_sql(conn, publication, tables, &sql, err));
+    if (sql && pg_exec(conn, sql, err) < 0)
+        return err_wrap(err, "publication %s", publication);
+    if (ret_changed)
+        *ret_changed = sql != NULL;
+    return 0;
+}
+
+int pg_publication_drop(struct pg_conn *conn, const char *publication, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+
+    buf_add_cstr(&sql, "DROP PUBLICATION IF EXISTS ");
+    buf_add_sql_ident(&sql, str_of(publication));
+    return pg_exec(conn, sql.p, err);
+}
+
+/* Slot */
+
+static int check_slot_name(const char *slot, struct err *err)
+{
+    size_t n = strlen(slot);
+
+    if (n > 0 && n < PG_NAME_MAX && strspn(slot, "abcdefghijklmnopqrstuvwxyz0123456789_") == n)
+        return 0;
+    err_set(err, ERR_USAGE, "'%s' cannot be the name of a replication slot", slot);
+    return err_hint(err, "use 1 to 63 of a-z, 0-9 and _");
+}
+
+int pg_slot_read(struct pg_conn *conn, const char *slot, struct pg_slot *ret, struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    int version = pg_conn_version(conn);
+
+    /* No parameters: this runs on replication connections too. */
+    buf_printf(&sql,
+               "SELECT s.slot_name IS NOT NULL, s.active, s.temporary, %s, %s, %s, s.active_pid, s.plugin, s.database,"
+               " s.wal_status, s.restart_lsn, s.confirmed_flush_lsn, coalesce(s.safe_wal_size, -1),"
+               " coalesce(pg_wal_lsn_diff(c.lsn, s.restart_lsn)::bigint, 0), c.lsn"
+               " FROM (SELECT " SERVER_LSN " AS lsn) c LEFT JOIN pg_replication_slots s ON s.slot_name = ",
+               version >= 140000 ? "s.two_phase" : "false", version >= 160000 ? "s.conflicting" : "false",
+               version >= 170000 ? "s.failover" : "false");
+    buf_add_sql_literal(&sql, str_of(slot));
+    TRY(pg_query(conn, sql.p, 0, NULL, &r, err));
+    struct pg_slot s = {
+        .exists = pg_result_bool(r, 0, 0),
+        .active = pg_result_bool(r, 0, 1),
+        .temporary = pg_result_bool(r, 0, 2),
+        .two_phase = pg_result_bool(r, 0, 3),
+        .conflicting = pg_result_bool(r, 0, 4),
+        .failover = pg_result_bool(r, 0, 5),
+        .active_pid = (int)pg_result_i64(r, 0, 6),
+        .restart_lsn = pg_result_lsn(r, 0, 10),
+        .confirmed_lsn = pg_result_lsn(r, 0, 11),
+        .safe_wal_size = pg_result_i64(r, 0, 12),
+        .retained_bytes = pg_result_i64(r, 0, 13),
+        .server_lsn = pg_result_lsn(r, 0, 14),
+    };
+    snprintf(s.plugin, sizeof s.plugin, "%s", pg_result_str(r, 0, 7).p);
+    snprintf(s.database, sizeof s.database, "%s", pg_result_str(r, 0, 8).p);
+    snprintf(s.wal_status, sizeof s.wal_status, "%s", pg_result_str(r, 0, 9).p);
+    *ret = s;
+    return 0;
+}
+
+/* Is it a slot that we can read from at all? */
+static int check_slot_kind(const char *slot, const struct pg_slot *s, const char *database, struct err *err)
+{
+    if (!s->exists) {
+        err_set(err, ERR_REFUSED, "replication slot %s is not there any more: changes since then are lost to it", slot);
+        return err_hint(err, "it was dropped, or the server failed over to one without it; copy the tables anew "
+                             "(starting from now instead would lose changes silently)");
+    }
+    if (strcmp(s->plugin, "pgoutput") != 0) {
+        err_set(err, ERR_REFUSED, "replication slot %s belongs to the output plugin %s, not pgoutput", slot,
+                s->plugin[0] ? s->plugin : "(none: a physical slot)");
+        return err_hint(err, "choose another slot name");
+    }
+    if (strcmp(s->database, database) != 0) {
+        err_set(err, ERR_REFUSED, "replication slot %s belongs to database %s, not %s", slot, s->database, database);
+        return err_hint(err, "choose another slot name");
+    }
+    if (s->two_phase) {
+        err_set(err, ERR_REFUSED, "replication slot %s was made for two-phase commit, which is not supported", slot);
+        return err_hint(err, "choose another slot name");
+    }
+    if (s->conflicting || strcmp(s->wal_status, "lost") == 0) {
+        err_set(err, ERR_REFUSED, "replication slot %s was invalidated: the server has removed WAL that it needed",
+                slot);
+        return err_hint(err,
+                        "SELECT pg_drop_replication_slot('%s');\nthen copy the tables anew; raise "
+                        "max_slot_wal_keep_size so that it does not happen again",
+                        slot);
+    }
+    if (s->active) {
+        err_set(err, ERR_CONFLICT, "replication slot %s is in use by the server process %d", slot, s->active_pid);
+        return err_hint(err,
+                        "if that is not another sluice, it is an old connection that ends within wal_sender_timeout; "
+                        "or: SELECT pg_terminate_backend(%d);",
+                        s->active_pid);
+    }
+    return 0;
+}
+
+static int check_slot_position(const char *slot, const struct pg_slot *s, uint64_t our_lsn, struct err *err)
+{
+    char ours[LSN_TEXT], theirs[LSN_TEXT];
+
+    if (our_lsn && s->confirmed_lsn > our_lsn) {
+        err_set(err, ERR_REFUSED,
+                "replication slot %s stands at %s, but we have changes only up to %s: it was moved or made anew, and "
+                "what lies between is lost",
+                slot, lsn_text(s->confirmed_lsn, theirs), lsn_text(our_lsn, ours));
+        return err_hint(err, "find out who reads from or advances this slot; then copy the tables anew");
+    }
+    if (our_lsn > s->server_lsn) {
+        err_set(err, ERR_REFUSED,
+                "the server's WAL ends at %s, but we have changes up to %s: it was restored from a backup or failed "
+                "over to a standby that lagged",
+                lsn_text(s->server_lsn, theirs), lsn_text(our_lsn, ours));
+        return err_hint(err, "what we hold contains changes that the server has lost; copy the tables anew");
+    }
+    return 0;
+}
+
+int pg_slot_adopt(struct pg_conn *conn, const char *slot, uint64_t our_lsn, uint64_t system_id, struct pg_slot *ret,
+                  struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+    uint64_t id = 0;
+
+    TRY(check_slot_name(slot, err));
+    TRY(pg_query(conn, "SELECT system_identifier, current_database() FROM pg_control_system()", 0, NULL, &r, err));
+    (void)!str_to_u64(pg_result_str(r, 0, 0), &id);
+    if (system_id && id != system_id) {
+        err_set(err, ERR_REFUSED, "this is another PostgreSQL cluster (system identifier %llu) than before (%llu)",
+                (unsigned long long)id, (unsigned long long)system_id);
+        return err_hint(err, "connect to the cluster that the tables were copied from, or copy them anew");
+    }
+    TRY(pg_slot_read(conn, slot, ret, err));
+    TRY(check_slot_kind(slot, ret, pg_result_str(r, 0, 1).p, err));
+    return check_slot_position(slot, ret, our_lsn, err);
+}
+
+static int create_slot(struct pg_conn *repl, const char *slot, bool temporary, uint64_t *ret_lsn,
+                       char ret_snapshot[PG_SNAPSHOT_NAME], struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL, *standby = NULL;
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    int version = pg_conn_version(repl);
+    bool failover = false;
+
+    TRY(check_slot_name(slot, err));
+    if (version >= 170000 && !temporary) {
+        TRY(pg_query(repl, "SELECT pg_is_in_recovery()", 0, NULL, &standby, err));
+        failover = !pg_result_bool(standby, 0, 0);
+    }
+    buf_printf(&sql, "CREATE_REPLICATION_SLOT %s%s LOGICAL pgoutput %s", slot, temporary ? " TEMPORARY" : "",
+               version >= 150000 ? "(SNAPSHOT 'export'" : "EXPORT_SNAPSHOT");
+    if (version >= 150000)
+        buf_add_cstr(&sql, failover ? ", FAILOVER true)" : ")");
+    if (pg_query(repl, sql.p, 0, NULL, &r, err) < 0)
+        return err_wrap(err, "replication slot %s", slot);
+    *ret_lsn = pg_result_lsn(r, 0, 1);
+    snprintf(ret_snapshot, PG_SNAPSHOT_NAME, "%s", pg_result_str(r, 0, 2).p);
+    return 0;
+}
+
+int pg_slot_create(struct pg_conn *repl, const char *slot, uint64_t *ret_lsn, char ret_snapshot[PG_SNAPSHOT_NAME],
+                   struct err *err)
+{
+    return create_slot(repl, slot, false, ret_lsn, ret_snapshot, err);
+}
+
+int pg_slot_create_temporary(struct pg_conn *repl, uint64_t *ret_lsn, char ret_snapshot[PG_SNAPSHOT_NAME],
+                             struct err *err)
+{
+    char name[PG_NAME_MAX];
+
+    snprintf(name, sizeof name, "sluice_tmp_%d_%llx", (int)getpid(), (unsigned long long)clock_now_us());
+    return create_slot(repl, name, true, ret_lsn, ret_snapshot, err);
+}
+
+int pg_slot_drop(struct pg_conn *conn, const char *slot, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+
+    buf_add_cstr(&sql, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = ");
+    buf_add_sql_literal(&sql, str_of(slot));
+    return pg_exec(conn, sql.p, err);
+}
+
+int pg_current_wal_lsn(struct pg_conn *conn, uint64_t *ret, struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+
+    TRY(pg_query(conn, "SELECT " SERVER_LSN, 0, NULL, &r, err));
+    *ret = pg_result_lsn(r, 0, 0);
+    return 0;
+}

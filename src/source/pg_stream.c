@@ -1,0 +1,210 @@
+/*
+ * The replication stream. CopyData messages from the server (PostgreSQL docs 55.4, integers big-endian):
+ *
+ *   'w' u64 wal_start, u64 wal_end, i64 clock, bytes: one pgoutput message
+ *   'k' u64 wal_end, i64 clock, u8 reply_requested
+ * and to it:
+ *   'r' u64 written, u64 flushed, u64 applied, i64 clock, u8 reply_requested
+ *
+ * Clocks are microseconds since 2000-01-01. Frames are handed out without a copy of our own; as long as libpq has some
+ * buffered, taking the next one costs no system call.
+ */
+#include "source/pg_stream.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "model/position.h"
+#include "source/pg_setup.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define PG_EPOCH_US 946684800000000LL /* 2000-01-01 in microseconds since 1970 */
+#define STATUS_EVERY_US 10000000LL    /* at most this long between two status messages */
+enum { FRAMES_PER_CLOCK = 256 };      /* frames between two looks at the clock, when they come without a pause */
+
+struct pg_stream {
+    struct pg_conn *conn;
+    int protocol;
+    bool streaming, ended;
+    uint64_t written, flushed, applied; /* last confirmed */
+    int64_t status_every_us, status_at_us;
+    unsigned frames; /* since the clock was read */
+};
+
+static int protocol_of(int version)
+{
+    return version >= 160000 ? 4 : version >= 150000 ? 3 : version >= 140000 ? 2 : 1;
+}
+
+/* wal_sender_timeout in milliseconds; 0 = never. */
+static int read_timeout(struct pg_stream *s, struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+
+    TRY(pg_query(s->conn, "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'", 0, NULL, &r, err));
+    int64_t ms = pg_result_rows(r) ? pg_result_i64(r, 0, 0) : 0;
+    s->status_every_us = ms > 0 ? MIN(STATUS_EVERY_US, ms * 1000 / 3) : STATUS_EVERY_US;
+    return 0;
+}
+
+/* The publication's name goes as an identifier in a literal: START_REPLICATION parses both. */
+static void start_sql(struct pg_stream *s, const struct pg_stream_options *o, struct buf *sql)
+{
+    CLEANUP(buf_deinit) struct buf ident = {0};
+    char lsn[LSN_TEXT];
+    int version = pg_conn_version(s->conn);
+
+    buf_add_sql_ident(&ident, str_of(o->publication));
+    buf_printf(sql, "START_REPLICATION SLOT %s LOGICAL %s (proto_version '%d', publication_names ", o->slot,
+               lsn_text(o->start_lsn, lsn), s->protocol);
+    buf_add_sql_literal(sql, buf_str(&ident));
+    if (version >= 140000)
+        buf_printf(sql, ", messages 'true'%s%s", s->streaming ? ", streaming 'on'" : "",
+                   o->binary ? ", binary 'true'" : "");
+    if (version >= 160000)
+        buf_add_cstr(sql, ", origin 'any'");
+    buf_add_char(sql, ')');
+}
+
+int pg_stream_open(const char *url, const struct pg_stream_options *options, int cancel_fd, struct pg_stream **ret,
+                   struct err *err)
+{
+    CLEANUP(pg_stream_freep) struct pg_stream *s = MEM_NEW(struct pg_stream);
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    struct pg_slot slot;
+
+    assert(options->start_lsn);
+    s->ended = true;
+    TRY(pg_conn_open(url, PG_CONN_REPLICATION, cancel_fd, &s->conn, err));
+    s->protocol = protocol_of(pg_conn_version(s->conn));
+    s->streaming = s->protocol >= 2 && !options->no_streaming;
+    TRY(pg_slot_adopt(s->conn, options->slot, options->start_lsn, options->system_id, &slot, err));
+    TRY(read_timeout(s, err));
+    start_sql(s, options, &sql);
+    if (pg_copy_begin(s->conn, sql.p, err) < 0)
+        return err_wrap(err, "replication slot %s", options->slot);
+    s->ended = false;
+    s->written = s->flushed = s->applied = options->start_lsn;
+    s->status_at_us = clock_mono_us();
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+void pg_stream_free(struct pg_stream *s)
+{
+    if (!s)
+        return;
+    pg_conn_free(s->conn);
+    mem_free(s);
+}
+
+int pg_stream_protocol(const struct pg_stream *s)
+{
+    return s->protocol;
+}
+
+bool pg_stream_is_streaming(const struct pg_stream *s)
+{
+    return s->streaming;
+}
+
+static int send_status(struct pg_stream *s, bool reply, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf b = {0};
+
+    buf_add_char(&b, 'r');
+    buf_add_be64(&b, s->written);
+    buf_add_be64(&b, s->flushed);
+    buf_add_be64(&b, s->applied);
+    buf_add_be64(&b, (uint64_t)(clock_now_us() - PG_EPOCH_US));
+    buf_add_char(&b, reply);
+    s->status_at_us = clock_mono_us();
+    s->frames = 0;
+    return pg_copy_write(s->conn, buf_str(&b), err);
+}
+
+int pg_stream_confirm(struct pg_stream *s, uint64_t written, uint64_t flushed, uint64_t applied, bool reply,
+                      struct err *err)
+{
+    if (s->ended)
+        return err_set(err, ERR_NET, "the server has ended the replication stream");
+    s->written = MAX(s->written, written);
+    s->flushed = MAX(s->flushed, flushed);
+    s->applied = MAX(s->applied, applied);
+    return send_status(s, reply, err);
+}
+
+int pg_frame_read(struct str bytes, struct pg_frame *ret, struct err *err)
+{
+    struct reader r = reader_of(bytes.p, bytes.n);
+    struct pg_frame f = {.kind = (char)reader_u8(&r)};
+
+    if (f.kind == 'w') {
+        f.wal_start = reader_be64(&r);
+        f.wal_end = reader_be64(&r);
+        f.server_us = (int64_t)reader_be64(&r) + PG_EPOCH_US;
+        f.payload = str_make(r.p, reader_left(&r));
+    } else if (f.kind == 'k') {
+        f.wal_end = reader_be64(&r);
+        f.server_us = (int64_t)reader_be64(&r) + PG_EPOCH_US;
+        f.reply_requested = reader_u8(&r) != 0;
+    } else {
+        return err_set(err, ERR_INPUT, "replication stream: message of unknown kind 0x%02x", (unsigned char)f.kind);
+    }
+    if (r.failed)
+        return err_set(err, ERR_INPUT, "replication stream: message '%c' of %zu bytes is too short", f.kind, bytes.n);
+    *ret = f;
+    return 0;
+}
+
+int pg_stream_next(struct pg_stream *s, int64_t timeout_us, struct pg_frame *ret, struct err *err)
+{
+    struct str bytes;
+    int64_t deadline_us = -1;
+
+    if (s->ended)
+        return err_set(err, ERR_NET, "the server has ended the replication stream");
+    if (++s->frames >= FRAMES_PER_CLOCK) {
+        s->frames = 0;
+        if (clock_mono_us() - s->status_at_us >= s->status_every_us)
+            TRY(send_status(s, false, err));
+    }
+    for (;;) {
+        /* What is buffered costs nothing; the clock and a real wait come only when there is nothing. */
+        int rc = pg_copy_read(s->conn, 0, &bytes, err);
+        if (rc == ERR_AGAIN) {
+            int64_t now = clock_mono_us();
+            if (now - s->status_at_us >= s->status_every_us)
+                TRY(send_status(s, false, err));
+            if (deadline_us < 0)
+                deadline_us = timeout_us < 0 ? INT64_MAX : now + timeout_us;
+            if (now >= deadline_us)
+                return 1;
+            rc = pg_copy_read(s->conn, MIN(deadline_us, s->status_at_us + s->status_every_us) - now, &bytes, err);
+            if (rc == ERR_AGAIN)
+                continue;
+        }
+        TRY(rc);
+        if (rc == 1) {
+            s->ended = true;
+            return err_set(err, ERR_NET, "the server has ended the replication stream");
+        }
+        TRY(pg_frame_read(bytes, ret, err));
+        if (ret->reply_requested)
+            TRY(send_status(s, false, err));
+        return 0;
+    }
+}
+
+int pg_heartbeat(struct pg_conn *conn, struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+
+    TRY(pg_query(conn,
+                 "SELECT CASE WHEN pg_is_in_recovery() THEN NULL"
+                 " ELSE pg_logical_emit_message(false, 'sluice', 'heartbeat') END",
+                 0, NULL, &r, err));
+    return pg_result_is_null(r, 0, 0);
+}
