@@ -72,7 +72,7 @@ static int parse_url(const char *url, PQconninfoOption **ret, struct err *err)
     }
     PQconninfoFree(o);
     err_set(err, ERR_USAGE, "the PostgreSQL connection string cannot be read");
-    return err_hint(err, "write postgres://user:password@host:port/database, with @ : / ? # %% in user and password "
+    return err_hint(err, "write postgres://user:password@host:port/database, with @ : / %% in user and password "
                          "percent-encoded (@ is %%40), or leave the password to PGPASSWORD or ~/.pgpass");
 }
 
@@ -359,6 +359,11 @@ static int collect(struct pg_conn *conn, PGresult **ret, struct err *err)
         if (!res)
             break;
         ExecStatusType status = PQresultStatus(res);
+        if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+            PQclear(res);
+            conn->alive = false;
+            return err_set(err, ERR_INTERNAL, "a COPY was started where no data is read");
+        }
         if (status == PGRES_COPY_IN) /* the other half of COPY BOTH is still open */
             (void)PQputCopyEnd(conn->pq, NULL);
         else if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY && !failed)
