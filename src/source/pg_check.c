@@ -214,7 +214,7 @@ static void check_leaf(struct check *c, const struct pg_result *r, size_t i)
                                        : root == 'n' ? 2
                                                      : 0]);
         add(c, false, &mend,
-            "partition %s.%s has another replica identity than its root: updates and deletes in it may lack their old row",
+            "partition %s.%s has another replica identity than its root: its updates and deletes may lack the old row",
             schema.p, table.p);
     }
 }
@@ -277,7 +277,7 @@ static void check_identities(struct check *c, const struct pg_result *published)
         add_qualified(&mend, rel->schema, rel->name);
         buf_add_cstr(&mend, " REPLICA IDENTITY FULL; -- or give it a primary key, or leave the table out");
         add(c, fatal, &mend,
-            "table %.*s.%.*s has no replica identity: while it is published, UPDATE and DELETE on it fail at the source",
+            "table %.*s.%.*s has no replica identity: while published, UPDATE and DELETE on it fail at the source",
             STR_ARG(rel->schema), STR_ARG(rel->name));
     }
 }
