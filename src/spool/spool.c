@@ -162,8 +162,8 @@ void spool_free(struct spool *spool)
     mem_free(spool);
 }
 
-/* A segment goes when its last commit, which the next one's header tells, has been passed. The one that the readable end
- * is in stays: the log may be cut back to there. */
+/* A segment goes when its last commit, which the next one's header tells, has been passed. The one that the readable
+ * end is in stays: the log may be cut back to there. */
 int spool_trim_locked(struct spool *spool, struct err *err)
 {
     uint64_t keep = MIN(spool->trim_pos.segment, spool->readable.segment);

@@ -1,24 +1,25 @@
 /*
  * The spool: the embedded log between the replication connection and everything after it.
  *
- * It makes the slot safe: the server is told "flushed" only up to what spool_sync() returned, so it may forget only what
- * this folder holds on disk. Frames are raw pgoutput messages, in arrival order, in segment files `<number>.seg`.
+ * It makes the slot safe: the server is told "flushed" only up to what spool_sync() returned, so it may forget only
+ * what this folder holds on disk. Frames are raw pgoutput messages, in arrival order, in segment files `<number>.seg`.
  *
- * Threads. One writer thread appends; any number of reader threads read at the same time, each with its own reader; trim,
- * wait and stats may be called from any thread. A `struct spool_reader` belongs to one thread at a time.
+ * Threads. One writer thread appends; any number of reader threads read at the same time, each with its own reader;
+ * trim, wait and stats may be called from any thread. A `struct spool_reader` belongs to one thread at a time.
  *
  * What readers see. Only whole top-level transactions, once they are in the file (not necessarily on disk yet): the
- * readable end moves at 'C', 'c' (commits), 'P', 'p', 'K', 'r' (two-phase), 'A' (abort), 'M' outside a transaction and at
- * restart markers. Chunks of streamed transactions ('S' … 'E') stand where they arrived, so they may come long before
- * their 'c'; a reader notes their positions and reads them again with a second reader when the commit comes.
+ * readable end moves at 'C', 'c' (commits), 'P', 'p', 'K', 'r' (two-phase), 'A' (abort), 'M' outside a transaction and
+ * at restart markers. Chunks of streamed transactions ('S' … 'E') stand where they arrived, so they may come long
+ * before their 'c'; a reader notes their positions and reads them again with a second reader when the commit comes.
  *
  * Restart markers. After a reconnect (and after every open of a spool that is not empty) the log has a frame of kind
  * SPOOL_RESTART: streamed transactions that are in progress there are void, the server sends them again in whole. The
- * server also sends every Relation and Type message again before its first use. A non-transactional message that is sent
- * a second time is left out by the spool. Prepared transactions ('P', 'p' seen) are not void: only their 'K' or 'r' comes.
+ * server also sends every Relation and Type message again before its first use. A non-transactional message that is
+ * sent a second time is left out by the spool. Prepared transactions ('P', 'p' seen) are not void: only their 'K' or
+ * 'r' comes.
  *
- * After a trim the oldest segment may hold later chunks of a streamed transaction whose first ones are gone: an xid that
- * begins with an 'S' that is not the first belongs to a transaction that all sinks have passed.
+ * After a trim the oldest segment may hold later chunks of a streamed transaction whose first ones are gone: an xid
+ * that begins with an 'S' that is not the first belongs to a transaction that all sinks have passed.
  *
  * Memory: the writer about 1.5 MB plus the Relation messages of the published tables, a reader about 1 MB; for a single
  * message larger than 256 KB, about twice its size more while it passes.
@@ -59,9 +60,9 @@ struct spool_stats {
 };
 
 /*
- * Opens or makes the spool and brings it to the end of the last whole transaction: a half-written tail is cut and counted.
- * Damage below what had been synced, or in an older segment, is ERR_INPUT naming segment and offset: acknowledged data is
- * gone. ERR_CONFLICT when another process has it open.
+ * Opens or makes the spool and brings it to the end of the last whole transaction: a half-written tail is cut and
+ * counted. Damage below what had been synced, or in an older segment, is ERR_INPUT naming segment and offset:
+ * acknowledged data is gone. ERR_CONFLICT when another process has it open.
  */
 int spool_open(const struct spool_config *config, struct spool **ret, struct err *err) MUST_CHECK;
 /* Closes without writing: what was not synced is as after a kill. Readers must be gone. */
@@ -81,20 +82,21 @@ int spool_append(struct spool *spool, const struct spool_frame *frame, struct er
 int spool_flush(struct spool *spool, struct err *err) MUST_CHECK;
 /*
  * Flush and fdatasync. Returns the end LSN of the last durable top-level commit (0 = none yet): that much may be
- * acknowledged. A keepalive's WAL end may be acknowledged too, after a sync that came later than it, if spool_is_idle().
- * Costs nothing when nothing is new. After a failed fdatasync every later call fails as well: what the disk holds is
- * unknown, open the spool anew.
+ * acknowledged. A keepalive's WAL end may be acknowledged too, after a sync that came later than it, if
+ * spool_is_idle(). Costs nothing when nothing is new. After a failed fdatasync every later call fails as well: what the
+ * disk holds is unknown, open the spool anew.
  */
 int spool_sync(struct spool *spool, uint64_t *ret_durable_commit_lsn, struct err *err) MUST_CHECK;
-/* No transaction and no streamed chunk is open: all that was appended is readable after a flush, or waits for its commit
- * as a streamed transaction, which the server would send again. */
+/* No transaction and no streamed chunk is open: all that was appended is readable after a flush, or waits for its
+ * commit as a streamed transaction, which the server would send again. */
 bool spool_is_idle(const struct spool *spool);
 /*
- * May the writer go on? 1 yes. 0 not now: stop reading from the socket, answer keepalives, ask again after a while; sinks
- * have still to pass data that is readable, and spool_trim() will make room. ERR_LIMIT: waiting cannot help: sinks have
- * passed every whole transaction and nothing has moved for `patience_ms`; what is left over the quota is the transactions
- * in progress (or the log behind the oldest streamed one): they need a larger `spool_quota`. Disk use may exceed the quota
- * by what is appended between two calls, so call it every few messages. May write (ERR_IO as spool_append).
+ * May the writer go on? 1 yes. 0 not now: stop reading from the socket, answer keepalives, ask again after a while;
+ * sinks have still to pass data that is readable, and spool_trim() will make room. ERR_LIMIT: waiting cannot help:
+ * sinks have passed every whole transaction and nothing has moved for `patience_ms`; what is left over the quota is the
+ * transactions in progress (or the log behind the oldest streamed one): they need a larger `spool_quota`. Disk use may
+ * exceed the quota by what is appended between two calls, so call it every few messages. May write (ERR_IO as
+ * spool_append).
  */
 int spool_has_room(struct spool *spool, struct err *err) MUST_CHECK;
 /*
@@ -108,10 +110,11 @@ void spool_last_commit(const struct spool *spool, uint64_t *ret_lsn, uint64_t *r
 /* --- Any thread --- */
 
 /*
- * Deletes the oldest segments of which every commit ends at or before `end_lsn` (an end_lsn, not a commit LSN: all sinks
- * have durably passed it), and that lie wholly before `oldest_needed`: the first chunk of the oldest streamed (or start
- * of the oldest prepared) transaction still wanted, or where the main reader stands, whichever is less; SPOOL_POS_MAX when nothing is. Never deletes the
- * segment being written. Both limits are remembered for spool_has_room().
+ * Deletes the oldest segments of which every commit ends at or before `end_lsn` (an end_lsn, not a commit LSN: all
+ * sinks have durably passed it), and that lie wholly before `oldest_needed`: the first chunk of the oldest streamed (or
+ * start of the oldest prepared) transaction still wanted, or where the main reader stands, whichever is less;
+ * SPOOL_POS_MAX when nothing is. Never deletes the segment being written. Both limits are remembered for
+ * spool_has_room().
  */
 int spool_trim(struct spool *spool, uint64_t end_lsn, struct spool_pos oldest_needed, struct err *err) MUST_CHECK;
 void spool_stats(struct spool *spool, struct spool_stats *ret);
@@ -121,13 +124,13 @@ void spool_wake(struct spool *spool);
 /* --- Reader threads --- */
 
 /* Starts at the oldest segment kept. Its first frames are the context of that segment (kind SPOOL_CONTEXT): Types and
- * Relations in the form they have outside streamed chunks (without xid). Later segments' context is skipped, because the
- * reader has seen those messages go by. Borrows the spool. */
+ * Relations in the form they have outside streamed chunks (without xid). Later segments' context is skipped, because
+ * the reader has seen those messages go by. Borrows the spool. */
 int spool_reader_open(struct spool *spool, struct spool_reader **ret, struct err *err) MUST_CHECK;
 void spool_reader_free(struct spool_reader *reader);
 DEFINE_FREEP(spool_reader)
-/* 0 and a frame (payload borrowed until the next call on this reader) with its position; 1 when nothing is readable now;
- * ERR_INPUT on damage, naming segment and offset. ret_pos may be NULL. */
+/* 0 and a frame (payload borrowed until the next call on this reader) with its position; 1 when nothing is readable
+ * now; ERR_INPUT on damage, naming segment and offset. ret_pos may be NULL. */
 int spool_reader_next(struct spool_reader *reader, struct spool_frame *ret, struct spool_pos *ret_pos,
                       struct err *err) MUST_CHECK;
 /* The next frame will be the one at `pos`. Cheap within a block. ERR_NOT_FOUND when its segment was trimmed. */

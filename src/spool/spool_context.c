@@ -1,10 +1,10 @@
 /*
  * The definitions in force: which Relation ('R') and Type ('Y') messages a reader has to know to decode what follows.
  *
- * The server sends a definition once a connection, before its first use, and again when it changed. Inside the chunks of
- * a streamed transaction messages have an xid after their tag, and a definition sent there counts for that transaction
- * only; the server counts it as sent to all at its commit, and as never sent at its abort. So does this. After a
- * reconnect everything is sent again: a restart marker clears all.
+ * The server sends a definition once a connection, before its first use, and again when it changed. Inside the chunks
+ * of a streamed transaction messages have an xid after their tag, and a definition sent there counts for that
+ * transaction only; the server counts it as sent to all at its commit, and as never sent at its abort. So does this.
+ * After a reconnect everything is sent again: a restart marker clears all.
  *
  *   'R' [u32 xid] u32 relation OID …     'Y' [u32 xid] u32 type OID …     'S' u32 xid …   'c' u32 xid …
  *   'A' u32 xid, u32 xid of the subtransaction …     'p' u8 flags, 3 × u64, u32 xid …

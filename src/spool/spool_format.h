@@ -1,6 +1,6 @@
 /*
- * The bytes of the spool: frames, blocks, segment headers. Pure (bytes in, structs out): no files, no clock, no threads.
- * The drawings are in spool_format.c. All integers are little-endian.
+ * The bytes of the spool: frames, blocks, segment headers. Pure (bytes in, structs out): no files, no clock, no
+ * threads. The drawings are in spool_format.c. All integers are little-endian.
  */
 #ifndef SLUICE_SPOOL_SPOOL_FORMAT_H
 #define SLUICE_SPOOL_SPOOL_FORMAT_H

@@ -1,8 +1,8 @@
 /*
  * What the files of the spool share.
  *
- * One mutex guards what crosses threads: the list of segments, the readable end, trim limits and statistics. Bytes before
- * the readable end never change until their segment is trimmed, so readers read files without the mutex.
+ * One mutex guards what crosses threads: the list of segments, the readable end, trim limits and statistics. Bytes
+ * before the readable end never change until their segment is trimmed, so readers read files without the mutex.
  */
 #ifndef SLUICE_SPOOL_SPOOL_INTERNAL_H
 #define SLUICE_SPOOL_SPOOL_INTERNAL_H

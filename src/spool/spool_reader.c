@@ -3,8 +3,9 @@
  *
  *   segment ──pread──▶ stored block ──checksum, zstd──▶ raw ──▶ frames, borrowed from raw
  *
- * The reader keeps a copy of the readable end and takes the spool's mutex only when it has come to it. All bytes before it
- * stay as they are, so files are read without a lock; a segment that is trimmed stays open until the reader leaves it.
+ * The reader keeps a copy of the readable end and takes the spool's mutex only when it has come to it. All bytes before
+ * it stay as they are, so files are read without a lock; a segment that is trimmed stays open until the reader leaves
+ * it.
  */
 #include "spool/spool_internal.h"
 

@@ -1,16 +1,17 @@
 /*
  * Opening a folder that a crash may have left: where does the log end?
  *
- * A kill or power cut can leave the newest segment with blocks that are torn, and with whole blocks of a transaction that
- * has no end. Both are cut off, because the server sends that again: it was never told that it was safe. Damage to what
- * *was* called safe is another thing: it must be said aloud, or data would be lost in silence. The file `synced` tells
- * the two apart: it holds the readable end as of the last fdatasync, is written after it, and not synced itself (an older
- * one only makes us more lenient):
+ * A kill or power cut can leave the newest segment with blocks that are torn, and with whole blocks of a transaction
+ * that has no end. Both are cut off, because the server sends that again: it was never told that it was safe. Damage to
+ * what *was* called safe is another thing: it must be said aloud, or data would be lost in silence. The file `synced`
+ * tells the two apart: it holds the readable end as of the last fdatasync, is written after it, and not synced itself
+ * (an older one only makes us more lenient):
  *
  *   0 u64 XXH3-64 of the rest    8 u64 number of the segment    16 u64 offset in it
  *
- * Below that mark, and in all but the newest segment (a segment is synced before the next begins), damage is bit rot. In
- * the newest segment above the mark it is a torn tail. Without a mark, a bad block is torn when no good one follows it.
+ * Below that mark, and in all but the newest segment (a segment is synced before the next begins), damage is bit rot.
+ * In the newest segment above the mark it is a torn tail. Without a mark, a bad block is torn when no good one follows
+ * it.
  */
 #include "spool/spool_internal.h"
 

@@ -146,7 +146,8 @@ UNUSED static void copy_file(const char *from, const char *to, size_t n)
     OK(file_replace(to, b.p, MIN(n, b.n), &err));
 }
 
-/* All frames as one text: "lsn kind payload-hash" is too weak, so it is the frames themselves, encoded. Context left out. */
+/* All frames as one text: "lsn kind payload-hash" is too weak, so it is the frames themselves, encoded. Context left
+ * out. */
 UNUSED static int read_all(struct spool *spool, struct buf *ret, unsigned *ret_markers)
 {
     CLEANUP(spool_reader_freep) struct spool_reader *reader = NULL;

@@ -3,13 +3,13 @@
  *
  *   frames ──▶ raw (≤ 256 KB) ──zstd──▶ block ──pwrite──▶ segment ──▶ readable end moves ──▶ readers wake
  *
- * A block that holds a boundary (a place where readers may stop) ends at its last one; what follows it in `raw` waits for
- * the next block. So whatever has to be forgotten (an unfinished transaction at a reconnect or after a crash) is always
- * whole blocks that no reader has seen, and cutting it is a truncation. Segments begin only between transactions and
- * chunks, so that every one of them can be read from its start.
+ * A block that holds a boundary (a place where readers may stop) ends at its last one; what follows it in `raw` waits
+ * for the next block. So whatever has to be forgotten (an unfinished transaction at a reconnect or after a crash) is
+ * always whole blocks that no reader has seen, and cutting it is a truncation. Segments begin only between transactions
+ * and chunks, so that every one of them can be read from its start.
  *
- * A frame is taken as a whole or not at all: when the disk is full, the full block stays in `raw` and is tried again with
- * the next call.
+ * A frame is taken as a whole or not at all: when the disk is full, the full block stays in `raw` and is tried again
+ * with the next call.
  */
 #include "spool/spool_internal.h"
 
