@@ -8,10 +8,13 @@
 
 /* Writes a classic checkpoint of the table's newest version and _last_checkpoint. Needs the table's engine. */
 int delta_checkpoint_write(struct delta_table *t, struct err *err) MUST_CHECK;
-/* Writes one when the interval (of the table struct, or delta.checkpointInterval) has passed; then cleans the log. */
+/* Writes one when the interval (of the table struct, or delta.checkpointInterval) has passed, and cleans the log when that
+ * is due. To be called after commits; without an engine it does nothing. */
 int delta_checkpoint_if_due(struct delta_table *t, bool *ret_written, struct err *err) MUST_CHECK;
 /* Deletes log files older than the retention that no kept version needs. The newest checkpoint that is old enough, and
  * its commit, stay. Counts the files deleted. */
 int delta_log_clean(struct delta_table *t, uint64_t *ret_deleted, struct err *err) MUST_CHECK;
+/* The same at most once an hour, or once in the table's own log_retention_ms. */
+int delta_log_clean_if_due(struct delta_table *t, uint64_t *ret_deleted, struct err *err) MUST_CHECK;
 
 #endif

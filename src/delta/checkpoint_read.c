@@ -1,7 +1,296 @@
-/* Checkpoints are read here. */
+/*
+ * Reading checkpoints: JSON by the action parser, Parquet by DuckDB.
+ *
+ * Which columns a Parquet checkpoint has depends on its writer, so it is asked first (LIMIT 0). The few rows that are
+ * not files come as JSON, through the same parser as commits. Files, of which there may be millions, come as flat columns
+ * out of the structs (DuckDB then reads only those), a vector at a time:
+ *
+ *     SELECT "add"."path", "add"."partitionValues", "add"."size", … FROM read_parquet('…') WHERE "add"."path" IS NOT NULL
+ *
+ * Statistics that only exist parsed (stats_parsed) become JSON again.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
 #include "delta/log.h"
+#include "engine/engine.h"
+#include "model/batch.h"
 
+#include <assert.h>
+
+/* A column of a file row: where it comes from, and its type when the checkpoint does not have it. */
+enum file_column {
+    PATH,
+    PARTS,
+    SIZE,
+    TIME,
+    STATS,
+    TAGS,
+    DV_STORAGE,
+    DV_PATH,
+    DV_OFFSET,
+    DV_SIZE,
+    DV_CARDINALITY,
+    ROW_ID,
+    ROW_VERSION,
+    PROVIDER,
+    EXTENDED,
+    N_FILE_COLUMNS
+};
+
+struct checkpoint_file {
+    struct delta_replay *r;
+    struct engine_conn *conn;
+    const char *path; /* SQL literal */
+    struct engine_result *shape;
+};
+
+static const struct engine_type *child_type(const struct engine_type *t, const char *name)
+{
+    for (uint32_t i = 0; t && t->kind == ENGINE_STRUCT && i < t->n_children; i++)
+        if (str_is(t->names[i], name))
+            return &t->children[i];
+    return NULL;
+}
+
+static const struct engine_type *column_type(const struct checkpoint_file *f, const char *name)
+{
+    for (uint32_t i = 0; i < engine_result_n_columns(f->shape); i++)
+        if (str_is(engine_result_column(f->shape, i)->name, name))
+            return &engine_result_column(f->shape, i)->type;
+    return NULL;
+}
+
+static int read_small_actions(struct checkpoint_file *f, int64_t version, struct err *err)
+{
+    static const char *const names[] = {"protocol",       "metaData", "txn",
+                                        "domainMetadata", "sidecar",  "checkpointMetadata"};
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    CLEANUP(buf_deinit) struct buf where = {0};
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    const struct engine_chunk *chunk;
+    int rc;
+
+    buf_add_cstr(&sql, "SELECT CASE");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (!column_type(f, names[i]))
+            continue;
+        buf_printf(&sql, " WHEN \"%s\" IS NOT NULL THEN '{\"%s\":' || to_json(\"%s\") || '}'", names[i], names[i],
+                   names[i]);
+        buf_printf(&where, "%s\"%s\" IS NOT NULL", where.n ? " OR " : "", names[i]);
+    }
+    if (!where.n)
+        return 0;
+    buf_printf(&sql, " END FROM read_parquet(%s) WHERE %s", f->path, where.p);
+    TRY(engine_query(f->conn, sql.p, &result, err));
+    while ((rc = engine_result_next(result, &chunk, err)) == 0)
+        for (uint32_t i = 0; i < chunk->n; i++)
+            TRY(delta_replay_json(f->r, engine_str(&chunk->cols[0], i), version, err));
+    return MIN(rc, 0);
+}
+
+/* `add` and `remove` name the field of a column of file rows, "" where such a row does not have it. */
+static const struct {
+    const char *add, *remove, *type;
+} file_columns[N_FILE_COLUMNS] = {
+    [PATH] = {"path", "path", "VARCHAR"},
+    [PARTS] = {"partitionValues", "partitionValues", "MAP(VARCHAR, VARCHAR)"},
+    [SIZE] = {"size", "size", "BIGINT"},
+    [TIME] = {"modificationTime", "deletionTimestamp", "BIGINT"},
+    [STATS] = {"stats", "", "VARCHAR"},
+    [TAGS] = {"tags", "", "VARCHAR"},
+    [DV_STORAGE] = {"storageType", "storageType", "VARCHAR"},
+    [DV_PATH] = {"pathOrInlineDv", "pathOrInlineDv", "VARCHAR"},
+    [DV_OFFSET] = {"offset", "offset", "INTEGER"},
+    [DV_SIZE] = {"sizeInBytes", "sizeInBytes", "INTEGER"},
+    [DV_CARDINALITY] = {"cardinality", "cardinality", "BIGINT"},
+    [ROW_ID] = {"baseRowId", "baseRowId", "BIGINT"},
+    [ROW_VERSION] = {"defaultRowCommitVersion", "defaultRowCommitVersion", "BIGINT"},
+    [PROVIDER] = {"clusteringProvider", "", "VARCHAR"},
+    [EXTENDED] = {"", "extendedFileMetadata", "BOOLEAN"},
+};
+
+static bool wants_parsed_stats(const struct checkpoint_file *f, const struct engine_type *t)
+{
+    const struct delta_metadata *m = f->r->metadata;
+    struct str as_json =
+        m ? delta_kv_get(m->configuration, m->n_configuration, STR("delta.checkpoint.writeStatsAsJson"))
+          : (struct str){0};
+
+    return child_type(t, "stats_parsed") && (!child_type(t, "stats") || str_eq_nocase(as_json, STR("false")));
+}
+
+static void select_column(const struct checkpoint_file *f, struct buf *sql, const char *action, enum file_column c)
+{
+    const struct engine_type *t = column_type(f, action), *dv = child_type(t, "deletionVector");
+    bool remove = action[0] == 'r', in_dv = c >= DV_STORAGE && c <= DV_CARDINALITY;
+    const char *name = remove ? file_columns[c].remove : file_columns[c].add;
+    bool there = name[0] && child_type(in_dv ? dv : t, name);
+
+    if (c == STATS && !remove && wants_parsed_stats(f, t))
+        buf_printf(sql, "%sto_json(\"add\".\"stats_parsed\")::VARCHAR%s", there ? "coalesce(\"add\".\"stats\", " : "",
+                   there ? ")" : "");
+    else if (!there)
+        buf_printf(sql, "NULL::%s", file_columns[c].type);
+    else if (c == TAGS)
+        buf_printf(sql, "to_json(\"%s\".\"tags\")::VARCHAR", action);
+    else if (in_dv)
+        buf_printf(sql, "\"%s\".\"deletionVector\".\"%s\"::%s", action, name, file_columns[c].type);
+    else
+        buf_printf(sql, "\"%s\".\"%s\"::%s", action, name, file_columns[c].type);
+}
+
+static int64_t number_or(const struct engine_vector *v, uint32_t row, int64_t absent)
+{
+    return engine_is_null(v, row) ? absent : engine_i64(v, row);
+}
+
+static struct delta_kv *read_parts(const struct engine_vector *v, uint32_t row, struct arena *arena, uint32_t *ret_n)
+{
+    *ret_n = 0;
+    if (engine_is_null(v, row))
+        return NULL;
+    struct listview at = ((const struct listview *)v->data)[row];
+    const struct engine_vector *key = &v->children[0].children[0], *value = &v->children[0].children[1];
+    struct delta_kv *kv = ARENA_NEW_N(arena, struct delta_kv, at.length);
+    for (uint64_t i = 0; i < at.length; i++) {
+        kv[i].key = engine_str(key, at.offset + i);
+        if (!engine_is_null(value, at.offset + i)) {
+            kv[i].value = engine_str(value, at.offset + i);
+            if (!kv[i].value.p)
+                kv[i].value.p = "";
+        }
+    }
+    *ret_n = (uint32_t)at.length;
+    return kv;
+}
+
+/* A row as a file. Strings are borrowed from the chunk, the rest is in `arena`. */
+static int read_file(const struct engine_chunk *chunk, uint32_t row, struct arena *arena, struct delta_file *f,
+                     struct err *err)
+{
+    const struct engine_vector *c = chunk->cols;
+
+    *f = (struct delta_file){
+        .raw_path = engine_str(&c[PATH], row),
+        .stats = engine_str(&c[STATS], row),
+        .size = number_or(&c[SIZE], row, -1),
+        .time_ms = number_or(&c[TIME], row, 0),
+        .base_row_id = number_or(&c[ROW_ID], row, -1),
+        .row_commit_version = number_or(&c[ROW_VERSION], row, -1),
+        .extended = engine_bool(&c[EXTENDED], row),
+    };
+    f->num_records = delta_stats_num_records(f->stats);
+    f->parts = read_parts(&c[PARTS], row, arena, &f->n_parts);
+    struct str tags = engine_str(&c[TAGS], row), provider = engine_str(&c[PROVIDER], row);
+    if ((tags.n && !str_is(tags, "{}")) || provider.n) {
+        f->extra = ARENA_NEW(arena, struct delta_file_extra);
+        *f->extra = (struct delta_file_extra){str_is(tags, "{}") ? (struct str){0} : tags, provider};
+    }
+    struct str storage = engine_str(&c[DV_STORAGE], row);
+    if (storage.n) {
+        f->dv = ARENA_NEW(arena, struct delta_dv_desc);
+        *f->dv = (struct delta_dv_desc){storage.p[0], (int32_t)number_or(&c[DV_OFFSET], row, -1),
+                                        (int32_t)engine_i64(&c[DV_SIZE], row), engine_i64(&c[DV_CARDINALITY], row),
+                                        engine_str(&c[DV_PATH], row)};
+        if (storage.n != 1 || !strchr("uip", storage.p[0]))
+            return err_set(err, ERR_INPUT, "deletionVector.storageType \"%.*s\" is none of u, i, p", STR_ARG(storage));
+    }
+    if (!f->raw_path.n)
+        return err_set(err, ERR_INPUT, "a file without a path");
+    return delta_path_decode(f->raw_path, arena, &f->path, err);
+}
+
+static int read_files(struct checkpoint_file *f, const char *action, int64_t version, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    const struct engine_chunk *chunk;
+    struct delta_file file;
+    struct delta_action a = {.kind = action[0] == 'r' ? DELTA_REMOVE : DELTA_ADD, .file = &file};
+    int rc;
+
+    if (!child_type(column_type(f, action), "path"))
+        return 0;
+    for (enum file_column c = 0; c < N_FILE_COLUMNS; c++) {
+        buf_add_cstr(&sql, c ? ", " : "SELECT ");
+        select_column(f, &sql, action, c);
+    }
+    buf_printf(&sql, " FROM read_parquet(%s) WHERE \"%s\".\"path\" IS NOT NULL", f->path, action);
+    TRY(engine_query(f->conn, sql.p, &result, err));
+    while ((rc = engine_result_next(result, &chunk, err)) == 0) {
+        arena_reset(&f->r->scratch);
+        for (uint32_t i = 0; i < chunk->n; i++) {
+            TRY(read_file(chunk, i, &f->r->scratch, &file, err));
+            TRY(delta_replay_action(f->r, &a, version, err));
+        }
+    }
+    return MIN(rc, 0);
+}
+
+static int read_parquet(struct delta_replay *r, const char *key, int64_t version, bool small, bool files,
+                        struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf path = {0};
+    CLEANUP(buf_deinit) struct buf literal = {0};
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    CLEANUP(engine_conn_freep) struct engine_conn *conn = NULL;
+    CLEANUP(engine_conn_freep) struct engine_conn *second = NULL;
+    CLEANUP(engine_result_freep) struct engine_result *shape = NULL;
+
+    if (!r->engine)
+        return err_set(err, ERR_UNSUPPORTED, "a Parquet checkpoint cannot be read without the engine");
+    store_local_path(r->store, key, &path);
+    buf_add_sql_literal(&literal, buf_str(&path));
+    buf_printf(&sql, "SELECT * FROM read_parquet(%s) LIMIT 0", literal.p);
+    TRY(engine_connect(r->engine, &conn, err));
+    TRY(engine_connect(r->engine, &second, err)); /* `shape` keeps the first one busy */
+    TRY(engine_query(conn, sql.p, &shape, err));
+    struct checkpoint_file f = {r, second, literal.p, shape};
+    if (small)
+        TRY(read_small_actions(&f, version, err));
+    if (files) {
+        TRY(read_files(&f, "remove", version, err));
+        TRY(read_files(&f, "add", version, err));
+    }
+    return 0;
+}
+
+static int read_one(struct delta_replay *r, const struct delta_log_checkpoint *c, const char *key, bool small,
+                    bool files, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf b = {.max = DELTA_MAX_COMMIT};
+
+    if (!c->json)
+        return read_parquet(r, key, c->version, small, files, err);
+    if (!small)
+        return 0;
+    TRY(store_get(r->store, key, &b, err));
+    return delta_replay_json(r, buf_str(&b), c->version, err);
+}
+
+static int read_sidecar(struct delta_replay *r, const struct delta_sidecar *s, int64_t version, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf key = {0};
+
+    if (!memchr(s->path.p, '/', s->path.n))
+        buf_add_cstr(&key, "_delta_log/_sidecars/");
+    buf_add_str(&key, s->path);
+    if (read_parquet(r, key.p, version, false, true, err) < 0)
+        return err_wrap(err, "sidecar %.*s", STR_ARG(s->path));
+    return 0;
+}
+
+/* What is not a file first, of all parts: it says how files are to be read. */
 int delta_replay_checkpoint(struct delta_replay *r, const struct delta_log_checkpoint *c, struct err *err)
 {
-    return err_set(err, ERR_UNSUPPORTED, "not yet");
+    for (int32_t i = 0; i < c->n_keys; i++)
+        TRY(read_one(r, c, c->keys[i], true, false, err));
+    for (int32_t i = 0; i < c->n_keys; i++)
+        TRY(read_one(r, c, c->keys[i], false, true, err));
+    for (size_t i = 0; i < r->n_sidecars; i++)
+        TRY(read_sidecar(r, &r->sidecars[i], c->version, err));
+    r->n_sidecars = 0;
+    if (!r->protocol || !r->metadata)
+        return err_set(err, ERR_INPUT, "it holds no %s", r->protocol ? "metaData" : "protocol");
+    return 0;
 }

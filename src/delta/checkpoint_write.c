@@ -1,0 +1,427 @@
+/*
+ * Writing classic checkpoints. The actions go as flat rows (struct row_columns) through a feed into one SELECT that makes
+ * the protocol's structs of them, and COPY writes the file:
+ *
+ *     kind | text1 | text2 | text3 | n1..n4 | keys[] values[] | dv…   →   txn, add, remove, metaData, protocol, …
+ *
+ * Every live file, the removals that are younger than delta.deletedFileRetentionDuration (without statistics, as the
+ * protocol wants it), the transaction ids and the domains. A removal whose file is live again is left out, and of two of
+ * the same file the last one stays.
+ */
+#include "delta/checkpoint.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "delta/log.h"
+#include "engine/feed.h"
+
+#include <assert.h>
+
+enum row_kind { ROW_PROTOCOL, ROW_METADATA, ROW_TXN, ROW_DOMAIN, ROW_CHECKPOINT, ROW_ADD, ROW_REMOVE };
+enum row_column {
+    KIND,
+    TEXT1,
+    TEXT2,
+    TEXT3,
+    TEXT4,
+    N1,
+    N2,
+    N3,
+    N4,
+    KEYS,
+    VALUES,
+    DV_STORAGE,
+    DV_PATH,
+    DV_OFFSET,
+    DV_SIZE,
+    DV_CARDINALITY,
+    N_ROW_COLUMNS
+};
+
+static const char schema_json[] =
+    "{\"type\":\"struct\",\"fields\":["
+    "{\"name\":\"kind\",\"type\":\"integer\"},{\"name\":\"t1\",\"type\":\"string\"},{\"name\":\"t2\",\"type\":\"string\"},"
+    "{\"name\":\"t3\",\"type\":\"string\"},{\"name\":\"t4\",\"type\":\"string\"},{\"name\":\"n1\",\"type\":\"long\"},"
+    "{\"name\":\"n2\",\"type\":\"long\"},{\"name\":\"n3\",\"type\":\"long\"},{\"name\":\"n4\",\"type\":\"long\"},"
+    "{\"name\":\"k\",\"type\":{\"type\":\"array\",\"elementType\":\"string\",\"containsNull\":true}},"
+    "{\"name\":\"v\",\"type\":{\"type\":\"array\",\"elementType\":\"string\",\"containsNull\":true}},"
+    "{\"name\":\"ds\",\"type\":\"string\"},{\"name\":\"dp\",\"type\":\"string\"},{\"name\":\"do\",\"type\":\"integer\"},"
+    "{\"name\":\"dn\",\"type\":\"integer\"},{\"name\":\"dc\",\"type\":\"long\"}]}";
+
+#define DV_STRUCT                                                                                                       \
+    "CASE WHEN ds IS NOT NULL THEN struct_pack(\"storageType\" := ds, \"pathOrInlineDv\" := dp, \"offset\" := \"do\", " \
+    "\"sizeInBytes\" := dn, \"cardinality\" := dc) END"
+
+static const char files_sql[] =
+    "CASE WHEN kind = 5 THEN struct_pack(\"path\" := t1, \"partitionValues\" := map(k, v), \"size\" := n1, "
+    "\"modificationTime\" := n2, \"dataChange\" := false, \"stats\" := t2, "
+    "\"tags\" := t3::JSON::MAP(VARCHAR, VARCHAR), \"deletionVector\" := " DV_STRUCT ", \"baseRowId\" := n3, "
+    "\"defaultRowCommitVersion\" := n4, \"clusteringProvider\" := t4) END AS \"add\", "
+    "CASE WHEN kind = 6 THEN struct_pack(\"path\" := t1, \"deletionTimestamp\" := n2, \"dataChange\" := false, "
+    "\"extendedFileMetadata\" := k IS NOT NULL, \"partitionValues\" := CASE WHEN k IS NOT NULL THEN map(k, v) END, "
+    "\"size\" := n1, \"deletionVector\" := " DV_STRUCT
+    ", \"baseRowId\" := n3, \"defaultRowCommitVersion\" := n4) END AS "
+    "\"remove\"";
+
+/* Where the generator of rows stands. */
+struct rows {
+    const struct delta_snapshot *s;
+    struct batch *batch;
+    enum row_kind stage;
+    size_t at;                   /* in the stage */
+    struct delta_grave_run *run; /* removals */
+    struct imap newest;          /* hash of path and vector → the removal to write */
+    int64_t now_ms;
+    uint64_t n, n_adds;
+    bool v2;
+};
+
+static void set_text(struct rows *r, uint32_t row, enum row_column c, struct str s)
+{
+    if (s.p)
+        column_set_str(r->batch, &r->batch->cols[c], row, s);
+}
+
+static void set_number(struct rows *r, uint32_t row, enum row_column c, int64_t v)
+{
+    column_set(&r->batch->cols[c], row, &v);
+}
+
+static void set_int(struct rows *r, uint32_t row, enum row_column c, int32_t v)
+{
+    column_set(&r->batch->cols[c], row, &v);
+}
+
+static uint32_t new_row(struct rows *r, enum row_kind kind)
+{
+    uint32_t row = batch_add_row(r->batch, OP_READ, (struct position){0}, 0);
+
+    set_int(r, row, KIND, (int32_t)kind);
+    r->n++;
+    return row;
+}
+
+static void set_pairs(struct rows *r, uint32_t row, const struct delta_kv *kv, uint32_t n)
+{
+    struct column *keys = &r->batch->cols[KEYS], *values = &r->batch->cols[VALUES];
+    uint64_t first = keys->child->n;
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t k = column_child_add(keys), v = column_child_add(values);
+        column_set_str(r->batch, keys->child, k, kv[i].key);
+        if (kv[i].value.p)
+            column_set_str(r->batch, values->child, v, kv[i].value);
+        else
+            column_set_null(values->child, v);
+    }
+    column_set_list(keys, row, first, n);
+    column_set_list(values, row, first, n);
+}
+
+static void add_file_row(struct rows *r, enum row_kind kind, const struct delta_file *f)
+{
+    uint32_t row = new_row(r, kind);
+
+    if (f->raw_path.n) {
+        set_text(r, row, TEXT1, f->raw_path);
+    } else {
+        CLEANUP(buf_deinit) struct buf uri = {0};
+        delta_path_encode(f->path, &uri);
+        set_text(r, row, TEXT1, buf_str(&uri));
+    }
+    if (f->size >= 0)
+        set_number(r, row, N1, f->size);
+    set_number(r, row, N2, f->time_ms);
+    if (f->base_row_id >= 0)
+        set_number(r, row, N3, f->base_row_id);
+    if (f->row_commit_version >= 0)
+        set_number(r, row, N4, f->row_commit_version);
+    if (f->dv) {
+        char storage[1] = {f->dv->storage};
+        set_text(r, row, DV_STORAGE, str_make(storage, 1));
+        set_text(r, row, DV_PATH, f->dv->path_or_inline);
+        if (f->dv->offset >= 0)
+            set_int(r, row, DV_OFFSET, f->dv->offset);
+        set_int(r, row, DV_SIZE, f->dv->size);
+        set_number(r, row, DV_CARDINALITY, f->dv->cardinality);
+    }
+    if (kind == ROW_ADD || f->extended)
+        set_pairs(r, row, f->parts, f->n_parts);
+    if (kind == ROW_REMOVE)
+        return;
+    r->n_adds++;
+    set_text(r, row, TEXT2, f->stats);
+    if (f->extra && f->extra->tags.n)
+        set_text(r, row, TEXT3, f->extra->tags);
+    if (f->extra && f->extra->clustering_provider.n)
+        set_text(r, row, TEXT4, f->extra->clustering_provider);
+}
+
+static uint64_t grave_key(const struct delta_file *f)
+{
+    CLEANUP(buf_deinit) struct buf id = {0};
+
+    buf_add_str(&id, f->path);
+    buf_add_char(&id, 0);
+    delta_dv_unique_id(f->dv, &id);
+    return hash64(id.p, id.n);
+}
+
+/* Young enough, and not live again. */
+static bool grave_counts(const struct rows *r, const struct delta_file *f)
+{
+    if (f->time_ms <= r->now_ms - r->s->head->deleted_file_retention_ms)
+        return false;
+    const struct delta_file *live = delta_snapshot_find(r->s, f->path);
+    return !live || !delta_dv_eq(live->dv, f->dv);
+}
+
+static void collect_graves(struct rows *r)
+{
+    for (struct delta_grave_run *run = r->s->files->graves->oldest; run; run = run->next)
+        for (uint32_t i = 0; i < run->n; i++)
+            if (grave_counts(r, &run->files[i]))
+                imap_put(&r->newest, grave_key(&run->files[i]), &run->files[i]);
+}
+
+/* Adds the next row of the stage; false at its end. */
+static bool add_row(struct rows *r)
+{
+    const struct delta_ids *ids = r->s->ids;
+    const struct delta_file *f;
+
+    switch (r->stage) {
+    case ROW_PROTOCOL:
+    case ROW_METADATA:
+    case ROW_CHECKPOINT:
+        if (r->at++ || (r->stage == ROW_CHECKPOINT && !r->v2))
+            return false;
+        new_row(r, r->stage);
+        return true;
+    case ROW_TXN: {
+        if (r->at >= ids->n_txns)
+            return false;
+        const struct delta_txn *t = &ids->txns[r->at++];
+        int64_t keep_ms = r->s->head->txn_retention_ms;
+        if (keep_ms >= 0 && t->updated_ms >= 0 && t->updated_ms < r->now_ms - keep_ms)
+            return true;
+        uint32_t row = new_row(r, ROW_TXN);
+        set_text(r, row, TEXT1, t->app_id);
+        set_number(r, row, N1, t->version);
+        if (t->updated_ms >= 0)
+            set_number(r, row, N2, t->updated_ms);
+        return true;
+    }
+    case ROW_DOMAIN: {
+        if (r->at >= ids->n_domains)
+            return false;
+        const struct delta_domain *d = &ids->domains[r->at++];
+        uint32_t row = new_row(r, ROW_DOMAIN);
+        set_text(r, row, TEXT1, d->domain);
+        set_text(r, row, TEXT2, d->configuration);
+        return true;
+    }
+    case ROW_ADD:
+        if (!(f = delta_snapshot_next(r->s, &r->at)))
+            return false;
+        add_file_row(r, ROW_ADD, f);
+        return true;
+    case ROW_REMOVE:
+        while (r->run && r->at >= r->run->n)
+            r->run = r->run->next, r->at = 0;
+        if (!r->run)
+            return false;
+        f = &r->run->files[r->at++];
+        if (grave_counts(r, f) && imap_get(&r->newest, grave_key(f)) == f)
+            add_file_row(r, ROW_REMOVE, f);
+        return true;
+    }
+    return false;
+}
+
+static int next_batch(void *ctx, const struct batch **ret, const uint32_t **ret_sel, uint32_t *ret_n, struct err *err)
+{
+    struct rows *r = ctx;
+    struct batch *fresh = batch_new(r->batch->schema, 2048);
+
+    (void)err;
+    batch_free(r->batch);
+    r->batch = fresh;
+    while (fresh->n < 2048 && r->stage <= ROW_REMOVE)
+        if (!add_row(r)) {
+            r->stage++;
+            r->at = 0;
+        }
+    *ret = fresh;
+    *ret_sel = NULL;
+    *ret_n = fresh->n;
+    return fresh->n ? 0 : 1;
+}
+
+static void add_text(struct buf *sql, const char *name, struct str s)
+{
+    buf_printf(sql, ", \"%s\" := ", name);
+    if (s.p)
+        buf_add_sql_literal(sql, s);
+    else
+        buf_add_cstr(sql, "NULL::VARCHAR");
+}
+
+static void add_map(struct buf *sql, const struct delta_kv *kv, uint32_t n)
+{
+    buf_add_cstr(sql, "CAST(map([");
+    for (uint32_t i = 0; i < n; i++) {
+        buf_add_cstr(sql, i ? ", " : "");
+        buf_add_sql_literal(sql, kv[i].key);
+    }
+    buf_add_cstr(sql, "], [");
+    for (uint32_t i = 0; i < n; i++) {
+        buf_add_cstr(sql, i ? ", " : "");
+        buf_add_sql_literal(sql, kv[i].value);
+    }
+    buf_add_cstr(sql, "]) AS MAP(VARCHAR, VARCHAR))");
+}
+
+static void add_list(struct buf *sql, const char *name, const struct str *v, uint32_t n)
+{
+    buf_printf(sql, ", \"%s\" := CAST([", name);
+    for (uint32_t i = 0; i < n; i++) {
+        buf_add_cstr(sql, i ? ", " : "");
+        buf_add_sql_literal(sql, v[i]);
+    }
+    buf_add_cstr(sql, "] AS VARCHAR[])");
+}
+
+/* The one row each of protocol and metaData is in the text of the statement. */
+static void head_sql(const struct delta_head *h, struct buf *sql)
+{
+    const struct delta_protocol *p = h->protocol;
+    const struct delta_metadata *m = h->metadata;
+
+    buf_printf(sql,
+               "CASE WHEN kind = 0 THEN struct_pack(\"minReaderVersion\" := %d::INTEGER, \"minWriterVersion\" := "
+               "%d::INTEGER",
+               p->reader, p->writer);
+    if (p->reader >= 3)
+        add_list(sql, "readerFeatures", p->reader_features, p->n_reader_features);
+    if (p->writer >= 7)
+        add_list(sql, "writerFeatures", p->writer_features, p->n_writer_features);
+    buf_add_cstr(sql, ") END AS \"protocol\", CASE WHEN kind = 1 THEN struct_pack(\"id\" := ");
+    buf_add_sql_literal(sql, m->id);
+    add_text(sql, "name", m->name);
+    add_text(sql, "description", m->description);
+    buf_add_cstr(sql, ", \"format\" := struct_pack(\"provider\" := 'parquet', \"options\" := ");
+    add_map(sql, m->format_options, m->n_format_options);
+    buf_add_cstr(sql, ")");
+    add_text(sql, "schemaString", m->schema_json);
+    add_list(sql, "partitionColumns", m->partition_columns, m->n_partition_columns);
+    buf_add_cstr(sql, ", \"configuration\" := ");
+    add_map(sql, m->configuration, m->n_configuration);
+    if (m->created_ms >= 0)
+        buf_printf(sql, ", \"createdTime\" := %lld::BIGINT", (long long)m->created_ms);
+    buf_add_cstr(sql, ") END AS \"metaData\"");
+}
+
+static void copy_sql(const struct rows *r, int64_t feed, const char *path, struct buf *sql)
+{
+    buf_add_cstr(sql, "COPY (SELECT ");
+    head_sql(r->s->head, sql);
+    buf_add_cstr(sql,
+                 ", CASE WHEN kind = 2 THEN struct_pack(\"appId\" := t1, \"version\" := n1, \"lastUpdated\" := n2) "
+                 "END AS \"txn\", CASE WHEN kind = 3 THEN struct_pack(\"domain\" := t1, \"configuration\" := t2, "
+                 "\"removed\" := false) END AS \"domainMetadata\", ");
+    if (r->v2)
+        buf_printf(sql,
+                   "CASE WHEN kind = 4 THEN struct_pack(\"version\" := %lld::BIGINT) END AS \"checkpointMetadata\", ",
+                   (long long)r->s->version);
+    buf_add_cstr(sql, files_sql);
+    buf_printf(sql, " FROM feed(%lld)) TO ", (long long)feed);
+    buf_add_sql_literal(sql, str_of(path));
+    buf_add_cstr(sql, " (FORMAT parquet, COMPRESSION snappy)");
+}
+
+static int write_file(struct delta_table *t, struct rows *r, const char *path, struct err *err)
+{
+    CLEANUP(engine_conn_freep) struct engine_conn *conn = NULL;
+    CLEANUP(feed_freep) struct feed *feed = NULL;
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    struct feed_source source = {next_batch, r};
+
+    TRY(engine_connect(t->engine, &conn, err));
+    TRY(feed_open(t->engine, r->batch->schema, source, 0, &feed, err));
+    copy_sql(r, feed_id(feed), path, &sql);
+    return engine_exec(conn, sql.p, err);
+}
+
+static int put_hint(struct delta_table *t, const struct rows *r, int64_t size, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf json = {0};
+
+    buf_printf(&json, "{\"version\":%lld,\"size\":%llu,\"sizeInBytes\":%lld,\"numOfAddFiles\":%llu}",
+               (long long)r->s->version, (unsigned long long)r->n, (long long)size, (unsigned long long)r->n_adds);
+    return store_put(t->store, "_delta_log/_last_checkpoint", buf_str(&json), err);
+}
+
+static int write_rows(struct delta_table *t, struct rows *r, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf path = {0};
+    char key[DELTA_KEY];
+
+    store_temp_path(t->store, ".parquet", &path);
+    int rc = write_file(t, r, path.p, err);
+    if (rc < 0) {
+        unlink(path.p);
+        return rc;
+    }
+    int64_t size = file_size(path.p);
+    snprintf(key, sizeof key, "_delta_log/%020lld.checkpoint.parquet", (long long)r->s->version);
+    TRY(store_adopt(t->store, path.p, key, err));
+    t->last_checkpoint = r->s->version;
+    return put_hint(t, r, size, err);
+}
+
+static int checkpoint_locked(struct delta_table *t, struct err *err)
+{
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = delta_table_snapshot(t);
+    CLEANUP(schema_unrefp) struct schema *schema = NULL;
+    struct rows r = {.s = s, .now_ms = clock_now_us() / 1000};
+
+    if (!t->engine)
+        return err_set(err, ERR_INTERNAL, "a checkpoint cannot be written without the engine");
+    TRY(delta_schema_parse(STR(schema_json), &schema, err));
+    delta_files_expire(s->files, r.now_ms - s->head->deleted_file_retention_ms);
+    r.batch = batch_new(schema, 16);
+    r.v2 = delta_protocol_has(s->head->protocol, "v2Checkpoint");
+    r.run = s->files->graves->oldest;
+    collect_graves(&r);
+    int rc = write_rows(t, &r, err);
+    if (rc < 0)
+        rc = err_wrap(err, "%s: checkpoint of version %lld", t->store->name, (long long)s->version);
+    batch_free(r.batch);
+    imap_deinit(&r.newest);
+    return rc;
+}
+
+int delta_checkpoint_write(struct delta_table *t, struct err *err)
+{
+    pthread_mutex_lock(&t->writer);
+    int rc = checkpoint_locked(t, err);
+    pthread_mutex_unlock(&t->writer);
+    return rc;
+}
+
+int delta_checkpoint_if_due(struct delta_table *t, bool *ret_written, struct err *err)
+{
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = delta_table_snapshot(t);
+    int64_t interval = t->checkpoint_interval ? t->checkpoint_interval : s->head->checkpoint_interval;
+    uint64_t deleted;
+
+    *ret_written = false;
+    if (interval < 0 || !t->engine || s->version - MAX(t->last_checkpoint, 0) < interval)
+        return 0;
+    TRY(delta_checkpoint_write(t, err));
+    *ret_written = true;
+    return delta_log_clean_if_due(t, &deleted, err);
+}
