@@ -42,7 +42,7 @@ WRAPPED = [
 
 MAX_FUNCTION, MAX_C, MAX_H = 70, 800, 250
 
-MACHINE_PATHS = re.compile(r"/(?:work|root)/|\.pyenv\b")
+MACHINE_PATHS = re.compile(r"/(?:work|root)/")
 # The recorded fixtures of other systems lie outside the repository; only tests may look for them (and skip without).
 FIXTURES = re.compile(r"\bshared/|\.\./shared\b")
 MAY_NAME_FIXTURES = re.compile(r"(^tests/|^src/base/fixture\.h$|_test\.c$|_fuzz\.c$|^tools/check_layers\.py$|^\.ci/)")

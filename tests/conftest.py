@@ -1,0 +1,81 @@
+"""Fixtures: one PostgreSQL server a session (and worker), a database, a lake and a program a test."""
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from lib.lake import Lake  # noqa: E402
+from lib.pg import Postgres, ServerAbsent  # noqa: E402
+from lib.sluice import BIN, Sluice  # noqa: E402
+
+_serial = itertools.count(1)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes long or needs more than Debian has; run with --slow")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture(scope="session")
+def pg():
+    """The server that most tests share, each with its own database. Do not stop it: take `own_pg` for that."""
+    try:
+        server = Postgres().start()
+    except ServerAbsent as e:
+        pytest.skip(str(e))
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def own_pg():
+    """A server that the test may stop, kill and configure."""
+    try:
+        server = Postgres().start()
+    except ServerAbsent as e:
+        pytest.skip(str(e))
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def db(pg, sluice):
+    database = pg.create(f"t{next(_serial)}")
+    yield database
+    sluice.stop_all()
+    database.drop()
+
+
+@pytest.fixture
+def sluice(tmp_path, request):
+    assert BIN.exists(), f"{BIN} is not built: run make check, or set SLUICE_BIN"
+    program = Sluice(tmp_path)
+    request.node.sluice = program
+    yield program
+    program.stop_all()
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(tmp_path / "lake")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    program = getattr(item, "sluice", None)
+    if report.failed and program is not None:
+        report.sections.append(("logs of sluice", program.logs()))
