@@ -103,6 +103,15 @@ class Lake:
         rows = [json.loads(line, parse_float=Decimal) for line in done.out.splitlines() if line.strip()]
         return Table(list(kinds), [tuple(from_json(k, r[c]) for c, k in kinds.items()) for r in rows])
 
+    def dead_letters(self):
+        """The rows of the dead-letter table as dicts; [] while there is none."""
+        found = [log.parent for log in self.path.glob("**/_delta_log") if "dead" in log.parent.name]
+        if not found:
+            return []
+        own = Lake(self.path)
+        own.table_path = lambda name: found[0]
+        return own.read("dead letters").dicts()
+
     def uses_column_mapping(self, name):
         """Polars cannot read such a table, and says so."""
         return any("columnMapping" in a.get("protocol", {}).get("readerFeatures", [])

@@ -124,7 +124,12 @@ def from_pg(kind, text):
         return None
     if isinstance(kind, tuple):
         items = pg_array(text)
-        return None if items is None else [from_pg(kind[1], t) for t in items]
+        if items is None:
+            return None
+        values = [from_pg(kind[1], t) for t in items]
+        # One element that does not fit costs the whole array.
+        fits = all(t is None or v is not None for v, t in zip(values, items))
+        return values if fits else None
     if kind == "boolean":
         return text == "t"
     if kind in ("short", "integer", "long"):

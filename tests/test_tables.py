@@ -1,0 +1,124 @@
+"""Tables that are not the plain case: without a key, truncated, partitioned, added later."""
+import pytest
+
+from lib.oracle import assert_equal
+
+READERS = ("delta-rs", "polars")
+
+
+def test_without_a_key_full_identity_is_a_multiset(db, sluice, lake):
+    db.sql("CREATE TABLE t (a int, b text, c float8)", "ALTER TABLE t REPLICA IDENTITY FULL",
+           "INSERT INTO t SELECT g % 3, 'x', 1.5 FROM generate_series(1, 30) g", "INSERT INTO t VALUES (NULL, NULL, NULL), (NULL, NULL, 'NaN')")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"], READERS)
+    db.sql("DELETE FROM t WHERE ctid = (SELECT ctid FROM t WHERE a = 1 LIMIT 1)",
+           "UPDATE t SET b = 'y' WHERE ctid IN (SELECT ctid FROM t WHERE a = 2 LIMIT 4)",
+           "DELETE FROM t WHERE a IS NULL AND c IS NULL", "UPDATE t SET b = 'nan' WHERE c = 'NaN'",
+           "INSERT INTO t VALUES (2, 'y', 1.5), (2, 'y', 1.5)", "DELETE FROM t WHERE ctid = (SELECT ctid FROM t WHERE b = 'y' LIMIT 1)")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"], READERS)
+
+
+def test_without_any_identity_is_append_only(db, sluice, lake):
+    db.sql("CREATE TABLE t (a int, b text)", "INSERT INTO t VALUES (1, 'a'), (1, 'a')")
+    sluice.sync_once(db.url, lake)
+    db.sql("INSERT INTO t VALUES (1, 'a'), (2, NULL)")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"], READERS)
+
+
+def test_identity_by_index(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, k text NOT NULL, v int)", "CREATE UNIQUE INDEX t_k ON t (k)",
+           "ALTER TABLE t REPLICA IDENTITY USING INDEX t_k", "INSERT INTO t SELECT g, 'k' || g, g FROM generate_series(1, 20) g")
+    sluice.sync_once(db.url, lake)
+    db.sql("UPDATE t SET v = 0 WHERE id < 5", "UPDATE t SET k = 'moved' WHERE id = 7", "UPDATE t SET id = 100 WHERE id = 8",
+           "DELETE FROM t WHERE id = 9")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"], READERS)
+
+
+@pytest.mark.parametrize("statements", [
+    ["TRUNCATE t"],
+    ["INSERT INTO t VALUES (100, 'before')", "TRUNCATE t", "INSERT INTO t VALUES (1, 'after')"],
+    ["TRUNCATE t, u", "INSERT INTO u VALUES (5, 'five')"],
+    ["BEGIN; INSERT INTO t VALUES (100, 'x'); TRUNCATE t; INSERT INTO t VALUES (100, 'y'); UPDATE t SET v = 'z'; COMMIT"],
+    ["BEGIN; SAVEPOINT s; TRUNCATE t; ROLLBACK TO s; INSERT INTO t VALUES (100, 'x'); COMMIT"],
+])
+def test_truncate(db, sluice, lake, statements):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)", "CREATE TABLE u (id int PRIMARY KEY, v text)",
+           "INSERT INTO t SELECT g, 'a' FROM generate_series(1, 50) g", "INSERT INTO u SELECT g, 'a' FROM generate_series(1, 50) g")
+    sluice.sync_once(db.url, lake)
+    db.sql(*statements)
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t", "u"], READERS)
+
+
+def test_partitioned_is_one_table(db, sluice, lake):
+    db.sql("CREATE TABLE p (id int, day date, v text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)",
+           "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM ('2024-01-01') TO ('2024-07-01')",
+           "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM ('2024-07-01') TO ('2025-01-01') PARTITION BY RANGE (id)",
+           "CREATE TABLE p2a PARTITION OF p2 DEFAULT",
+           "CREATE TABLE p3 PARTITION OF p DEFAULT",
+           "INSERT INTO p SELECT g, '2024-01-01'::date + g, 'v' FROM generate_series(1, 150) g")
+    sluice.sync_once(db.url, lake)
+    assert lake.tables() == ["public.p"]
+    assert_equal(db, lake, ["p"], READERS)
+    db.sql("UPDATE p SET day = '2030-01-01' WHERE id = 3", "DELETE FROM p WHERE id = 4", "UPDATE p SET v = 'w' WHERE id = 5",
+           "CREATE TABLE p4 PARTITION OF p FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')",
+           "INSERT INTO p VALUES (1000, '2025-05-05', 'new partition')", "TRUNCATE p1")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["p"], READERS)
+
+
+def test_partition_attached_later(db, sluice, lake):
+    db.sql("CREATE TABLE p (id int, day date, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)",
+           "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')", "INSERT INTO p VALUES (1, '2024-02-02')")
+    sluice.sync_once(db.url, lake)
+    db.sql("CREATE TABLE p5 (id int NOT NULL, day date NOT NULL, PRIMARY KEY (id, day))",
+           "ALTER TABLE p ATTACH PARTITION p5 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')",
+           "INSERT INTO p VALUES (2, '2025-02-02')")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["p"], READERS)
+
+
+def test_table_added_while_it_runs(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t"))
+    db.sql("CREATE TABLE later (id int PRIMARY KEY, v text)", "INSERT INTO later SELECT g, 'x' FROM generate_series(1, 500) g")
+    sync.term()
+    sync = sluice.start_sync(db.url, lake)  # at the latest now it must be found
+    sync.wait_until(lambda: lake.exists("later"), what="the added table")
+    db.sql("UPDATE later SET v = 'y' WHERE id <= 10", "INSERT INTO later VALUES (1000, 'z')", "INSERT INTO t VALUES (2)")
+    sync.wait_until(lambda: lake.count("later") == 501 and lake.count("t") == 2, what="rows of both")
+    sync.term()
+    assert_equal(db, lake, ["t", "later"], READERS)
+
+
+def test_table_added_by_the_option(db, sluice, lake):
+    db.sql("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)", "INSERT INTO a VALUES (1)", "INSERT INTO b VALUES (1)")
+    sluice.sync_once(db.url, lake, "--tables", "a")
+    db.sql("INSERT INTO a VALUES (2)", "INSERT INTO b VALUES (2)")
+    sluice.sync_once(db.url, lake, "--tables", "a,b")
+    db.sql("INSERT INTO a VALUES (3)", "INSERT INTO b VALUES (3)")
+    sluice.sync_once(db.url, lake, "--tables", "a,b")
+    assert_equal(db, lake, ["a", "b"], READERS)
+
+
+def test_generated_and_identity_columns(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int, twice int GENERATED ALWAYS AS (a * 2) STORED)",
+           "INSERT INTO t (a) SELECT generate_series(1, 10)")
+    sluice.sync_once(db.url, lake)
+    db.sql("UPDATE t SET a = a + 1 WHERE id < 5")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"], READERS)
+
+
+def test_wide_table(db, sluice, lake):
+    columns = ", ".join(f"c{i} {['int', 'text', 'float8', 'boolean'][i % 4]}" for i in range(400))
+    db.sql(f"CREATE TABLE wide (id int PRIMARY KEY, {columns})",
+           "INSERT INTO wide (id, c0, c1, c399) SELECT g, g, g::text, true FROM generate_series(1, 100) g")
+    sluice.sync_once(db.url, lake)
+    db.sql("UPDATE wide SET c5 = 'five' WHERE id < 10", "DELETE FROM wide WHERE id > 90")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["wide"], READERS)
