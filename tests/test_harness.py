@@ -106,3 +106,13 @@ def test_random_arrays_survive_the_trip_through_postgres(db):
         for a in lists:
             conn.execute("INSERT INTO t (a) VALUES (%s)", [a])
         assert [row[1] for row in sorted(read_source(conn, "t").rows)] == lists
+
+
+def test_crash_of_the_server_is_survived_by_the_workload(own_pg):
+    db = own_pg.create("w")
+    workload = Workload(db, seed=5, clients=2).create()
+    workload.start(1000000)
+    for mode in ("immediate", "fast"):
+        own_pg.restart(mode)
+    assert db.one("SELECT count(*) FROM wl_single") >= 0
+    workload.join(stop=True)

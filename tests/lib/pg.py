@@ -77,7 +77,7 @@ class Postgres:
                             f"HOME={self.home}"]
         self._run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
         self.configure(**{**SETTINGS, **settings})
-        self.running = False
+        self.running, self.starts = False, 0
 
     def _run(self, program, *args, check=True):
         done = subprocess.run([*self.as_user, self.bindir / program, *map(str, args)], cwd=self.home,
@@ -98,6 +98,7 @@ class Postgres:
         # The log goes to a file: with a pipe, pg_ctl's caller would wait for the server to end.
         self._run("pg_ctl", "-D", self.data, "-l", self.home / "log", "-w", "-t", "60", "start")
         self.running = True
+        self.starts += 1
         return self
 
     def stop(self, mode="fast"):
@@ -146,12 +147,12 @@ class Database:
     def __init__(self, server, name):
         self.server, self.name = server, name
         self.url = server.url(name)
-        self._conn = None
+        self._conn, self._start = None, 0
 
     @property
     def conn(self):
-        if self._conn is None or self._conn.closed or self._conn.broken:
-            self._conn = self.connect()
+        if self._conn is None or self._conn.closed or self._start != self.server.starts:
+            self._conn, self._start = self.connect(), self.server.starts
         return self._conn
 
     def connect(self, **kw):

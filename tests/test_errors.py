@@ -1,0 +1,151 @@
+"""What is wrong is said in plain words, with what to do, and the exit code that the contract gives."""
+import os
+import subprocess
+
+import pytest
+
+from lib.oracle import assert_equal
+from lib.pg import free_port
+from lib.sluice import REFUSED, USAGE
+from lib.wait import wait_until
+
+TABLE = ["CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'a' FROM generate_series(1, 100) g"]
+
+
+def test_usage(sluice, tmp_path):
+    for args in (["sync"], ["sync", "postgresql://x/y"], ["nosuch"], ["sync", "postgresql://x/y", tmp_path, "--nosuch"],
+                 ["sync", "mysql://x/y", tmp_path / "l"], ["status"], ["verify", "x"]):
+        done = sluice.run(*args, code=USAGE)
+        assert done.err.strip(), args
+    assert "sync" in sluice.run("--help").out
+    assert sluice.run("--version").out.startswith("sluice ")
+
+
+def test_nobody_listens(sluice, lake):
+    done = sluice.sync_once(f"postgresql://postgres:secret@127.0.0.1:{free_port()}/x", lake, code=REFUSED, timeout=120)
+    assert "refused" in done.err.lower() and "secret" not in done.err
+
+
+def test_no_such_database(pg, sluice, lake):
+    assert "nosuch" in sluice.sync_once(pg.url("nosuch"), lake, code=REFUSED).err
+
+
+def test_no_such_table(db, sluice, lake):
+    db.sql(*TABLE)
+    assert "nosuch" in sluice.sync_once(db.url, lake, "--tables", "nosuch", code=(USAGE, REFUSED)).err
+
+
+def test_wal_level_is_named_with_its_mend(own_pg, sluice, lake):
+    own_pg.stop()
+    own_pg.configure(wal_level="replica")
+    own_pg.start()
+    db = own_pg.create("r")
+    db.sql(*TABLE)
+    done = sluice.sync_once(db.url, lake, code=REFUSED)
+    assert "wal_level" in done.err and "logical" in done.err
+
+
+def test_a_user_without_rights(db, sluice, lake):
+    db.sql(*TABLE, f"DROP ROLE IF EXISTS {db.name}_user", f"CREATE ROLE {db.name}_user LOGIN")
+    try:
+        done = sluice.sync_once(db.server.url(db.name, f"{db.name}_user"), lake, code=REFUSED)
+        assert "replication" in done.err.lower()
+    finally:
+        db.sql(f"DROP ROLE {db.name}_user")
+
+
+def drop_slots(db):
+    def free():
+        return db.one("SELECT count(*) FROM pg_replication_slots WHERE active AND database = current_database()") == 0
+    wait_until(free, 30, "the slot to be free")
+    db.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()")
+
+
+def test_a_lost_slot_is_told_not_papered_over(db, sluice, lake):
+    db.sql(*TABLE)
+    sluice.sync_once(db.url, lake)
+    db.sql("INSERT INTO t VALUES (1000, 'lost with the slot')")
+    drop_slots(db)
+    version = lake.version("t")
+    done = sluice.sync_once(db.url, lake, code=REFUSED)
+    assert "slot" in done.err and lake.version("t") == version
+
+
+def test_a_moved_slot_is_told(db, sluice, lake):
+    db.sql(*TABLE)
+    sluice.sync_once(db.url, lake)
+    db.sql("INSERT INTO t VALUES (1000, 'skipped')")
+    slot = db.slots()[0]
+    wait_until(lambda: db.one(f"SELECT NOT active FROM pg_replication_slots WHERE slot_name = '{slot}'"), 30)
+    db.sql(f"SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())")
+    done = sluice.sync_once(db.url, lake, code=REFUSED)
+    assert "slot" in done.err
+
+
+def test_another_cluster_is_told(db, own_pg, sluice, lake):
+    db.sql(*TABLE)
+    sluice.sync_once(db.url, lake)
+    other = own_pg.create("other")
+    other.sql(*TABLE)
+    assert sluice.sync_once(other.url, lake, code=REFUSED).err.strip()
+
+
+def test_a_folder_that_is_a_file(db, sluice, tmp_path):
+    db.sql(*TABLE)
+    (tmp_path / "file").write_text("x")
+    done = sluice.sync_once(db.url, tmp_path / "file", code=(USAGE, REFUSED))
+    assert "file" in done.err
+
+
+def unprivileged(args):
+    """As root nothing is read-only: run as somebody else then."""
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *args] if os.getuid() == 0 else args
+
+
+def test_a_read_only_folder(db, sluice, tmp_path):
+    db.sql(*TABLE)
+    folder = tmp_path / "ro"
+    folder.mkdir(mode=0o555)
+    args = unprivileged([str(sluice.binary), "sync", db.url, str(folder / "lake"), "--once"])
+    done = subprocess.run(args, capture_output=True, text=True, timeout=120)
+    if "setpriv: failed to execute" in done.stderr or "error while loading" in done.stderr:
+        pytest.skip("the program is where only root can run it")
+    assert done.returncode == REFUSED and "ro" in done.stderr, done.stderr
+    assert not db.slots(), "nothing is left behind on the server"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder],
+                                     capture_output=True).returncode:
+        pytest.skip("may not mount a small disk here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_costs_nothing_but_time(db, sluice, small_disk):
+    from lib.lake import Lake
+    lake = Lake(small_disk / "lake")
+    db.sql(*TABLE)
+    sluice.sync_once(db.url, lake)
+    ballast = small_disk / "ballast"
+    with open(ballast, "wb") as f:
+        try:
+            while True:
+                f.write(os.urandom(65536))
+                f.flush()
+        except OSError:
+            pass
+    db.sql("INSERT INTO t SELECT g, md5(g::text) || md5((g + 1)::text) FROM generate_series(1000, 20000) g")
+    sync = sluice.start_sync(db.url, lake)
+    wait_until(lambda: not sync.alive() or "space" in sync.text().lower(), 60, "a word on the full disk")
+    assert "space" in sync.text().lower()
+    ballast.unlink()
+    if not sync.alive():
+        assert sync.popen.returncode == REFUSED
+        sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.count("t") == 19101, 60, "all rows after there is space again")
+    sync.term()
+    assert_equal(db, lake, ["t"])

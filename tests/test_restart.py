@@ -1,0 +1,108 @@
+"""Stopped, killed, cut off: after a restart the lake is what the source is."""
+from lib.oracle import assert_equal
+from lib.sluice import DONE
+from lib.wait import wait_until
+
+TABLE = ["CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'a' FROM generate_series(1, 1000) g"]
+
+
+def has(lake, key):
+    return lake.exists("t") and any(r[0] == key for r in lake.read("t").rows)
+
+
+def test_term_drains_and_exits_0(db, sluice, lake):
+    db.sql(*TABLE)
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t"))
+    for i in range(20):
+        db.sql(f"INSERT INTO t VALUES ({2000 + i}, 'b')")
+    sync.term()
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"])
+
+
+def test_kill_9_again_and_again(db, sluice, lake):
+    db.sql(*TABLE)
+    for i in range(5):
+        sync = sluice.start_sync(db.url, lake)
+        db.sql(f"INSERT INTO t VALUES ({2000 + i}, 'b')", f"UPDATE t SET v = 'u{i}' WHERE id <= {100 * i}",
+               f"DELETE FROM t WHERE id = {500 + i}")
+        sync.wait_until(lambda n=2000 + i: has(lake, n), what=f"row {2000 + i}")
+        db.sql(f"UPDATE t SET v = 'w{i}' WHERE id BETWEEN 200 AND 300")
+        sync.kill()
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"], ("delta-rs", "polars"))
+
+
+def test_killed_in_the_snapshot(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)",
+           "INSERT INTO t SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 60000) g")
+    sync = sluice.start_sync(db.url, lake)
+    wait_until(lambda: db.slots(), 60, "the slot")
+    sync.kill()
+    db.sql("UPDATE t SET v = 'changed' WHERE id % 100 = 0", "DELETE FROM t WHERE id % 77 = 0", "INSERT INTO t VALUES (-1, 'new')")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"])
+
+
+def test_readers_never_see_half_a_snapshot(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)",
+           "INSERT INTO t SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 60000) g")
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t"))
+    assert lake.count("t") == 60000 and all(len(lake.read("t", v).rows) in (0, 60000) for v, _ in lake.log("t"))
+    sync.term()
+
+
+def test_server_restarts(own_pg, sluice, lake):
+    db = own_pg.create("r")
+    db.sql(*TABLE)
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t"))
+    for i, mode in enumerate(["fast", "immediate", "immediate"]):
+        db.sql(f"INSERT INTO t VALUES ({2000 + i}, 'b')")
+        own_pg.restart(mode)
+        db.sql(f"INSERT INTO t VALUES ({3000 + i}, 'c')")
+        sync.wait_until(lambda n=3000 + i: has(lake, n), 60, "a row after the server came back")
+    sync.term()
+    assert_equal(db, lake, ["t"])
+
+
+def test_server_is_away_at_the_start_of_a_later_run(own_pg, sluice, lake):
+    db = own_pg.create("r")
+    db.sql(*TABLE)
+    sluice.sync_once(db.url, lake)
+    own_pg.stop()
+    sync = sluice.start_sync(db.url, lake)
+    wait_until(lambda: not sync.alive() or "retry" in sync.text() or "level=warn" in sync.text(), 30, "a word on the console")
+    own_pg.start()
+    if not sync.alive():  # it may also refuse at once
+        sync = sluice.start_sync(db.url, lake)
+    db.sql("INSERT INTO t VALUES (5000, 'x')")
+    sync.wait_until(lambda: has(lake, 5000), 60, "the row")
+    sync.term()
+
+
+def test_the_key_index_may_vanish(db, sluice, lake):
+    """It is derived: without it (or with that of another version) the next run is right all the same."""
+    db.sql(*TABLE)
+    sluice.sync_once(db.url, lake)
+    db.sql("UPDATE t SET v = 'b' WHERE id < 100")
+    sluice.sync_once(db.url, lake)
+    for f in (lake.path / "_sluice").rglob("*"):
+        if f.is_file() and "index" in f.name or f.suffix in (".idx", ".kix"):
+            f.unlink()
+    db.sql("UPDATE t SET v = 'c' WHERE id < 200", "DELETE FROM t WHERE id > 900")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"])
+
+
+def test_two_at_once_are_refused(db, sluice, lake):
+    db.sql(*TABLE)
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t"))
+    second = sluice.run("sync", db.url, lake, "--once", code=None, timeout=60)
+    assert second.code != DONE and second.err.strip()
+    db.sql("INSERT INTO t VALUES (5000, 'x')")
+    sync.wait_until(lambda: has(lake, 5000), what="the first goes on")
+    sync.term()

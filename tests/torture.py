@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Kills sluice over and over while clients write, restarts it, and compares source and lake row by row.
+
+usage: tests/torture.py [--kills N] [--seed S] [--points a,b|none] [--keep]
+
+A kill is one of: kill -9 at a random moment; SIGKILL at a named step (SLUICE_CRASH_AT, see src/base/crash.h; the names
+are read from the sources); kill -9 together with an immediate stop of PostgreSQL, which then recovers from its WAL.
+Every round of kills begins with a new database and an empty lake, so that the initial copy is hit as well; it ends with
+everything caught up and compared. Prints what was done; exits 1 when anything differed or the program gave up.
+"""
+import argparse
+import os
+import random
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from lib.lake import Lake  # noqa: E402
+from lib.oracle import assert_equal  # noqa: E402
+from lib.pg import Postgres  # noqa: E402
+from lib.sluice import BIN, ROOT, Sluice, assert_no_sanitizer_report  # noqa: E402
+from lib.wait import Late  # noqa: E402
+from lib.workload import Workload, quiesce  # noqa: E402
+
+ROUND = 25  # kills on one lake
+
+
+def points_in_sources():
+    names = set()
+    for file in (ROOT / "src").rglob("*.c"):
+        if not file.name.endswith("_test.c"):
+            names.update(re.findall(r'crash_point\("(\w+)"\)', file.read_text(encoding="utf-8")))
+    return sorted(names)
+
+
+class Torture:
+    def __init__(self, folder, seed, points, ddl=True):
+        self.folder, self.seed, self.ddl = Path(folder), seed, ddl
+        self.rng = random.Random(seed)
+        self.points = points
+        self.server = Postgres()
+        self.kills = Counter()
+        self.hits = Counter()
+        self.rows = self.comparisons = self.rounds = 0
+        self.next_point = 0
+
+    def run(self, kills):
+        self.server.start()
+        try:
+            while sum(self.kills.values()) < kills:
+                self.round(min(ROUND, kills - sum(self.kills.values())))
+        finally:
+            self.server.remove()
+
+    def round(self, kills):
+        self.rounds += 1
+        home = self.folder / f"round-{self.rounds}"
+        home.mkdir()
+        self.sluice, self.lake = Sluice(home), Lake(home / "lake")
+        db = self.server.create(f"w{self.rounds}")
+        workload = Workload(db, f"{self.seed}/{self.rounds}", clients=2, ddl=self.ddl).create()
+        workload.run(30)
+        try:
+            for i in range(kills):
+                self.one(db, workload)
+                if i % 10 == 9:
+                    self.compare(db, workload)
+            self.compare(db, workload)
+        finally:
+            workload.join(stop=True)
+            self.sluice.stop_all()
+        db.drop()
+        shutil.rmtree(home)
+
+    def one(self, db, workload):
+        """Starts sluice, lets clients write, and kills it."""
+        kind = self.rng.choices(["moment", "step", "server"], [5, 5 if self.points else 0, 1])[0]
+        env, point = {}, None
+        if kind == "step":
+            point = self.points[self.next_point % len(self.points)]
+            self.next_point += 1
+            env["SLUICE_CRASH_AT"] = f"{point}:{self.rng.choice([1, 1, 2, 3, 5])}"
+        if not workload.threads:
+            workload.start(1000000)
+        process = self.sluice.start_sync(db.url, self.lake, env=env)
+        end = time.monotonic() + (4 if point else self.rng.uniform(0.05, 2.5))
+        while process.alive() and time.monotonic() < end:
+            time.sleep(0.01)
+        if not process.alive():
+            code = process.popen.returncode
+            assert_no_sanitizer_report(process.text())
+            if code != -9 or not point:
+                raise AssertionError(f"sluice gave up with {code} ({env}):\n{process.text()[-6000:]}")
+            self.hits[point] += 1
+        elif kind == "step":
+            kind = "moment"  # the step was not reached in time
+        if kind == "server":
+            self.server.stop("immediate")
+            if self.rng.random() < 0.5:  # sometimes it notices before it dies itself
+                time.sleep(self.rng.uniform(0, 0.3))
+        process.kill()
+        if kind == "server":
+            self.server.start()
+        self.kills[kind] += 1
+
+    def compare(self, db, workload):
+        workload.join(stop=True)
+        process = self.sluice.start_sync(db.url, self.lake)
+        quiesce(workload, self.lake, process, deadline=120)
+        process.term()
+        self.rows += assert_equal(db, self.lake, [*workload.tables, "marker"])
+        self.comparisons += 1
+
+    def report(self, differences):
+        told = ", ".join(f"{self.kills[k]} {text}" for k, text in (
+            ("moment", "at a random moment"), ("step", "at a named step"), ("server", "with the server")))
+        print(f"kills {sum(self.kills.values())} ({told}), rounds {self.rounds}, comparisons {self.comparisons}, "
+              f"rows compared {self.rows}, differences {differences}")
+        if self.points:
+            never = [p for p in self.points if not self.hits[p]]
+            print(f"steps hit: {dict(self.hits)}" + (f"; never reached: {never}" if never else ""))
+
+
+def torture(kills, seed, points=None, keep=False):
+    """Returns the number of failures: 0 or 1, because the first one ends it. Leaves its folder behind on a failure."""
+    folder = tempfile.mkdtemp(prefix="sluice-torture-")
+    t = Torture(folder, seed, points_in_sources() if points is None else points)
+    try:
+        t.run(kills)
+    except (AssertionError, Late) as e:
+        print(f"{e}\n{t.sluice.logs()[-8000:]}\nleft for inspection: {folder} (seed {seed}, round {t.rounds})")
+        t.report(1)
+        return 1
+    t.report(0)
+    if not keep:
+        shutil.rmtree(folder)
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
+    parser.add_argument("--points", help="names of steps, or none (default: all that the sources name)")
+    parser.add_argument("--keep", action="store_true", help="leave the folder behind also when all went well")
+    args = parser.parse_args()
+    assert BIN.exists(), f"{BIN} is not built"
+    points = None if args.points is None else [p for p in args.points.split(",") if p and p != "none"]
+    print(f"torture: {args.kills} kills, seed {args.seed}", flush=True)
+    return torture(args.kills, args.seed, points, args.keep)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
