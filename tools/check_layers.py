@@ -7,7 +7,7 @@ Prints one line a violation, `path:line: what is wrong`, and exits 1 when there 
 
   layers    a file includes only its own layer and those before it in LAYERS, less what APART forbids
   libraries a third-party header appears only where WRAPPED allows it
-  includes  a .c includes its own .h first
+  includes  a .c includes its own .h first (or its layer's internal.h, which includes that)
   extern    never in a .c: a shared name is declared in one header
   opening   every .c and .h opens with a comment
   sizes     function <= 70 lines, .c <= 800, .h <= 250
@@ -105,7 +105,7 @@ def check_source(root, file):
     for i, line in enumerate(lines, 1):
         m = INCLUDE.match(line)
         if m:
-            if first and file.suffix == ".c" and file.with_suffix(".h").exists() and m[2] != own:
+            if first and file.suffix == ".c" and file.with_suffix(".h").exists() and m[2] not in (own, f"{layer}/internal.h"):
                 yield i, f'the first include is "{own}", so that the header stands alone'
             first = False
             complaint = check_include(path, layer, m[2], m[1] == '"')
