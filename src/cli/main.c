@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 static const struct command *const COMMANDS[] = {
+    &command_sync,
     &command_sql,
 };
 

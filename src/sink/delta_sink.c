@@ -251,11 +251,32 @@ static int sink_reject(void *self, uint32_t relation, const struct reject *r, st
     return delta_sink_dead_letter(s, t->name, r, err);
 }
 
-static const struct sink_ops ops = {sink_relation, sink_write, sink_truncate, sink_reject};
+static void sink_set_aside(void *self, uint32_t relation, const struct err *why)
+{
+    struct lake_table *t = delta_sink_find(self, relation);
+
+    if (t && t->state != LAKE_QUARANTINED)
+        (void)quarantine_or_fail(t, ERR_UNSUPPORTED, why, NULL);
+}
+
+static const struct sink_ops ops = {sink_relation, sink_write, sink_truncate, sink_reject, sink_set_aside};
 
 struct sink delta_sink_ops(struct delta_sink *s)
 {
     return (struct sink){&ops, s};
+}
+
+static int commit_dead_letters(struct delta_sink *s, uint64_t lsn, struct err *err)
+{
+    if (s->dead_rows)
+        TRY(lake_table_apply(s->dead, TAKE_PTR(s->dead_rows), err));
+    return s->dead ? lake_table_commit(s->dead, MAX(lsn, s->dead->position), err) : 0;
+}
+
+int delta_sink_commit_table(struct delta_sink *s, struct lake_table *t, uint64_t lsn, struct err *err)
+{
+    TRY(commit_dead_letters(s, lsn, err));
+    return lake_table_commit(t, lsn, err);
 }
 
 int delta_sink_commit(struct delta_sink *s, uint64_t lsn, struct err *err)
@@ -263,10 +284,7 @@ int delta_sink_commit(struct delta_sink *s, uint64_t lsn, struct err *err)
     struct lake_table *t;
     size_t cursor = 0;
 
-    if (s->dead_rows)
-        TRY(lake_table_apply(s->dead, TAKE_PTR(s->dead_rows), err));
-    if (s->dead)
-        TRY(lake_table_commit(s->dead, lsn, err));
+    TRY(commit_dead_letters(s, lsn, err));
     while (delta_sink_next(s, &cursor, NULL, &t) == 0) {
         struct err why;
         int rc = lake_table_commit(t, lsn, &why);

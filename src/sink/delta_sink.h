@@ -29,6 +29,8 @@ int delta_sink_next(const struct delta_sink *s, size_t *cursor, uint32_t *ret_re
 int delta_sink_dead_letter(struct delta_sink *s, const char *table, const struct reject *r, struct err *err) MUST_CHECK;
 /* Commits the epoch that ends with the transaction at `lsn`. */
 int delta_sink_commit(struct delta_sink *s, uint64_t lsn, struct err *err) MUST_CHECK;
+/* Commits one table that is not in the sink yet, and its dead letters. */
+int delta_sink_commit_table(struct delta_sink *s, struct lake_table *t, uint64_t lsn, struct err *err) MUST_CHECK;
 bool delta_sink_is_dirty(const struct delta_sink *s);   /* rows or changes since the last commit */
 size_t delta_sink_buffered(const struct delta_sink *s); /* bytes of rows in memory */
 

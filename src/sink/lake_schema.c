@@ -209,7 +209,7 @@ int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const s
     t->max_column_id = highest_id(s, t->max_column_id);
     if (!t->mapped && (fresh ? has_odd_name(source) : needs_mapping(s, source) || has_odd_name(source))) {
         t->mapped = t->schema_dirty = true;
-        delta_schema_map(s, &t->max_column_id, fresh, hash64(t->uuid, strlen(t->uuid)));
+        delta_schema_map(s, &t->max_column_id, false, 0); /* what is there keeps its names in the files */
     }
     if (fresh)
         t->schema_dirty = true;

@@ -244,13 +244,19 @@ static int apply_new(struct lake_table *t, const struct batch *b, uint32_t row, 
 
     if (t->rel->identity == IDENTITY_KEY || before)
         TRY(retire(t, before ? *before : own, update ? ordinal : ROW_NONE, &found, err));
+    if (before && t->rel->identity == IDENTITY_KEY) { /* the new key may be there where a copy and the stream overlap */
+        bool taken;
+        TRY(retire(t, own, found ? ROW_NONE : ordinal, &taken, err));
+        found |= taken;
+    }
     if (update && !found) {
         t->n_unmatched++;
-        if (row_buffer_has_missing(&t->buffer, ordinal))
+        if (row_buffer_has_missing(&t->buffer, ordinal)) {
+            if (t->state == LAKE_STAGED)
+                return 0; /* a row that is gone by the end of the copy: a change that is still to come takes it away */
             return missing_without_row(t, b, row, err);
+        }
     }
-    if (before && t->rel->identity == IDENTITY_KEY) /* the new key may be taken where a copy and the stream overlap */
-        TRY(retire(t, own, ROW_NONE, &found, err));
     row_buffer_put(&t->buffer, ordinal);
     return 0;
 }

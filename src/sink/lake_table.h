@@ -103,6 +103,8 @@ DEFINE_FREEP(lake_table)
 /* A data file that was written for a staged table (a chunk of its snapshot). Takes `stats`. */
 void lake_table_adopt_file(struct lake_table *t, const char *path, uint32_t id, uint32_t rows, int64_t size,
                            char *stats);
+/* The rows of a Parquet file replace those of the same keys; the file is deleted. Its columns are those of the relation. */
+int lake_table_replace_rows(struct lake_table *t, const char *path, struct err *err) MUST_CHECK;
 /* The relation as it will be from the next batch on; evolves the lake's schema. ERR_UNSUPPORTED: a change that cannot be followed. */
 int lake_table_relation(struct lake_table *t, const struct relation *rel, const struct schema *schema,
                         struct err *err) MUST_CHECK;

@@ -200,10 +200,16 @@ static int read_value(struct pg_epoch *e, struct epoch_table *t, uint32_t col, c
         return 0;
     if (rc == ERR_LIMIT)
         return reject_value(e, t, col, v, &why, err);
+    err_wrap(&why, "table %.*s.%.*s, column %.*s, at %s", STR_ARG(t->rel->schema), STR_ARG(t->rel->name),
+             STR_ARG(t->rel->columns[col].name), lsn_text(e->pos.lsn, at));
+    if (rc == ERR_UNSUPPORTED) {
+        e->opt.sink.ops->set_aside(e->opt.sink.self, t->oid, &why);
+        t->from = UINT64_MAX;
+        return 0;
+    }
     if (err)
         *err = why;
-    return err_wrap(err, "table %.*s.%.*s, column %.*s, at %s", STR_ARG(t->rel->schema), STR_ARG(t->rel->name),
-                    STR_ARG(t->rel->columns[col].name), lsn_text(e->pos.lsn, at));
+    return rc;
 }
 
 /* One row of the batch from a tuple. `whole_old`: the old image, when it has every column, else NULL. `key_only`: only

@@ -1,0 +1,146 @@
+/* sluice sync */
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "pipeline/sync.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct options {
+    const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication;
+    uint64_t epoch_ms, memory, spool_quota, sessions, chunk;
+    bool once, copy_on_write, no_compaction, no_heartbeat, binary, debug;
+};
+
+#define AT(field) offsetof(struct options, field)
+static const struct cli_option OPTIONS[] = {
+    {"tables", 't', CLI_TEXT, AT(tables), "PATTERNS", "follow only these: 'public.*,sales.order_?' (all of them)"},
+    {"exclude", 0, CLI_TEXT, AT(exclude), "PATTERNS", "tables to leave out"},
+    {"columns", 0, CLI_TEXT, AT(columns), "PATTERNS",
+     "columns to take, schema.table.column; only restricts tables named"},
+    {"exclude-columns", 0, CLI_TEXT, AT(exclude_columns), "PATTERNS", "columns to leave out, schema.table.column"},
+    {"once", 0, CLI_FLAG, AT(once), NULL, "stop when caught up with where the source was at the start"},
+    {"epoch", 0, CLI_MS, AT(epoch_ms), "TIME", "time between two commits of a busy table (500ms)"},
+    {"resync", 0, CLI_TEXT, AT(resync), "PATTERNS", "copy these anew; readers see the old rows until it is done"},
+    {"state", 0, CLI_TEXT, AT(state), "DIR", "where sluice keeps its log and notes (LAKE/_sluice)"},
+    {"slot", 0, CLI_TEXT, AT(slot), "NAME", "replication slot (sluice_ and a hash of the lake's path)"},
+    {"publication", 0, CLI_TEXT, AT(publication), "NAME", "publication, made or extended as needed (the slot's name)"},
+    {"memory", 0, CLI_SIZE, AT(memory), "SIZE", "about how much memory to use (256MB)"},
+    {"spool-quota", 0, CLI_SIZE, AT(spool_quota), "SIZE", "most disk for changes not in the lake yet (no limit)"},
+    {"sessions", 0, CLI_NUMBER, AT(sessions), "N", "connections that read the first copy in parallel (2)"},
+    {"chunk", 0, CLI_NUMBER, AT(chunk), "PAGES", "size of a piece of the first copy, in pages of 8 kB (8192)"},
+    {"copy-on-write", 0, CLI_FLAG, AT(copy_on_write), NULL, "no deletion vectors, for readers that do not know them"},
+    {"no-compaction", 0, CLI_FLAG, AT(no_compaction), NULL, "leave small files as they are"},
+    {"no-heartbeat", 0, CLI_FLAG, AT(no_heartbeat), NULL, "no logical message every 10 s in the source's WAL"},
+    {"binary", 0, CLI_FLAG, AT(binary), NULL, "ask for values in binary form"},
+    {"debug", 0, CLI_FLAG, AT(debug), NULL, "log more"},
+};
+
+/* Patterns between commas. The array is the caller's (mem_free), the patterns are borrowed. */
+static struct str *split(const char *text, size_t *ret_n)
+{
+    struct str rest = str_of(text), *items = NULL;
+    size_t n = 0, cap = 0;
+
+    while (rest.p) {
+        struct str item = str_trim(str_split(&rest, ','));
+        if (!item.n)
+            continue;
+        MEM_GROW(items, n, cap);
+        items[n++] = item;
+    }
+    *ret_n = n;
+    return items;
+}
+
+static int stop_fd = -1;
+
+/* The first signal asks to stop; a second one ends the process at once, which is safe too. */
+static void on_signal(int sig)
+{
+    static volatile sig_atomic_t asked;
+    uint64_t one = 1;
+
+    if (asked++ || write(stop_fd, &one, sizeof one) < 0)
+        _exit(128 + sig);
+}
+
+static int catch_signals(struct err *err)
+{
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (stop_fd < 0)
+        return err_set_errno(err, "cannot make an eventfd");
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+    return 0;
+}
+
+static int run(void *options, char **args, uint32_t n_args, struct err *err)
+{
+    const struct options *in = options;
+    struct sync_options o;
+
+    (void)n_args;
+    sync_options_default(&o);
+    CLEANUP(mem_freep) struct str *tables = split(in->tables, &o.n_include);
+    CLEANUP(mem_freep) struct str *exclude = split(in->exclude, &o.n_exclude);
+    CLEANUP(mem_freep) struct str *columns = split(in->columns, &o.n_include_columns);
+    CLEANUP(mem_freep) struct str *exclude_columns = split(in->exclude_columns, &o.n_exclude_columns);
+    CLEANUP(mem_freep) struct str *resync = split(in->resync, &o.n_resync);
+    o.url = args[0];
+    o.lake = args[1];
+    o.include = tables;
+    o.exclude = exclude;
+    o.include_columns = columns;
+    o.exclude_columns = exclude_columns;
+    o.resync = resync;
+    o.state_dir = in->state;
+    o.slot = in->slot;
+    o.publication = in->publication;
+    o.once = in->once;
+    o.copy_on_write = in->copy_on_write;
+    o.no_compaction = in->no_compaction;
+    o.no_heartbeat = in->no_heartbeat;
+    o.binary = in->binary;
+    o.spool_quota = in->spool_quota;
+    if (in->epoch_ms)
+        o.epoch_us = (int64_t)in->epoch_ms * 1000;
+    if (in->memory)
+        o.memory_bytes = (size_t)in->memory;
+    if (in->sessions)
+        o.copy_sessions = (unsigned)MIN(in->sessions, 64u);
+    if (in->chunk)
+        o.chunk_blocks = (uint32_t)MIN(in->chunk, 1u << 30);
+    if (in->debug)
+        log_set_level(LOG_DEBUG);
+    TRY(catch_signals(err));
+    o.stop_fd = stop_fd;
+    return sync_run(&o, err);
+}
+
+const struct command command_sync = {
+    .name = "sync",
+    .args = "SOURCE_URL LAKE",
+    .summary = "copy PostgreSQL tables into a lake, and keep following them",
+    .details =
+        "Copies the tables of a PostgreSQL database (13 or newer) to Delta tables LAKE/<schema>/<table>, then follows\n"
+        "every change. Stop it and start it as you like, kill it if you must: it goes on where it was, and nothing is lost\n"
+        "or doubled. SIGTERM or Ctrl-C: commits what it has and exits with 0.\n"
+        "\n"
+        "  sluice sync postgres://user:password@host/shop ./lake\n"
+        "  sluice sync 'host=db user=cdc dbname=shop' ./lake --tables 'public.*' --once\n"
+        "\n"
+        "The source needs wal_level = logical and a user with REPLICATION; what is missing is named at the start, with the\n"
+        "SQL that mends it.",
+    CLI_OPTIONS(OPTIONS),
+    .options_size = sizeof(struct options),
+    .min_args = 2,
+    .max_args = 2,
+    .run = run,
+};

@@ -1,0 +1,334 @@
+/*
+ * The copy job: sessions, plans, worker threads.
+ *
+ * Work is a list of tasks (a chunk of a table, or the changed rows of a chunk that an earlier run had done), taken by the
+ * workers one by one. The first error ends the job.
+ */
+#include "pipeline/copy.h"
+
+#include "base/crash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/pg_schema.h"
+#include "pipeline/copy_chunk.h"
+#include "pipeline/copy_notes.h"
+#include "sink/lake_table.h"
+
+#include <assert.h>
+
+struct copy_task {
+    struct copy_table *table;
+    uint32_t chunk;
+    uint32_t changed_since; /* 0: the whole chunk */
+};
+
+struct copy_worker {
+    struct copy_job *job;
+    struct pg_session *session;
+    struct engine_conn *conn;
+    pthread_t thread;
+    bool started;
+};
+
+struct copy_job {
+    struct copy_config config;
+    uint64_t lsn;
+    struct copy_table *tables;
+    size_t n_tables;
+    struct copy_task *tasks;
+    uint32_t n_tasks, cap_tasks;
+    atomic_uint next_task, done_tasks;
+    atomic_uint running;
+    atomic_bool stop;
+    atomic_uint_least64_t rows, bytes;
+    pthread_mutex_t mutex; /* of `err` and the tables' lists */
+    struct err err;
+    struct copy_worker *workers;
+    unsigned n_workers;
+};
+
+/* ---- planning ---- */
+
+static void drop_progress(struct copy_table *t)
+{
+    copy_plan_free(TAKE_PTR(t->plan));
+    for (size_t i = 0; i < t->n_files; i++) {
+        mem_free(t->files[i].path);
+        mem_free(t->files[i].stats);
+    }
+    t->n_files = t->n_rejects = 0;
+}
+
+/* Can the chunks that are done be kept? */
+static int is_resumable(struct copy_job *job, struct copy_table *t, bool *ret, struct err *err)
+{
+    *ret = t->rel->identity == IDENTITY_KEY;
+    for (size_t i = 0; *ret && i < t->plan->n; i++)
+        if (i == 0 || t->plan->chunks[i].leaf_oid != t->plan->chunks[i - 1].leaf_oid)
+            TRY(pg_chunk_is_current(pg_session_conn(job->workers[0].session), &t->plan->chunks[i], ret, err));
+    return 0;
+}
+
+/* The first file number that the lake's table has not used. */
+static int first_file_id(const struct copy_job *job, const struct copy_table *t, uint32_t *ret, struct err *err)
+{
+    struct lake_env env = {.engine = job->config.engine, .root = job->config.lake, .app_id = ""};
+    CLEANUP(lake_table_freep) struct lake_table *lake = NULL;
+
+    TRY(lake_table_open(&env, (struct table_name){t->rel->schema, t->rel->name}, &lake, err));
+    *ret = lake ? lake->next_file : 1;
+    return 0;
+}
+
+static void add_task(struct copy_job *job, struct copy_table *t, uint32_t chunk, uint32_t changed_since)
+{
+    MEM_GROW(job->tasks, job->n_tasks, job->cap_tasks);
+    job->tasks[job->n_tasks++] = (struct copy_task){t, chunk, changed_since};
+}
+
+static int plan_table(struct copy_job *job, struct copy_table *t, struct err *err)
+{
+    struct pg_conn *conn = pg_session_conn(job->workers[0].session);
+    bool resumable = false;
+
+    TRY(copy_notes_read(job->config.state_dir, t, &t->plan, err));
+    if (t->plan)
+        TRY(is_resumable(job, t, &resumable, err));
+    if (!resumable) {
+        struct pg_chunk *chunks;
+        size_t n;
+        uint32_t first_id;
+        drop_progress(t);
+        TRY(first_file_id(job, t, &first_id, err));
+        TRY(pg_snapshot_plan(conn, t->rel, job->config.chunk_blocks, &chunks, &n, err));
+        TRY(copy_notes_begin(job->config.state_dir, t, first_id, chunks, n, &t->plan, err));
+    }
+    t->from = t->to = job->lsn;
+    for (uint32_t i = 0; i < t->plan->n; i++) {
+        const struct copy_done *d = &t->plan->done[i];
+        if (d->lsn)
+            t->from = MIN(t->from, d->lsn);
+        if (!d->lsn || d->lsn < job->lsn)
+            add_task(job, t, i, d->lsn ? MAX(d->xmin, 1u) : 0);
+    }
+    if (resumable)
+        log_info("copy_resumed", "table=%.*s.%.*s files_kept=%zu", STR_ARG(t->rel->schema), STR_ARG(t->rel->name),
+                 t->n_files);
+    return 0;
+}
+
+/* ---- working ---- */
+
+static void keep_file(struct copy_job *job, struct copy_table *t, const struct copy_file *file)
+{
+    pthread_mutex_lock(&job->mutex);
+    MEM_GROW(t->files, t->n_files, t->cap_files);
+    t->files[t->n_files++] = *file;
+    pthread_mutex_unlock(&job->mutex);
+}
+
+static int finish_chunk(struct copy_job *job, struct copy_worker *w, const struct copy_task *task,
+                        const struct copy_file *file, const struct copy_reject *rejects, size_t n_rejects,
+                        struct err *err)
+{
+    struct copy_table *t = task->table;
+    int rc = 0;
+
+    pthread_mutex_lock(&job->mutex);
+    if (!task->changed_since) {
+        t->plan->done[task->chunk] = (struct copy_done){job->lsn, pg_session_xmin(w->session)};
+        rc = copy_notes_add(t->plan, task->chunk, file->path ? file : NULL, rejects, n_rejects, err);
+    }
+    for (size_t i = 0; i < n_rejects; i++) {
+        struct reject r = rejects[i].r;
+        r.column = arena_str(&t->arena, r.column);
+        r.value = arena_str(&t->arena, r.value);
+        r.reason = arena_str(&t->arena, r.reason);
+        MEM_GROW(t->rejects, t->n_rejects, t->cap_rejects);
+        t->rejects[t->n_rejects++].r = r;
+    }
+    pthread_mutex_unlock(&job->mutex);
+    return rc;
+}
+
+static int run_task(struct copy_worker *w, const struct copy_task *task, struct err *err)
+{
+    struct copy_job *job = w->job;
+    struct copy_plan *plan = task->table->plan;
+    struct pg_chunk chunk = plan->chunks[task->chunk];
+    struct copy_file file;
+    struct copy_reject *rejects;
+    size_t n_rejects;
+    struct copy_chunk_task ct = {&job->config, w->session, w->conn,
+                                 task->table,  &chunk,     plan->first_id + task->chunk,
+                                 job->lsn,     &job->rows, &job->bytes};
+
+    chunk.changed_since = task->changed_since;
+    if (task->changed_since)
+        ct.file_id += (uint32_t)plan->n;
+    int rc = copy_chunk(&ct, &file, &rejects, &n_rejects, err);
+    crash_point("chunk_written");
+    if (rc == 0)
+        rc = finish_chunk(job, w, task, &file, rejects, n_rejects, err);
+    copy_rejects_free(rejects, n_rejects);
+    file.changed = task->changed_since != 0;
+    if (rc == 0 && file.path) {
+        keep_file(job, task->table, &file);
+        return 0;
+    }
+    mem_free(file.path);
+    mem_free(file.stats);
+    return rc;
+}
+
+static void fail(struct copy_job *job, const struct err *err)
+{
+    pthread_mutex_lock(&job->mutex);
+    if (!job->err.code)
+        job->err = *err;
+    pthread_mutex_unlock(&job->mutex);
+    job->stop = true;
+}
+
+static void *work(void *arg)
+{
+    struct copy_worker *w = arg;
+    struct copy_job *job = w->job;
+    struct err err;
+
+    while (!job->stop) {
+        uint32_t i = atomic_fetch_add(&job->next_task, 1);
+        if (i >= job->n_tasks)
+            break;
+        if (run_task(w, &job->tasks[i], &err)) {
+            fail(job, &err);
+            break;
+        }
+        atomic_fetch_add(&job->done_tasks, 1);
+        crash_point("chunk_noted");
+    }
+    atomic_fetch_sub(&job->running, 1);
+    return NULL;
+}
+
+/* ---- starting, looking, ending ---- */
+
+static int open_sessions(struct copy_job *job, const char *snapshot, struct err *err)
+{
+    for (unsigned i = 0; i < job->n_workers; i++) {
+        struct copy_worker *w = &job->workers[i];
+        w->job = job;
+        TRY(pg_session_open(job->config.url, snapshot, job->config.stop_fd, &w->session, err));
+        TRY(engine_connect(job->config.engine, &w->conn, err));
+    }
+    return 0;
+}
+
+static int start_threads(struct copy_job *job, struct err *err)
+{
+    job->running = job->n_workers;
+    for (unsigned i = 0; i < job->n_workers; i++) {
+        if (pthread_create(&job->workers[i].thread, NULL, work, &job->workers[i])) {
+            job->running -= job->n_workers - i;
+            job->stop = true;
+            return err_set(err, ERR_INTERNAL, "cannot start a thread");
+        }
+        job->workers[i].started = true;
+    }
+    return 0;
+}
+
+int copy_start(const struct copy_config *config, struct relation *const *tables, size_t n, uint64_t lsn,
+               const char *snapshot, struct pg_conn *owner, struct copy_job **ret, struct err *err)
+{
+    CLEANUP(copy_freep) struct copy_job *job = MEM_NEW(struct copy_job);
+    CLEANUP(pg_conn_freep) struct pg_conn *held = owner;
+
+    job->config = *config;
+    job->lsn = lsn;
+    pthread_mutex_init(&job->mutex, NULL);
+    job->n_tables = n;
+    job->tables = MEM_NEW_N(struct copy_table, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        job->tables[i].rel = relation_ref(tables[i]);
+        job->tables[i].schema = pg_schema_of(tables[i]);
+    }
+    job->n_workers = MAX(config->sessions, 1u);
+    job->workers = MEM_NEW_N(struct copy_worker, job->n_workers);
+    TRY(open_sessions(job, snapshot, err));
+    for (size_t i = 0; i < n; i++)
+        TRY(plan_table(job, &job->tables[i], err));
+    TRY(start_threads(job, err));
+    *ret = TAKE_PTR(job);
+    return 0;
+}
+
+int copy_poll(struct copy_job *job, struct err *err)
+{
+    if (job->running)
+        return 0;
+    if (job->err.code) {
+        if (err)
+            *err = job->err;
+        return job->err.code;
+    }
+    return 1;
+}
+
+size_t copy_tables(struct copy_job *job, struct copy_table **ret)
+{
+    assert(!job->running);
+    *ret = job->tables;
+    return job->n_tables;
+}
+
+uint64_t copy_from_lsn(const struct copy_job *job)
+{
+    uint64_t lsn = job->lsn;
+
+    for (size_t i = 0; i < job->n_tables; i++)
+        lsn = MIN(lsn, job->tables[i].from);
+    return lsn;
+}
+
+void copy_progress(struct copy_job *job, uint64_t *ret_rows, uint64_t *ret_bytes, uint32_t *ret_done,
+                   uint32_t *ret_chunks)
+{
+    *ret_rows = job->rows;
+    *ret_bytes = job->bytes;
+    *ret_done = job->done_tasks;
+    *ret_chunks = job->n_tasks;
+}
+
+static void table_deinit(struct copy_table *t)
+{
+    drop_progress(t);
+    mem_free(t->files);
+    mem_free(t->rejects);
+    arena_deinit(&t->arena);
+    relation_unref(t->rel);
+    schema_unref(t->schema);
+}
+
+void copy_free(struct copy_job *job)
+{
+    if (!job)
+        return;
+    job->stop = true;
+    for (unsigned i = 0; i < job->n_workers; i++) {
+        struct copy_worker *w = &job->workers[i];
+        if (w->started && w->conn)
+            engine_interrupt(w->conn);
+        if (w->started)
+            pthread_join(w->thread, NULL);
+        engine_conn_free(w->conn);
+        pg_session_free(w->session);
+    }
+    for (size_t i = 0; i < job->n_tables; i++)
+        table_deinit(&job->tables[i]);
+    pthread_mutex_destroy(&job->mutex);
+    mem_free(job->workers);
+    mem_free(job->tables);
+    mem_free(job->tasks);
+    mem_free(job);
+}

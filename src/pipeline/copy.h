@@ -1,0 +1,84 @@
+/*
+ * The first copy of tables: chunks read in parallel in one exported snapshot, each into a Parquet file of its own.
+ *
+ * What is done is written down chunk by chunk in <state>/copy/<oid>.jsonl, so that a copy goes on after a kill. What was
+ * copied before the kill was read in an older snapshot: rows of it that changed since are read once more
+ * (source/pg_snapshot.h), and the stream between the two snapshots is applied on top before the table is shown
+ * (LAKE_STAGED). Tables whose rows cannot be told apart (no key), or that were rewritten meanwhile, start again.
+ *
+ * A copy job runs in threads of its own; the apply thread takes its result.
+ */
+#ifndef SLUICE_PIPELINE_COPY_H
+#define SLUICE_PIPELINE_COPY_H
+
+#include "engine/engine.h"
+#include "model/epoch.h"
+#include "model/relation.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct copy_config {
+    const char *url;
+    const char *lake, *state_dir;
+    struct engine *engine;
+    unsigned sessions;
+    uint32_t chunk_blocks;
+    bool tight_bounds; /* of statistics: tables with deletion vectors say it */
+    int stop_fd;
+};
+
+/* A file that the copy wrote. */
+struct copy_file {
+    char *path; /* from the table's root */
+    uint32_t id;
+    uint32_t rows;
+    int64_t size;
+    char *stats;
+    bool changed; /* rows that were read once more: they replace rows of the same key in the others */
+};
+
+struct copy_reject {
+    struct reject r; /* strings owned by the table's arena */
+};
+
+/* The result for one table. */
+struct copy_table {
+    struct relation *rel;
+    struct schema *schema;
+    struct arena arena;
+    uint64_t from, to; /* LSNs of the oldest and the newest snapshot that its files were read in */
+    struct copy_file *files;
+    size_t n_files, cap_files;
+    struct copy_reject *rejects;
+    size_t n_rejects, cap_rejects;
+    /* while the job runs */
+    struct copy_plan *plan;
+};
+
+struct copy_job;
+
+/*
+ * Starts copying the tables (references are taken). `snapshot` was exported at `lsn` by `owner`, which the job keeps open
+ * until its sessions have it, and then closes. Takes `owner`.
+ */
+struct pg_conn;
+int copy_start(const struct copy_config *config, struct relation *const *tables, size_t n, uint64_t lsn,
+               const char *snapshot, struct pg_conn *owner, struct copy_job **ret, struct err *err) MUST_CHECK;
+/* 0 running, 1 done (take the tables), or the error that ended it. */
+int copy_poll(struct copy_job *job, struct err *err) MUST_CHECK;
+size_t copy_tables(struct copy_job *job, struct copy_table **ret); /* borrowed; once done */
+uint64_t copy_from_lsn(const struct copy_job *job);                /* the oldest snapshot that a table was read in */
+void copy_progress(struct copy_job *job, uint64_t *ret_rows, uint64_t *ret_bytes, uint32_t *ret_done,
+                   uint32_t *ret_chunks);
+/* Stops the threads and frees; what is written down stays. */
+void copy_free(struct copy_job *job);
+static inline void copy_freep(struct copy_job **job)
+{
+    copy_free(*job);
+    *job = NULL;
+}
+/* The table is in the lake: its notes are not needed any more. */
+int copy_forget(const char *state_dir, uint32_t oid, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,252 @@
+/*
+ * The whole path, top to bottom:
+ *
+ *   prepare   connect, choose tables, check, publication, slot            pipeline/prepare, source/pg_setup
+ *   copy      what is not in the lake yet, in threads of its own          pipeline/tables, pipeline/copy
+ *   receive   replication stream → spool, acknowledged when durable       pipeline/receive
+ *   apply     spool → transactions → batches → tables                     pipeline/apply, source/pg_epoch, sink/
+ *   commit    an epoch is over: one Delta commit a table                  sink/delta_sink
+ *   remember  position, states of tables; the spool is trimmed            pipeline/state, spool/
+ *
+ * This thread prepares, applies, commits and remembers; the others are one for receive and a few for copy.
+ */
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pipeline/run.h"
+
+#include <unistd.h>
+
+enum { REMEMBER_US = 1000000, IDLE_US = 100000 };
+
+void sync_options_default(struct sync_options *o)
+{
+    *o = (struct sync_options){
+        .epoch_us = 500000, .memory_bytes = (size_t)256 << 20, .copy_sessions = 2, .chunk_blocks = 8192, .stop_fd = -1};
+}
+
+/* ---- commit ---- */
+
+/* The epoch is over: what was read of the spool is in the lake. */
+static int commit_epoch(struct sync *s, struct err *err)
+{
+    TRY(pg_epoch_flush(s->epoch, err));
+    if (delta_sink_is_dirty(s->sink))
+        TRY(delta_sink_commit(s->sink, s->read_lsn, err));
+    crash_point("epoch_committed");
+    s->last_commit_us = clock_mono_us();
+    s->applied = MAX(s->applied, s->read_lsn);
+    s->trim_lsn = s->read_end_lsn;
+    sync_note_tables(s);
+    return 0;
+}
+
+static bool epoch_is_open(const struct sync *s)
+{
+    return s->read_lsn > s->applied || delta_sink_is_dirty(s->sink);
+}
+
+/* ---- remember ---- */
+
+/* Everything up to here may leave the spool: no table is behind it, none is being copied from before it. */
+static uint64_t passed_everywhere(struct sync *s)
+{
+    uint64_t lsn = s->trim_lsn;
+    struct lake_table *t;
+    size_t cursor = 0;
+
+    if (s->copy)
+        lsn = MIN(lsn, copy_from_lsn(s->copy));
+    while (delta_sink_next(s->sink, &cursor, NULL, &t) == 0)
+        if (t->state == LAKE_STAGED)
+            lsn = MIN(lsn, t->position);
+    return lsn;
+}
+
+static int remember(struct sync *s, bool now, struct err *err)
+{
+    int64_t clock = clock_mono_us();
+
+    if (!now && !s->state_dirty && (clock - s->last_remember_us < REMEMBER_US || s->state.applied == s->applied))
+        return 0;
+    s->last_remember_us = clock;
+    s->state.applied = s->applied;
+    TRY(state_save(&s->state, err));
+    s->state_dirty = false;
+    crash_point("state_saved");
+    TRY(spool_trim(s->spool, passed_everywhere(s), apply_oldest_needed(&s->apply), err));
+    crash_point("spool_trimmed");
+    return 0;
+}
+
+/* ---- the loop ---- */
+
+static void show_progress(struct sync *s)
+{
+    struct progress_figures f = {.changes = pg_epoch_changes(s->epoch),
+                                 .tables = s->state.n_tables,
+                                 .connected = s->receive.connected,
+                                 .copying = s->copy != NULL};
+    uint32_t done = 0, chunks = 0;
+
+    if (s->copy)
+        copy_progress(s->copy, &f.rows, &f.bytes, &done, &chunks);
+    f.chunks_done = done;
+    f.chunks = chunks;
+    f.lag_bytes = (int64_t)(MAX((uint64_t)s->receive.server_lsn, s->applied) - s->applied);
+    progress_show(&s->progress, &f);
+}
+
+/* Nothing can be read: what is open is committed when its time has come, then we wait. */
+static int idle(struct sync *s, uint64_t seen_lsn, struct err *err)
+{
+    int64_t since = clock_mono_us() - s->last_commit_us;
+
+    if (epoch_is_open(s) && since >= s->o->epoch_us)
+        TRY(commit_epoch(s, err));
+    if (!epoch_is_open(s))
+        s->applied = MAX(s->applied, seen_lsn);
+    TRY(remember(s, false, err));
+    int64_t wait = epoch_is_open(s) ? s->o->epoch_us - (clock_mono_us() - s->last_commit_us) : IDLE_US;
+    if (wait > 0 && s->apply.reader)
+        spool_reader_wait(s->apply.reader, MIN(wait, (int64_t)IDLE_US));
+    return 0;
+}
+
+/* One transaction, or one pause. */
+static int step(struct sync *s, struct err *err)
+{
+    uint64_t seen_lsn = s->receive.seen_lsn; /* before reading: what we then cannot read does not exist up to here */
+    int rc = apply_next(&s->apply, err);
+
+    TRY(rc);
+    if (rc == 1)
+        return idle(s, seen_lsn, err);
+    s->read_lsn = s->apply.commit_lsn;
+    s->read_end_lsn = s->apply.end_lsn;
+    if (clock_mono_us() - s->last_commit_us >= s->o->epoch_us) {
+        TRY(commit_epoch(s, err));
+        TRY(remember(s, false, err));
+    }
+    return 0;
+}
+
+static int mind_copy(struct sync *s, struct err *err)
+{
+    if (!s->copy)
+        return 0;
+    int rc = copy_poll(s->copy, err);
+    if (rc != 1)
+        return rc;
+    if (epoch_is_open(s))
+        TRY(commit_epoch(s, err));
+    return sync_finish_copy(s, err);
+}
+
+static bool is_caught_up(const struct sync *s)
+{
+    struct lake_table *t;
+    size_t cursor = 0;
+
+    if (s->copy || s->applied < s->target_lsn)
+        return false;
+    while (delta_sink_next(s->sink, &cursor, NULL, &t) == 0)
+        if (t->state == LAKE_STAGED)
+            return false;
+    return true;
+}
+
+static bool has_tables(const struct sync *s)
+{
+    struct lake_table *t;
+    size_t cursor = 0;
+
+    return delta_sink_next(s->sink, &cursor, NULL, &t) == 0;
+}
+
+static int receive_error(struct sync *s, struct err *err)
+{
+    if (err)
+        *err = s->receive.err;
+    return s->receive.err.code;
+}
+
+static int run(struct sync *s, struct err *err)
+{
+    s->last_commit_us = s->last_look_us = clock_mono_us();
+    for (;;) {
+        show_progress(s);
+        if (sync_is_stopping(s))
+            return epoch_is_open(s) ? commit_epoch(s, err) : 0;
+        if (s->receive.ended)
+            return receive_error(s, err);
+        TRY(mind_copy(s, err));
+        if (!has_tables(s)) {
+            clock_sleep_us(5000); /* the first copy: nothing can be applied yet */
+            continue;
+        }
+        TRY(step(s, err));
+        if (s->o->once && is_caught_up(s))
+            return 0;
+        TRY(sync_look_for_tables(s, err));
+    }
+}
+
+static void sync_deinit(struct sync *s)
+{
+    copy_free(s->copy);
+    apply_deinit(&s->apply);
+    pg_epoch_free(s->epoch);
+    delta_sink_free(s->sink);
+    spool_free(s->spool);
+    engine_conn_free(s->engine_conn);
+    engine_free(s->engine);
+    pg_conn_free(s->conn);
+    state_deinit(&s->state);
+    mem_free(s->state_dir);
+    mem_free(s->app_id);
+}
+
+/* Inside a long transaction: keeps the progress moving, and ends it when asked to stop (it is applied anew later). */
+static bool look_up(void *ctx)
+{
+    struct sync *s = ctx;
+
+    show_progress(s);
+    return sync_is_stopping(s) || s->receive.ended;
+}
+
+int sync_run(const struct sync_options *o, struct err *err)
+{
+    struct sync s = {.o = o};
+
+    s.filter = (struct pg_filter){.include = o->include,
+                                  .n_include = o->n_include,
+                                  .exclude = o->exclude,
+                                  .n_exclude = o->n_exclude,
+                                  .include_columns = o->include_columns,
+                                  .n_include_columns = o->n_include_columns,
+                                  .exclude_columns = o->exclude_columns,
+                                  .n_exclude_columns = o->n_exclude_columns};
+    s.apply.interrupt = look_up;
+    progress_init(&s.progress);
+    int rc = sync_prepare(&s, err);
+    if (rc == 0)
+        rc = run(&s, err);
+    if (rc == ERR_CANCELLED && sync_is_stopping(&s))
+        rc = 0;
+    if (rc == ERR_CANCELLED && s.receive.ended)
+        rc = receive_error(&s, err);
+    if (rc == 0 && s.spool)
+        rc = remember(&s, true, err);
+    uint64_t one = 1;
+    if (write(o->stop_fd, &one, sizeof one) != sizeof one) /* the threads end too */
+        log_warn("stop_failed", "fd=%d", o->stop_fd);
+    receive_stop(&s.receive);
+    progress_end(&s.progress);
+    if (rc == 0)
+        log_info("stopped", "changes=%llu", (unsigned long long)pg_epoch_changes(s.epoch));
+    sync_deinit(&s);
+    return rc;
+}

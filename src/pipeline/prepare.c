@@ -1,0 +1,259 @@
+/* From a URL to a running stream: connection, checks, publication, slot, spool, engine. */
+#include "pipeline/run.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/pg_schema.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ASK_AGAIN_US = 1000000 };
+
+bool sync_is_stopping(const struct sync *s)
+{
+    struct pollfd p = {.fd = s->o->stop_fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) > 0;
+}
+
+int sync_ask(struct sync *s, int (*ask)(struct sync *s, void *arg, struct err *err), void *arg, struct err *err)
+{
+    struct err why;
+
+    for (;;) {
+        int rc = 0;
+        if (!s->conn)
+            rc = pg_conn_open(s->o->url, PG_CONN_SQL, s->o->stop_fd, &s->conn, &why);
+        if (rc == 0)
+            rc = ask(s, arg, &why);
+        if (rc == 0)
+            return 0;
+        if (rc != ERR_NET || sync_is_stopping(s)) {
+            if (err)
+                *err = why;
+            return rc;
+        }
+        log_err(LOG_WARN, "catalog_lost", &why);
+        pg_conn_free(TAKE_PTR(s->conn));
+        clock_sleep_us(ASK_AGAIN_US);
+    }
+}
+
+/* ---- questions that the assembler asks ---- */
+
+struct live_question {
+    uint32_t oid;
+    struct relation *ret;
+};
+
+static int ask_live(struct sync *s, void *arg, struct err *err)
+{
+    struct live_question *q = arg;
+    int rc = pg_catalog_relation(s->conn, q->oid, &s->filter, &q->ret, err);
+
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+static int live_relation(void *ctx, uint32_t oid, struct relation **ret, struct err *err)
+{
+    struct live_question q = {.oid = oid};
+
+    TRY(sync_ask(ctx, ask_live, &q, err));
+    *ret = q.ret;
+    return 0;
+}
+
+static int known_relation(void *ctx, uint32_t oid, struct relation **ret, struct err *err)
+{
+    struct sync *s = ctx;
+    struct lake_table *t = delta_sink_find(s->sink, oid);
+    struct state_table *st = state_find(&s->state, oid);
+
+    (void)err;
+    *ret = t && st && t->lake ? pg_schema_relation(t->lake, oid, (struct table_name){st->schema, st->name}) : NULL;
+    return 0;
+}
+
+static bool column_wanted(void *ctx, struct str schema, struct str table, struct str column)
+{
+    struct sync *s = ctx;
+
+    return pg_filter_column(&s->filter, schema, table, column);
+}
+
+/* ---- the parts ---- */
+
+static int open_engine(struct sync *s, struct err *err)
+{
+    CLEANUP(mem_freep) char *temp = mem_printf("%s/tmp", s->state_dir);
+    struct engine_options options = {.memory_limit_bytes = s->o->memory_bytes / 2, .temp_dir = temp};
+
+    TRY(file_remove_tree(temp, err));
+    TRY(file_make_dirs(temp, err));
+    TRY(engine_open(&options, &s->engine, err));
+    TRY(engine_connect(s->engine, &s->engine_conn, err));
+    s->env = (struct lake_env){.engine = s->engine,
+                               .conn = s->engine_conn,
+                               .root = s->o->lake,
+                               .state_dir = s->state_dir,
+                               .app_id = s->app_id,
+                               .deletion_vectors = !s->o->copy_on_write,
+                               .compact_files = s->o->no_compaction ? 0 : 8,
+                               .target_file_bytes = (int64_t)128 << 20,
+                               .checkpoint_interval = 100};
+    s->sink = delta_sink_new(&s->env, s->o->memory_bytes / 4);
+    struct pg_epoch_options eo = {.sink = delta_sink_ops(s->sink),
+                                  .live = live_relation,
+                                  .known = known_relation,
+                                  .ctx = s,
+                                  .columns = {column_wanted, s}};
+    s->epoch = pg_epoch_new(&eo);
+    return 0;
+}
+
+static void name_slot(struct sync *s)
+{
+    CLEANUP(mem_freep) char *lake = mem_strdup(s->o->lake);
+    char *real = realpath(s->o->lake, NULL);
+    const char *path = real ? real : lake;
+
+    if (s->o->slot)
+        snprintf(s->state.slot, sizeof s->state.slot, "%s", s->o->slot);
+    else
+        snprintf(s->state.slot, sizeof s->state.slot, "sluice_%08x", (unsigned)hash64(path, strlen(path)));
+    snprintf(s->state.publication, sizeof s->state.publication, "%s",
+             s->o->publication ? s->o->publication : s->state.slot);
+    mem_free(real);
+}
+
+static int check_identity(struct sync *s, const struct pg_server *server, struct err *err)
+{
+    if (!s->state.system_id)
+        s->state.system_id = server->system_id;
+    if (s->state.system_id != server->system_id) {
+        err_set(err, ERR_REFUSED,
+                "this is another database cluster than the one that %s follows (system identifier "
+                "%llu, not %llu)",
+                s->o->lake, (unsigned long long)server->system_id, (unsigned long long)s->state.system_id);
+        return err_hint(err, "name the right source, or another lake, or another state folder with --state");
+    }
+    if ((s->o->slot && strcmp(s->o->slot, s->state.slot) != 0) ||
+        (s->o->publication && strcmp(s->o->publication, s->state.publication) != 0))
+        return err_set(err, ERR_USAGE, "%s follows with slot %s and publication %s; they cannot be changed", s->o->lake,
+                       s->state.slot, s->state.publication);
+    s->app_id = mem_printf("sluice/%llu/%s", (unsigned long long)s->state.system_id, s->state.slot);
+    return 0;
+}
+
+static void log_notes(const struct pg_tables *tables, const struct pg_check *check)
+{
+    for (size_t i = 0; i < tables->n_notes; i++)
+        log_warn("note", "text=%s", log_quote(tables->notes[i]));
+    for (size_t i = 0; i < tables->n_unmatched; i++)
+        log_warn("no_table_matches", "pattern=%s", log_quote(tables->unmatched[i]));
+    for (size_t i = 0; i < check->n; i++)
+        if (!check->items[i].fatal)
+            log_warn("check", "text=%s mend=%s", log_quote(check->items[i].what), log_quote(check->items[i].mend));
+}
+
+static int check_source(struct sync *s, const struct pg_tables *tables, struct err *err)
+{
+    CLEANUP(pg_check_deinit) struct pg_check check = {0};
+    struct pg_setup setup = {.publication = s->state.publication,
+                             .slot = s->state.slot,
+                             .create_publication = true,
+                             .create_slot = s->state.start == 0};
+
+    if (!tables->n) {
+        err_set(err, ERR_USAGE, "no table to follow: the patterns take none");
+        return err_hint(err, "sluice sync … --tables 'public.*' takes all tables of a schema");
+    }
+    TRY(pg_setup_check(s->conn, &setup, tables, &check, err));
+    log_notes(tables, &check);
+    TRY(pg_check_result(&check, err));
+    return pg_publication_ensure(s->conn, s->state.publication, tables, NULL, err);
+}
+
+/* A start without state: makes the slot and exports its snapshot, or takes over the slot of a start that was cut short
+ * before it could write its state (everything is copied, so going on from where it stands loses nothing). */
+static int make_slot(struct sync *s, struct pg_conn **ret_owner, char snapshot[PG_SNAPSHOT_NAME], struct err *err)
+{
+    CLEANUP(pg_conn_freep) struct pg_conn *repl = NULL;
+    struct pg_slot slot;
+    char at[LSN_TEXT];
+
+    TRY(pg_slot_read(s->conn, s->state.slot, &slot, err));
+    if (slot.exists) {
+        s->state.start = slot.confirmed_lsn;
+        log_warn("slot_taken_over", "slot=%s lsn=%s", s->state.slot, lsn_text(s->state.start, at));
+        return 0;
+    }
+    TRY(pg_conn_open(s->o->url, PG_CONN_REPLICATION, s->o->stop_fd, &repl, err));
+    TRY(pg_slot_create(repl, s->state.slot, &s->state.start, snapshot, err));
+    log_info("slot_created", "slot=%s publication=%s lsn=%s", s->state.slot, s->state.publication,
+             lsn_text(s->state.start, at));
+    *ret_owner = TAKE_PTR(repl);
+    return 0;
+}
+
+static int open_spool(struct sync *s, struct err *err)
+{
+    CLEANUP(mem_freep) char *dir = mem_printf("%s/spool", s->state_dir);
+    struct spool_config config = {.dir = dir, .quota_bytes = s->o->spool_quota};
+
+    if (s->o->spool_quota && s->o->spool_quota < (uint64_t)256 << 20)
+        config.segment_bytes = MAX(s->o->spool_quota / 8, (uint64_t)1 << 20);
+    return spool_open(&config, &s->spool, err);
+}
+
+static int start_receiving(struct sync *s, struct err *err)
+{
+    struct receive_config config = {.url = s->o->url,
+                                    .slot = s->state.slot,
+                                    .publication = s->state.publication,
+                                    .start_lsn = s->state.start,
+                                    .system_id = s->state.system_id,
+                                    .binary = s->o->binary,
+                                    .heartbeat = !s->o->no_heartbeat,
+                                    .stop_fd = s->o->stop_fd,
+                                    .spool = s->spool};
+
+    return receive_start(&s->receive, &config, err);
+}
+
+int sync_prepare(struct sync *s, struct err *err)
+{
+    CLEANUP(pg_tables_deinit) struct pg_tables tables = {0};
+    CLEANUP(pg_conn_freep) struct pg_conn *owner = NULL;
+    char snapshot[PG_SNAPSHOT_NAME] = "";
+    struct pg_server server;
+
+    s->state_dir = s->o->state_dir ? mem_strdup(s->o->state_dir) : mem_printf("%s/_sluice", s->o->lake);
+    TRY(file_make_dirs(s->state_dir, err));
+    TRY(open_spool(s, err)); /* first: it also keeps a second process out */
+    TRY(state_load(&s->state, s->state_dir, err));
+    TRY(pg_conn_open(s->o->url, PG_CONN_SQL, s->o->stop_fd, &s->conn, err));
+    TRY(pg_server_read(s->conn, &server, err));
+    if (!s->state.slot[0])
+        name_slot(s);
+    TRY(check_identity(s, &server, err));
+    s->filter.publication = s->state.publication;
+    TRY(pg_catalog_relations(s->conn, &s->filter, &tables, err));
+    TRY(check_source(s, &tables, err));
+    TRY(open_engine(s, err));
+    TRY(pg_current_wal_lsn(s->conn, &s->target_lsn, err));
+    if (!s->state.start)
+        TRY(make_slot(s, &owner, snapshot, err));
+    s->applied = s->state.applied;
+    TRY(state_save(&s->state, err));
+    TRY(sync_open_tables(s, err));
+    TRY(sync_start_copy(s, &tables, s->state.start, snapshot[0] ? snapshot : NULL, TAKE_PTR(owner), err));
+    TRY(start_receiving(s, err));
+    s->apply.ctx = s;
+    return apply_open(&s->apply, s->spool, s->epoch, err);
+}

@@ -1,0 +1,197 @@
+/*
+ * receive → keep → acknowledge.
+ *
+ * Frames go to the spool as they come. When the socket is empty they are handed to the readers; at least every
+ * SYNC_US they are put on disk, and only then acknowledged. A keepalive moves the acknowledgement past WAL that had
+ * nothing for us.
+ */
+#include "pipeline/receive.h"
+
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "source/pg_setup.h"
+#include "source/pg_stream.h"
+
+#include <poll.h>
+
+enum {
+    SYNC_US = 200000,
+    HEARTBEAT_US = 10000000,
+    WAIT_US = 50000,
+    BACKOFF_MIN_US = 100000,
+    BACKOFF_MAX_US = 10000000,
+    ROOM_EVERY = 64,
+};
+
+static bool is_stopping(const struct receive *r, int64_t timeout_us)
+{
+    struct pollfd p = {.fd = r->config.stop_fd, .events = POLLIN};
+
+    return poll(&p, 1, (int)(timeout_us / 1000)) > 0;
+}
+
+/* Back-pressure: waits until the spool has room, answering keepalives through the last confirmed position. */
+static int wait_for_room(struct receive *r, struct pg_stream *stream, struct err *err)
+{
+    int rc;
+    uint64_t durable;
+
+    while ((rc = spool_has_room(r->config.spool, err)) == 0) {
+        TRY(spool_sync(r->config.spool, &durable, err));
+        durable = MAX(durable, r->config.start_lsn);
+        TRY(pg_stream_confirm(stream, durable, durable, durable, false, err));
+        if (is_stopping(r, 50000))
+            return err_set(err, ERR_CANCELLED, "stopped");
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int acknowledge(struct receive *r, struct pg_stream *stream, bool want_reply, struct err *err)
+{
+    uint64_t durable, lsn, end_lsn;
+
+    TRY(spool_sync(r->config.spool, &durable, err));
+    crash_point("spool_synced");
+    spool_last_commit(r->config.spool, &lsn, &end_lsn);
+    durable = MAX(durable, r->config.start_lsn);
+    if (durable >= end_lsn && spool_is_idle(r->config.spool))
+        durable = MAX(durable, r->keepalive_lsn);
+    r->durable_lsn = durable;
+    r->last_sync_us = clock_mono_us();
+    TRY(pg_stream_confirm(stream, durable, durable, durable, want_reply, err));
+    crash_point("acknowledged");
+    return 0;
+}
+
+static void beat(struct receive *r)
+{
+    struct err err;
+    int64_t now = clock_mono_us();
+
+    if (!r->config.heartbeat || now - r->last_heartbeat_us < HEARTBEAT_US)
+        return;
+    r->last_heartbeat_us = now;
+    if ((!r->heart && pg_conn_open(r->config.url, PG_CONN_SQL, r->config.stop_fd, &r->heart, &err)) ||
+        pg_heartbeat(r->heart, &err) < 0) {
+        pg_conn_free(r->heart); /* the stream itself tells when the server is gone */
+        r->heart = NULL;
+    }
+}
+
+static int take(struct receive *r, struct pg_stream *stream, const struct pg_frame *f, struct err *err)
+{
+    r->server_lsn = MAX(f->wal_end, (uint64_t)r->server_lsn);
+    if (f->kind == 'k') {
+        r->keepalive_lsn = f->wal_end;
+        return 0;
+    }
+    struct spool_frame frame = {.lsn = f->wal_start, .payload = f->payload};
+    TRY(spool_append(r->config.spool, &frame, err));
+    atomic_fetch_add(&r->bytes, f->payload.n);
+    if (atomic_fetch_add(&r->frames, 1) % ROOM_EVERY == 0)
+        TRY(wait_for_room(r, stream, err));
+    return 0;
+}
+
+/* The socket is empty: readers get what there is. */
+static int pause_stream(struct receive *r, struct err *err)
+{
+    uint64_t lsn, end_lsn;
+
+    TRY(spool_flush(r->config.spool, err));
+    spool_last_commit(r->config.spool, &lsn, &end_lsn);
+    r->seen_lsn = MAX(MAX(end_lsn, r->keepalive_lsn), (uint64_t)r->seen_lsn);
+    return 0;
+}
+
+static int pump(struct receive *r, struct pg_stream *stream, struct err *err)
+{
+    struct pg_frame f;
+    int rc;
+
+    for (;;) {
+        while ((rc = pg_stream_next(stream, 0, &f, err)) == 0) {
+            TRY(take(r, stream, &f, err));
+            if (clock_mono_us() - r->last_sync_us > SYNC_US)
+                TRY(acknowledge(r, stream, false, err));
+        }
+        TRY(rc);
+        TRY(pause_stream(r, err));
+        if (clock_mono_us() - r->last_sync_us > SYNC_US)
+            TRY(acknowledge(r, stream, true, err));
+        beat(r);
+        rc = pg_stream_next(stream, WAIT_US, &f, err);
+        TRY(rc);
+        if (rc == 0)
+            TRY(take(r, stream, &f, err));
+    }
+}
+
+static int connect_and_pump(struct receive *r, struct err *err)
+{
+    CLEANUP(pg_stream_freep) struct pg_stream *stream = NULL;
+    struct pg_stream_options options = {.slot = r->config.slot,
+                                        .publication = r->config.publication,
+                                        .system_id = r->config.system_id,
+                                        .binary = r->config.binary};
+    uint64_t lsn, end_lsn;
+
+    spool_last_commit(r->config.spool, &lsn, &end_lsn);
+    options.start_lsn = MAX(end_lsn, r->config.start_lsn);
+    TRY(pg_stream_open(r->config.url, &options, r->config.stop_fd, &stream, err));
+    TRY(spool_restart_marker(r->config.spool, err));
+    r->keepalive_lsn = 0;
+    r->connected = true;
+    log_info("stream_started", "slot=%s protocol=%d binary=%d", r->config.slot, pg_stream_protocol(stream),
+             r->config.binary);
+    int rc = pump(r, stream, err);
+    r->connected = false;
+    return rc;
+}
+
+static void *run(void *arg)
+{
+    struct receive *r = arg;
+    int64_t backoff = BACKOFF_MIN_US;
+    struct err err;
+
+    for (;;) {
+        uint64_t frames = r->frames;
+        int rc = connect_and_pump(r, &err);
+        if (r->frames != frames)
+            backoff = BACKOFF_MIN_US;
+        if (rc != ERR_NET && rc != ERR_CONFLICT)
+            break;
+        log_err(LOG_WARN, "stream_lost", &err);
+        if (is_stopping(r, backoff)) {
+            err_set(&err, ERR_CANCELLED, "stopped");
+            break;
+        }
+        backoff = MIN(backoff * 2, (int64_t)BACKOFF_MAX_US);
+    }
+    r->err = err;
+    r->ended = true;
+    spool_wake(r->config.spool);
+    return NULL;
+}
+
+int receive_start(struct receive *r, const struct receive_config *config, struct err *err)
+{
+    *r = (struct receive){.config = *config};
+    r->last_heartbeat_us = clock_mono_us();
+    if (pthread_create(&r->thread, NULL, run, r))
+        return err_set(err, ERR_INTERNAL, "cannot start a thread");
+    r->started = true;
+    return 0;
+}
+
+void receive_stop(struct receive *r)
+{
+    if (!r->started)
+        return;
+    pthread_join(r->thread, NULL);
+    pg_conn_free(r->heart);
+    r->started = false;
+}

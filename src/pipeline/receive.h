@@ -1,0 +1,43 @@
+/*
+ * The source thread: replication stream → spool, acknowledging what is durable. Reconnects with backoff; ends only on
+ * request or on an error that waiting cannot mend.
+ */
+#ifndef SLUICE_PIPELINE_RECEIVE_H
+#define SLUICE_PIPELINE_RECEIVE_H
+
+#include "base/err.h"
+#include "spool/spool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct receive_config {
+    const char *url, *slot, *publication;
+    uint64_t start_lsn; /* the slot's consistent point: where to begin when the spool is empty */
+    uint64_t system_id;
+    bool binary;
+    bool heartbeat;
+    int stop_fd;
+    struct spool *spool;
+};
+
+struct receive {
+    struct receive_config config;
+    pthread_t thread;
+    bool started;
+    atomic_bool ended;
+    struct err err;                 /* why it ended; read after `ended` */
+    atomic_uint_least64_t seen_lsn; /* every transaction that committed up to here can be read from the spool */
+    atomic_uint_least64_t server_lsn, durable_lsn;
+    atomic_uint_least64_t frames, bytes;
+    atomic_bool connected;
+    /* of the thread */
+    uint64_t keepalive_lsn; /* newest end of WAL that the server named when nothing was left to send */
+    int64_t last_sync_us, last_heartbeat_us;
+    struct pg_conn *heart;
+};
+
+int receive_start(struct receive *r, const struct receive_config *config, struct err *err) MUST_CHECK;
+void receive_stop(struct receive *r); /* waits for the thread; stop_fd must be readable, or the thread have ended */
+
+#endif

@@ -1,0 +1,62 @@
+/* The state of a running sync, shared by the files of this folder; all of it belongs to the apply thread. */
+#ifndef SLUICE_PIPELINE_RUN_H
+#define SLUICE_PIPELINE_RUN_H
+
+#include "pipeline/apply.h"
+#include "pipeline/copy.h"
+#include "pipeline/progress.h"
+#include "pipeline/receive.h"
+#include "pipeline/state.h"
+#include "pipeline/sync.h"
+#include "sink/delta_sink.h"
+#include "source/pg_setup.h"
+
+struct sync {
+    const struct sync_options *o;
+    char *state_dir, *app_id;
+    struct pg_filter filter;
+    struct pg_conn *conn; /* for catalog questions; reopened when lost */
+    struct engine *engine;
+    struct engine_conn *engine_conn;
+    struct lake_env env;
+    struct delta_sink *sink;
+    struct pg_epoch *epoch;
+    struct spool *spool;
+    struct state state;
+    struct receive receive;
+    struct apply apply;
+    struct copy_job *copy;
+    struct progress progress;
+    uint64_t target_lsn;   /* --once: where the source was at the start */
+    uint64_t applied;      /* every streaming table has everything up to here, committed */
+    uint64_t read_lsn;     /* the last transaction read from the spool, and … */
+    uint64_t read_end_lsn; /* … its end */
+    uint64_t trim_lsn;     /* end of the last transaction that is committed everywhere */
+    int64_t last_commit_us, last_remember_us, last_look_us;
+    bool state_dirty;
+    bool looked; /* the tables of the start were chosen: --resync is done with */
+};
+
+/* ---- prepare.c: everything before the first change ---- */
+int sync_prepare(struct sync *s, struct err *err) MUST_CHECK;
+/* Runs `ask` on the catalog connection, which is opened again when it was lost; waits while the server is away. */
+int sync_ask(struct sync *s, int (*ask)(struct sync *s, void *arg, struct err *err), void *arg,
+             struct err *err) MUST_CHECK;
+bool sync_is_stopping(const struct sync *s);
+
+/* ---- tables.c: tables come in ---- */
+
+/* Opens the tables that follow already. */
+int sync_open_tables(struct sync *s, struct err *err) MUST_CHECK;
+/* Starts to copy the tables that are chosen and not in the lake; `owner` (taken) exports `snapshot` at `lsn`, or NULL:
+ * a temporary slot is made when there is something to copy. */
+int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn, const char *snapshot,
+                    struct pg_conn *owner, struct err *err) MUST_CHECK;
+/* Takes in the tables of a copy that is done, and rewinds the spool for them. */
+int sync_finish_copy(struct sync *s, struct err *err) MUST_CHECK;
+/* Looks now and then whether tables were added at the source. */
+int sync_look_for_tables(struct sync *s, struct err *err) MUST_CHECK;
+/* What became of tables since: shown, quarantined. */
+void sync_note_tables(struct sync *s);
+
+#endif

@@ -1,0 +1,136 @@
+/* state.json. */
+#include "pipeline/state.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "model/position.h"
+
+#include <stdio.h>
+#include <yyjson.h>
+
+enum { STATE_MAX = 64 << 20 };
+
+static const char *const names[] = {"new", "copying", "streaming", "quarantined"};
+
+const char *table_state_name(enum table_state st)
+{
+    return names[st];
+}
+
+struct state_table *state_find(struct state *s, uint32_t oid)
+{
+    for (size_t i = 0; i < s->n_tables; i++)
+        if (s->tables[i].oid == oid)
+            return &s->tables[i];
+    return NULL;
+}
+
+struct state_table *state_add(struct state *s, uint32_t oid, struct str schema, struct str name)
+{
+    MEM_GROW(s->tables, s->n_tables, s->cap_tables);
+    struct state_table *t = &s->tables[s->n_tables++];
+    *t = (struct state_table){.oid = oid};
+    t->schema = arena_str(&s->arena, schema);
+    t->name = arena_str(&s->arena, name);
+    return t;
+}
+
+void state_set_reason(struct state *s, struct state_table *t, const char *reason)
+{
+    t->reason = arena_str(&s->arena, str_of(reason));
+}
+
+void state_deinit(struct state *s)
+{
+    mem_free(s->path);
+    mem_free(s->tables);
+    arena_deinit(&s->arena);
+    *s = (struct state){0};
+}
+
+static struct str get_str(yyjson_val *obj, const char *key)
+{
+    yyjson_val *v = yyjson_obj_get(obj, key);
+
+    return yyjson_is_str(v) ? str_make(yyjson_get_str(v), yyjson_get_len(v)) : (struct str){0};
+}
+
+static int broken(const struct state *s, const char *what, struct err *err)
+{
+    err_set(err, ERR_INPUT, "%s: %s", s->path, what);
+    return err_hint(err, "the file is not as sluice wrote it; restore it, or name another folder with --state to start "
+                         "a new sync");
+}
+
+static int read_table(struct state *s, yyjson_val *obj, struct err *err)
+{
+    struct str st = get_str(obj, "state"), reason = get_str(obj, "reason");
+    struct state_table *t = state_add(s, (uint32_t)yyjson_get_uint(yyjson_obj_get(obj, "oid")), get_str(obj, "schema"),
+                                      get_str(obj, "name"));
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_is(st, names[i])) {
+            t->state = (enum table_state)i;
+            t->reason = arena_str(&s->arena, reason);
+            return 0;
+        }
+    return broken(s, "a table has no known state", err);
+}
+
+static int read_all(struct state *s, yyjson_val *root, struct err *err)
+{
+    struct str slot = get_str(root, "slot"), publication = get_str(root, "publication");
+    yyjson_val *table;
+    size_t i, n;
+
+    if (yyjson_get_uint(yyjson_obj_get(root, "version")) != 1)
+        return broken(s, "not a state of version 1", err);
+    if (!str_to_u64(get_str(root, "system_id"), &s->system_id) || !lsn_parse(get_str(root, "start"), &s->start) ||
+        !lsn_parse(get_str(root, "applied"), &s->applied))
+        return broken(s, "system_id, start or applied is missing", err);
+    snprintf(s->slot, sizeof s->slot, "%.*s", STR_ARG(slot));
+    snprintf(s->publication, sizeof s->publication, "%.*s", STR_ARG(publication));
+    yyjson_arr_foreach(yyjson_obj_get(root, "tables"), i, n, table) TRY(read_table(s, table, err));
+    return 0;
+}
+
+int state_load(struct state *s, const char *state_dir, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf bytes = {.max = STATE_MAX};
+
+    *s = (struct state){.path = mem_printf("%s/state.json", state_dir)};
+    if (!file_exists(s->path))
+        return 0;
+    TRY(file_read(s->path, &bytes, err));
+    yyjson_doc *doc = yyjson_read(bytes.p, bytes.n, 0);
+    int rc = doc ? read_all(s, yyjson_doc_get_root(doc), err) : broken(s, "not JSON", err);
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+int state_save(const struct state *s, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf out = {0};
+    char start[LSN_TEXT], applied[LSN_TEXT];
+
+    buf_printf(&out,
+               "{\"version\":1,\"system_id\":\"%llu\",\"slot\":\"%s\",\"publication\":\"%s\",\"start\":\"%s\","
+               "\"applied\":\"%s\",\n\"tables\":[",
+               (unsigned long long)s->system_id, s->slot, s->publication, lsn_text(s->start, start),
+               lsn_text(s->applied, applied));
+    for (size_t i = 0; i < s->n_tables; i++) {
+        const struct state_table *t = &s->tables[i];
+        buf_printf(&out, "%s\n{\"oid\":%u,\"schema\":", i ? "," : "", t->oid);
+        buf_add_json_str(&out, t->schema);
+        buf_add_cstr(&out, ",\"name\":");
+        buf_add_json_str(&out, t->name);
+        buf_printf(&out, ",\"state\":\"%s\"", names[t->state]);
+        if (t->reason.n) {
+            buf_add_cstr(&out, ",\"reason\":");
+            buf_add_json_str(&out, t->reason);
+        }
+        buf_add_char(&out, '}');
+    }
+    buf_add_cstr(&out, "]}\n");
+    return file_replace(s->path, out.p, out.n, err);
+}

@@ -1,0 +1,52 @@
+/*
+ * What a sync must remember besides the lake itself: <state>/state.json, replaced as a whole and durably.
+ *
+ *   {"version":1,"system_id":"7512…","slot":"sluice_1a2b3c4d","publication":"sluice_1a2b3c4d",
+ *    "start":"0/1A2B3C","applied":"0/1A2B80",
+ *    "tables":[{"oid":16385,"schema":"public","name":"orders","state":"streaming"}, …]}
+ *
+ * Positions of tables stand in the tables (txn actions); `applied` is for those without changes of late: every table in state
+ * "streaming" has all changes of transactions that committed at or before it.
+ */
+#ifndef SLUICE_PIPELINE_STATE_H
+#define SLUICE_PIPELINE_STATE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+enum table_state {
+    TABLE_NEW,         /* chosen, not copied yet */
+    TABLE_COPYING,     /* see copy.h */
+    TABLE_STREAMING,   /* in the lake, follows */
+    TABLE_QUARANTINED, /* set aside, `reason` */
+};
+
+struct state_table {
+    uint32_t oid;
+    struct str schema, name;
+    enum table_state state;
+    struct str reason;
+};
+
+struct state {
+    struct arena arena;
+    char *path;
+    uint64_t system_id;
+    char slot[64], publication[64];
+    uint64_t start;   /* where the slot began: its consistent point; 0 = no slot yet */
+    uint64_t applied; /* see above */
+    struct state_table *tables;
+    size_t n_tables, cap_tables;
+};
+
+/* Reads the state, or leaves it empty when there is none. ERR_INPUT names the file when it is broken. */
+int state_load(struct state *s, const char *state_dir, struct err *err) MUST_CHECK;
+int state_save(const struct state *s, struct err *err) MUST_CHECK;
+void state_deinit(struct state *s);
+struct state_table *state_find(struct state *s, uint32_t oid); /* or NULL */
+/* Copies the names. The pointer is good until the next add. */
+struct state_table *state_add(struct state *s, uint32_t oid, struct str schema, struct str name);
+void state_set_reason(struct state *s, struct state_table *t, const char *reason);
+const char *table_state_name(enum table_state st);
+
+#endif

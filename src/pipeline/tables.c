@@ -1,0 +1,203 @@
+/*
+ * How tables come into the lake: by a copy, after which the spool is read again from its start for them. Every table
+ * skips what it has, so reading again is safe, and no table waits for another.
+ */
+#include "pipeline/run.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+
+#include <assert.h>
+
+enum { LOOK_FOR_TABLES_US = 5000000 };
+
+static bool is_resync(const struct sync *s, const struct relation *r)
+{
+    struct pg_filter f = {.include = s->o->resync, .n_include = s->o->n_resync};
+
+    return s->o->n_resync && pg_filter_table(&f, r->schema, r->name);
+}
+
+int sync_open_tables(struct sync *s, struct err *err)
+{
+    for (size_t i = 0; i < s->state.n_tables; i++) {
+        struct state_table *st = &s->state.tables[i];
+        struct lake_table *t;
+        if (st->state != TABLE_STREAMING && st->state != TABLE_QUARANTINED)
+            continue;
+        TRY(lake_table_open(&s->env, (struct table_name){st->schema, st->name}, &t, err));
+        if (!t && st->state == TABLE_STREAMING) {
+            log_warn("table_gone", "table=%.*s.%.*s next=copy", STR_ARG(st->schema), STR_ARG(st->name));
+            st->state = TABLE_NEW;
+        }
+        if (!t)
+            continue;
+        t->position = MAX(t->position, s->state.applied);
+        if (st->state == TABLE_QUARANTINED)
+            lake_table_quarantine(t, st->reason.p);
+        delta_sink_add(s->sink, st->oid, t);
+    }
+    return 0;
+}
+
+/* ---- copying ---- */
+
+/* Which of the chosen tables have to be copied. */
+static size_t choose(struct sync *s, const struct pg_tables *tables, struct relation **ret, struct err *err)
+{
+    size_t n = 0;
+
+    (void)err;
+    for (size_t i = 0; i < tables->n; i++) {
+        struct relation *r = tables->items[i];
+        struct state_table *st = state_find(&s->state, r->oid);
+        bool resync = !s->looked && is_resync(s, r);
+        if (!st)
+            st = state_add(&s->state, r->oid, r->schema, r->name);
+        if (resync || st->state == TABLE_NEW || st->state == TABLE_COPYING) {
+            st->state = TABLE_COPYING;
+            st->reason = (struct str){0};
+            ret[n++] = r;
+        }
+    }
+    return n;
+}
+
+static int temporary_snapshot(struct sync *s, uint64_t *ret_lsn, char snapshot[PG_SNAPSHOT_NAME],
+                              struct pg_conn **ret_owner, struct err *err)
+{
+    CLEANUP(pg_conn_freep) struct pg_conn *repl = NULL;
+
+    TRY(pg_conn_open(s->o->url, PG_CONN_REPLICATION, s->o->stop_fd, &repl, err));
+    TRY(pg_slot_create_temporary(repl, ret_lsn, snapshot, err));
+    *ret_owner = TAKE_PTR(repl);
+    return 0;
+}
+
+int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn, const char *snapshot,
+                    struct pg_conn *owner, struct err *err)
+{
+    CLEANUP(pg_conn_freep) struct pg_conn *held = owner;
+    CLEANUP(mem_freep) struct relation **chosen = MEM_NEW_N(struct relation *, tables->n + 1);
+    size_t n = choose(s, tables, chosen, err);
+    char name[PG_SNAPSHOT_NAME], at[LSN_TEXT];
+    struct copy_config config = {.url = s->o->url,
+                                 .lake = s->o->lake,
+                                 .state_dir = s->state_dir,
+                                 .engine = s->engine,
+                                 .sessions = s->o->copy_sessions,
+                                 .chunk_blocks = s->o->chunk_blocks,
+                                 .tight_bounds = s->env.deletion_vectors,
+                                 .stop_fd = s->o->stop_fd};
+
+    assert(!s->copy);
+    s->looked = true;
+    TRY(state_save(&s->state, err));
+    if (!n)
+        return 0;
+    if (!snapshot) {
+        TRY(temporary_snapshot(s, &lsn, name, &held, err));
+        snapshot = name;
+    }
+    log_info("copy_started", "tables=%zu lsn=%s sessions=%u", n, lsn_text(lsn, at), config.sessions);
+    return copy_start(&config, chosen, n, lsn, snapshot, TAKE_PTR(held), &s->copy, err);
+}
+
+static int add_rejects(struct sync *s, const struct copy_table *c, struct lake_table *t, struct err *err)
+{
+    for (size_t i = 0; i < c->n_rejects; i++)
+        TRY(delta_sink_dead_letter(s->sink, t->name, &c->rejects[i].r, err));
+    return 0;
+}
+
+/* A table whose chunks are all there. Shown at once when they were read in one snapshot, else when the stream has come
+ * as far as the newest one. */
+static int stage_table(struct sync *s, struct copy_table *c, struct err *err)
+{
+    CLEANUP(lake_table_freep) struct lake_table *t = NULL;
+
+    /* A snapshot at LSN x holds every transaction that committed before x: position x - 1. */
+    TRY(lake_table_stage(&s->env, c->rel, c->schema, c->from - 1, c->to - 1, &t, err));
+    for (size_t i = 0; i < c->n_files; i++) {
+        struct copy_file *f = &c->files[i];
+        if (!f->changed)
+            lake_table_adopt_file(t, f->path, f->id, f->rows, f->size, TAKE_PTR(f->stats));
+    }
+    for (size_t i = 0; i < c->n_files; i++)
+        if (c->files[i].changed)
+            TRY(lake_table_replace_rows(t, c->files[i].path, err));
+    TRY(add_rejects(s, c, t, err));
+    if (c->from == c->to)
+        TRY(delta_sink_commit_table(s->sink, t, c->to - 1, err));
+    s->applied = MIN(s->applied, t->position);
+    delta_sink_add(s->sink, c->rel->oid, TAKE_PTR(t));
+    return 0;
+}
+
+int sync_finish_copy(struct sync *s, struct err *err)
+{
+    struct copy_table *tables;
+    size_t n = copy_tables(s->copy, &tables);
+    uint64_t rows, bytes;
+    uint32_t done, chunks;
+
+    copy_progress(s->copy, &rows, &bytes, &done, &chunks);
+    for (size_t i = 0; i < n; i++)
+        TRY(stage_table(s, &tables[i], err));
+    log_info("copy_done", "tables=%zu rows=%llu bytes=%llu", n, (unsigned long long)rows, (unsigned long long)bytes);
+    copy_free(TAKE_PTR(s->copy));
+    sync_note_tables(s);
+    s->state.applied = s->applied;
+    TRY(state_save(&s->state, err));
+    for (size_t i = 0; i < s->state.n_tables; i++)
+        if (s->state.tables[i].state == TABLE_STREAMING)
+            TRY(copy_forget(s->state_dir, s->state.tables[i].oid, err));
+    pg_epoch_forget_sink(s->epoch);
+    return apply_rewind(&s->apply, err);
+}
+
+/* ---- afterwards ---- */
+
+void sync_note_tables(struct sync *s)
+{
+    for (size_t i = 0; i < s->state.n_tables; i++) {
+        struct state_table *st = &s->state.tables[i];
+        struct lake_table *t = delta_sink_find(s->sink, st->oid);
+        if (!t)
+            continue;
+        if (t->state == LAKE_QUARANTINED && st->state != TABLE_QUARANTINED) {
+            st->state = TABLE_QUARANTINED;
+            state_set_reason(&s->state, st, t->reason);
+            s->state_dirty = true;
+        } else if (t->state == LAKE_STREAMING && st->state == TABLE_COPYING && !s->copy) {
+            st->state = TABLE_STREAMING;
+            s->state_dirty = true;
+        }
+    }
+}
+
+static int ask_tables(struct sync *s, void *arg, struct err *err)
+{
+    return pg_catalog_relations(s->conn, &s->filter, arg, err);
+}
+
+int sync_look_for_tables(struct sync *s, struct err *err)
+{
+    CLEANUP(pg_tables_deinit) struct pg_tables tables = {0};
+    int64_t now = clock_mono_us();
+    size_t n_new = 0;
+
+    if (s->copy || now - s->last_look_us < LOOK_FOR_TABLES_US)
+        return 0;
+    s->last_look_us = now;
+    TRY(sync_ask(s, ask_tables, &tables, err));
+    for (size_t i = 0; i < tables.n; i++)
+        n_new += state_find(&s->state, tables.items[i]->oid) == NULL;
+    if (!n_new)
+        return 0;
+    log_info("tables_added", "tables=%zu", n_new);
+    TRY(pg_publication_ensure(s->conn, s->state.publication, &tables, NULL, err));
+    return sync_start_copy(s, &tables, 0, NULL, NULL, err);
+}
