@@ -222,7 +222,7 @@ static void ov_set(struct key_index *idx, struct overlay_slot *s, struct hash128
 
 int key_index_put(struct key_index *idx, struct hash128 h, uint32_t file, uint32_t row, struct err *err)
 {
-    struct overlay_slot *s;
+    struct overlay_slot *s = NULL;
 
     assert(file < UINT32_MAX);
     TRY(ov_room(idx, err));
@@ -234,7 +234,7 @@ int key_index_put(struct key_index *idx, struct hash128 h, uint32_t file, uint32
 
 int key_index_del(struct key_index *idx, struct hash128 h, uint32_t file, uint32_t row, struct err *err)
 {
-    struct overlay_slot *s;
+    struct overlay_slot *s = NULL;
 
     assert(file < UINT32_MAX);
     TRY(ov_room(idx, err));
