@@ -1,0 +1,97 @@
+/*
+ * One DML statement under way. Private to the dml*.c files.
+ *
+ * Order of things: dml_begin (snapshot, scan with positions) → dml_hit (which rows go) → stage new rows in the temporary
+ * table DML_ROWS → dml_finish_rows (generated, identity, rules) → dml_write_rows (files) → dml_apply_hits (deletion vectors
+ * or rewritten files) → dml_commit.
+ */
+#ifndef SLUICE_DELTA_DML_INTERNAL_H
+#define SLUICE_DELTA_DML_INTERNAL_H
+
+#include "codec/dv.h"
+#include "delta/dml.h"
+#include "delta/scan.h"
+#include "delta/transaction.h"
+
+#define DML_ROWS "__sluice_rows" /* staged rows: the table's columns by logical name, then __clause INTEGER */
+#define DML_SOURCE "__sluice_source"
+
+enum { DML_ATTEMPTS = 5 };
+
+struct dml {
+    const struct dml_target *t;
+    struct delta_tx *tx;
+    const struct delta_head *head;
+    const struct schema *schema; /* logical and physical names, as the scan gives it */
+    struct schema *logical;      /* the same with every physical name the logical one: for types in SQL */
+    struct delta_scan *scan;     /* with positions */
+    struct dv *hits;             /* a file of the scan: rows that go */
+    uint64_t n_hits;
+    const struct dv **hit_list; /* a file: NULL where it has none */
+    struct scan_files *hit_files;
+    int64_t hit_id; /* for dv(id, __file, __row): "is not hit" */
+    struct buf dv_bytes, dv_name;
+    char **written; /* keys of files that go again when the statement fails */
+    size_t n_written, cap_written;
+    uint64_t bytes_added, bytes_removed, scan_us, start_us;
+    uint64_t vectors_updated, vectors_removed, cdc_files;
+    struct dml_result result;
+};
+
+/* What a DML statement does between begin and commit. */
+typedef int dml_body_fn(struct dml *d, const void *arg, struct err *err);
+/* Begins, runs the body, commits when it has made actions; again when another writer clashed. */
+int dml_run(const struct dml_target *t, const char *operation, dml_body_fn *body, const void *arg,
+            struct dml_result *ret, struct err *err) MUST_CHECK;
+
+/* Appends "<with> " and, for FROM, "(scan) AS "alias"". */
+void dml_add_with(const struct dml *d, struct buf *sql);
+void dml_add_target(const struct dml *d, struct buf *sql);
+void dml_add_alias(const struct dml *d, struct buf *sql);
+/* Name of a column's type as SQL knows it here, with logical field names. */
+int dml_add_type(const struct dml *d, uint32_t field, struct buf *sql, struct err *err) MUST_CHECK;
+int dml_find_column(const struct dml *d, struct str name, uint32_t *ret, struct err *err) MUST_CHECK;
+int dml_exec(const struct dml *d, const char *sql, struct err *err) MUST_CHECK;
+
+/* Marks the rows that `sql` (two columns: __file, __row) gives. Ends the collecting: the hits are then registered. */
+int dml_hit(struct dml *d, const char *sql, struct err *err) MUST_CHECK;
+int dml_hit_all(struct dml *d, struct err *err) MUST_CHECK;
+/* Takes what is hit out of the table: removes, vectors, rewritten files. */
+int dml_apply_hits(struct dml *d, struct err *err) MUST_CHECK;
+
+/* The expression for a column's new value: the assignments that name it or a part of it over its old value. */
+int dml_add_assigned(const struct dml *d, uint32_t field, struct str old, const struct dml_set *set, uint32_t n_set,
+                     struct buf *sql, struct err *err) MUST_CHECK;
+/* The column's default as an expression, or "NULL". */
+void dml_add_default(const struct field *f, struct buf *sql);
+/* Appends an expression with backquoted names (Spark's) as "names". */
+void dml_add_expr(struct str expr, struct buf *sql);
+
+/* Where the value of a column in a staged row is from. */
+enum dml_given {
+    DML_OLD,    /* the row was there before, and the statement does not set the column */
+    DML_GIVEN,  /* the statement says it */
+    DML_ABSENT, /* a new row, and the statement does not say */
+};
+/* Makes the staged rows with __clause >= 0 fit to be written: computes generated and identity columns, pads CHAR, and
+ * checks every rule of the table. given[clause * n_fields + i] is an enum dml_given. */
+int dml_finish_rows(struct dml *d, const uint8_t *given, uint32_t n_clauses, struct err *err) MUST_CHECK;
+/* Writes the staged rows with __clause >= 0 as files of the table, a partition at a time. */
+int dml_write_rows(struct dml *d, uint64_t *ret_rows, struct err *err) MUST_CHECK;
+/* Writes the rows of a SELECT (the table's columns by logical name, then _change_type) as change files. */
+int dml_write_changes(struct dml *d, const char *select, struct err *err) MUST_CHECK;
+/* Are change files due? A feed is on, and adds and removes alone would not tell what happened to the rows. */
+bool dml_needs_changes(const struct dml *d, bool adds_rows);
+/* commitInfo: {"key":"<text as JSON string>"}, of predicates a list with one entry or none. */
+void dml_set_predicate(struct dml *d, struct str where);
+/* Metrics as Spark names them, for DELETE and UPDATE. */
+void dml_set_metrics(struct dml *d, const char *rows_name, uint64_t rows);
+/* Appends the table's columns, quoted, with "prefix." before each. */
+void dml_add_columns(const struct dml *d, const char *prefix, struct buf *sql);
+/* Writes `select` (columns by logical name) as one file with these partition values and adds it. */
+int dml_write_file(struct dml *d, const char *select, const struct delta_kv *parts, uint32_t n_parts, bool changes,
+                   uint64_t *ret_rows, struct err *err) MUST_CHECK;
+/* The metadata value of a key when it is a JSON string, unquoted into the arena; empty otherwise. */
+struct str dml_meta_text(const struct field *f, const char *key, struct arena *arena);
+
+#endif
