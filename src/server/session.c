@@ -8,39 +8,13 @@
  *
  * Scans are pinned: opened when first bound in a statement, dropped when the next statement starts.
  */
-#include "server/session.h"
+#include "server/session_internal.h"
 
 #include "base/file.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "delta/lake.h"
-#include "delta/scan.h"
-#include "delta/table.h"
 #include "sql/rewrite.h"
-#include "sql/statement.h"
 
 #include <assert.h>
-
-struct open_table {
-    char *path;
-    struct store *store;
-    struct delta_table *table;
-    uint64_t refreshed; /* statement number */
-};
-
-struct session {
-    struct engine *engine;
-    struct engine_conn *conn;
-    struct lake lake;
-    const char *root;   /* NULL: no lake */
-    struct map tables;  /* path → struct open_table */
-    struct map pins;    /* "version:path" → struct delta_scan */
-    struct arena arena; /* of the statement: keys of the pins */
-    uint64_t statement;
-    bool relisted; /* in this statement */
-};
-
-enum { LATEST = -1 };
 
 /* Whose statement runs on this thread: DuckDB's callback does not say. */
 static _Thread_local struct session *current;
@@ -60,7 +34,7 @@ static void unpin(struct session *s)
 
 /* ---- tables ---- */
 
-static int table_at(struct session *s, const char *path, struct open_table **ret, struct err *err)
+int session_table_at(struct session *s, const char *path, struct open_table **ret, struct err *err)
 {
     struct open_table *t = map_get(&s->tables, str_of(path));
 
@@ -96,7 +70,7 @@ static int pin(struct session *s, const char *path, int64_t version, struct buf 
     struct open_table *t;
 
     if (!scan) {
-        TRY(table_at(s, path, &t, err));
+        TRY(session_table_at(s, path, &t, err));
         if (version == LATEST)
             snapshot = delta_table_snapshot(t->table);
         else
@@ -109,7 +83,7 @@ static int pin(struct session *s, const char *path, int64_t version, struct buf 
 }
 
 /* Finds a table of the lake; looks again on disk, once a statement, for one that is not known. 1: there is none. */
-static int find(struct session *s, struct str schema, struct str name, const char **ret, struct err *err)
+int session_find(struct session *s, struct str schema, struct str name, const char **ret, struct err *err)
 {
     bool several = false;
     const struct lake_table *t = lake_find(&s->lake, schema, name, &several);
@@ -145,7 +119,7 @@ static int lookup(void *ctx, struct str name, struct buf *ret_sql, struct err *e
         if (str_to_i64(str_split(&rest, ':'), &version) && rest.n)
             return pin(s, arena_strdup(&s->arena, rest), version, ret_sql, err);
     }
-    int rc = find(s, (struct str){0}, name, &path, err);
+    int rc = session_find(s, (struct str){0}, name, &path, err);
     return rc ? rc : pin(s, path, LATEST, ret_sql, err);
 }
 
@@ -169,7 +143,7 @@ static int travel_version(struct session *s, const char *path, const struct sql_
         return err_wrap(err, "the %s to read at", travel->kind == TRAVEL_VERSION ? "version" : "time");
     if (travel->kind == TRAVEL_VERSION)
         return *ret >= 0 ? 0 : err_set(err, ERR_USAGE, "there is no version %lld", (long long)*ret);
-    TRY(table_at(s, path, &t, err));
+    TRY(session_table_at(s, path, &t, err));
     return delta_version_at(t->store, ms, false, ret, err);
 }
 
@@ -226,11 +200,11 @@ static bool is_own_schema(struct session *s, struct str name)
     return engine_query_i64(s->conn, sql.p, &n, NULL) == 0 && n > 0;
 }
 
-static int no_table(struct session *s, const struct sql_ref *ref, struct err *err)
+int session_no_table(struct session *s, struct str name, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf names = {.max = 512};
 
-    err_set(err, ERR_USAGE, "there is no table %.*s", STR_ARG(ref->table.name.text));
+    err_set(err, ERR_USAGE, "there is no table %.*s", STR_ARG(name));
     if (err)
         memcpy(err->sqlstate, "42P01", 6);
     for (size_t i = 0; i < s->lake.n; i++)
@@ -241,7 +215,7 @@ static int no_table(struct session *s, const struct sql_ref *ref, struct err *er
     return ERR_USAGE;
 }
 
-static int replace(void *ctx, const struct sql_ref *ref, struct buf *out, struct err *err)
+int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struct err *err)
 {
     struct session *s = ctx;
     const struct sql_table *t = &ref->table;
@@ -264,11 +238,11 @@ static int replace(void *ctx, const struct sql_ref *ref, struct buf *out, struct
     if (name->n_parts > 2)
         return 1;
     struct str schema = name->n_parts == 2 ? name->parts[0] : (struct str){0};
-    int rc = find(s, schema, name->parts[name->n_parts - 1], &path, err);
+    int rc = session_find(s, schema, name->parts[name->n_parts - 1], &path, err);
     if (rc < 0)
         return rc;
     if (rc == 1)
-        return schema.n && is_own_schema(s, schema) ? 1 : no_table(s, ref, err);
+        return schema.n && is_own_schema(s, schema) ? 1 : session_no_table(s, ref->table.name.text, err);
     return write_key(s, path, &t->travel, out, err);
 }
 
@@ -318,6 +292,10 @@ static const struct sql_table *target_of(const struct statement *st)
         return &st->update.table;
     case STATEMENT_DELETE:
         return &st->delete_from.table;
+    case STATEMENT_MERGE:
+        return &st->merge.target;
+    case STATEMENT_ALTER_TABLE:
+        return &st->alter.table;
     case STATEMENT_DROP_TABLE:
         return &st->drop.table;
     default:
@@ -350,11 +328,11 @@ static int translate(struct session *s, struct str text, struct buf *out, struct
     if (rc == 0 && st.kind == STATEMENT_DESCRIBE) {
         text = str_of(arena_printf(&s->arena, "DESCRIBE %.*s", STR_ARG(st.show.table.name.text)));
     } else if (rc == 0 && st.kind != STATEMENT_QUERY && !is_own_table(s, target_of(&st))) {
-        rc = err_set(err, ERR_UNSUPPORTED, "%s is not available in this session: it reads",
-                     statement_kind_name(st.kind));
+        rc = session_execute(s, &st, out, err);
+        text = (struct str){0};
     }
-    if (rc == 0)
-        rc = sql_rewrite(&s->arena, text, replace, s, out, err);
+    if (rc == 0 && text.n)
+        rc = sql_rewrite(&s->arena, text, session_replace, s, out, err);
     if (rc == ERR_INPUT) { /* the user's text, not a broken file */
         rc = ERR_USAGE;
         if (err)

@@ -26,6 +26,7 @@ static int parse_source(struct parser *p, struct sql_merge *m)
             m->source = (struct sql_table){0};
         } else {
             TRY(parser_travel(p, &m->source.travel));
+            m->source_text = parser_text(p, start);
         }
     }
     TRY(parser_alias(p, &m->source.alias));

@@ -125,6 +125,7 @@ struct sql_merge {
     struct sql_table target;
     bool schema_evolution;
     struct sql_table source; /* a table with its point in time, or only an alias when it is a query */
+    struct str source_text;  /* a table as written, with its point in time */
     struct str source_query; /* USING (query): the text between the brackets; or SELECT * FROM a call; empty: a table */
     uint32_t n_source_columns; /* AS s(a, b) */
     struct sql_name *source_columns;

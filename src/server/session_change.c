@@ -1,0 +1,190 @@
+/*
+ * INSERT, UPDATE, DELETE and MERGE of a session: the parsed statement as delta/dml.h wants it.
+ *
+ * Tables inside conditions and queries are rewritten to what DuckDB can read before they are handed on.
+ */
+#include "server/session_internal.h"
+
+#include "base/mem.h"
+#include "delta/dml.h"
+
+/* A text of the statement with its tables replaced. */
+static int rewritten(struct session *s, struct str text, struct str *ret, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf out = {0};
+
+    *ret = (struct str){0};
+    if (!text.n)
+        return 0;
+    TRY(sql_rewrite(&s->arena, text, session_replace, s, &out, err));
+    *ret = arena_str(&s->arena, buf_str(&out));
+    return 0;
+}
+
+static int rewrite_sets(struct session *s, const struct sql_assignment *set, uint32_t n, struct dml_set **ret,
+                        struct err *err)
+{
+    *ret = ARENA_NEW_N(&s->arena, struct dml_set, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        struct dml_set *to = &(*ret)[i];
+        to->path = set[i].column.parts;
+        to->n_path = set[i].column.n_parts;
+        TRY(rewritten(s, set[i].value, &to->expr, err));
+    }
+    return 0;
+}
+
+/* "t.a.b" may call the table by its name or alias: the rest is the column. */
+static void strip_table(const struct dml_target *t, struct dml_set *set)
+{
+    struct str alias = t->alias;
+
+    if (set->n_path > 1 && str_eq_nocase(set->path[0], alias)) {
+        set->path++;
+        set->n_path--;
+    }
+}
+
+static int open_target(struct session *s, const struct statement *st, const struct sql_table *table,
+                       struct dml_target *ret, struct err *err)
+{
+    const struct sql_name *name = &table->name;
+    struct open_table *t;
+    const char *path;
+
+    TRY(session_path(s, table, &path, err));
+    TRY(session_table_at(s, path, &t, err));
+    *ret = (struct dml_target){.table = t->table, .conn = s->conn, .name = name->text, .alias = table->alias};
+    if (!ret->alias.n)
+        ret->alias = name->n_parts ? name->parts[name->n_parts - 1] : STR("target");
+    return rewritten(s, st->with, &ret->with, err);
+}
+
+static int run_insert(struct session *s, const struct statement *st, struct dml_result *ret, struct err *err)
+{
+    const struct sql_insert *i = &st->insert;
+    struct dml_insert ins = {.by_name = i->by_name, .overwrite = i->overwrite || i->replace_where.n};
+    struct dml_target t;
+
+    if (i->n_partition || i->if_not_exists)
+        return err_set(err, ERR_UNSUPPORTED, "INSERT … PARTITION is not supported: name the columns instead");
+    TRY(open_target(s, st, &i->table, &t, err));
+    struct str *columns = ARENA_NEW_N(&s->arena, struct str, i->n_columns + 1);
+    for (uint32_t k = 0; k < i->n_columns; k++) {
+        if (i->columns[k].n_parts > 1)
+            return err_set(err, ERR_USAGE, "%.*s: INSERT takes whole columns", STR_ARG(i->columns[k].text));
+        columns[k] = i->columns[k].parts[0];
+    }
+    ins.columns = columns;
+    ins.n_columns = i->n_columns;
+    ins.reads_target = !str_has_prefix(i->query, STR("VALUES")) && !str_has_prefix(i->query, STR("values"));
+    TRY(rewritten(s, i->query, &ins.query, err));
+    TRY(rewritten(s, i->replace_where, &ins.replace_where, err));
+    return delta_insert(&t, &ins, ret, err);
+}
+
+static int run_update(struct session *s, const struct statement *st, struct dml_result *ret, struct err *err)
+{
+    struct dml_target t;
+    struct dml_set *set;
+    struct str where;
+
+    TRY(open_target(s, st, &st->update.table, &t, err));
+    TRY(rewrite_sets(s, st->update.set, st->update.n_set, &set, err));
+    for (uint32_t i = 0; i < st->update.n_set; i++)
+        strip_table(&t, &set[i]);
+    TRY(rewritten(s, st->update.where, &where, err));
+    return delta_update(&t, set, st->update.n_set, where, ret, err);
+}
+
+static int run_delete(struct session *s, const struct statement *st, struct dml_result *ret, struct err *err)
+{
+    struct dml_target t;
+    struct str where;
+
+    TRY(open_target(s, st, &st->delete_from.table, &t, err));
+    TRY(rewritten(s, st->delete_from.where, &where, err));
+    return delta_delete(&t, where, ret, err);
+}
+
+/* "(query) AS "s" (a, b)" */
+static int merge_source(struct session *s, const struct sql_merge *m, struct dml_merge *ret, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf text = {0};
+    const struct sql_name *name = &m->source.name;
+    struct str from = m->source_query;
+
+    ret->source_alias = m->source.alias.n ? m->source.alias
+                        : name->n_parts   ? name->parts[name->n_parts - 1]
+                                          : STR("source");
+    if (!from.n)
+        from = str_of(arena_printf(&s->arena, "FROM %.*s", (int)(m->source_text.n), m->source_text.p));
+    TRY(rewritten(s, from, &from, err));
+    buf_printf(&text, "(%.*s\n) AS ", STR_ARG(from));
+    buf_add_sql_ident(&text, ret->source_alias);
+    for (uint32_t i = 0; i < m->n_source_columns; i++) {
+        buf_add_cstr(&text, i ? ", " : " (");
+        buf_add_sql_ident(&text, m->source_columns[i].parts[0]);
+    }
+    buf_add_cstr(&text, m->n_source_columns ? ")" : "");
+    ret->source = arena_str(&s->arena, buf_str(&text));
+    return 0;
+}
+
+static int run_merge(struct session *s, const struct statement *st, struct dml_result *ret, struct err *err)
+{
+    static const enum dml_when whens[] = {[MERGE_MATCHED] = DML_MATCHED,
+                                          [MERGE_NOT_MATCHED] = DML_NOT_MATCHED,
+                                          [MERGE_NOT_MATCHED_BY_SOURCE] = DML_NOT_MATCHED_BY_SOURCE};
+    static const enum dml_action actions[] = {
+        [MERGE_UPDATE] = DML_UPDATE, [MERGE_UPDATE_ALL] = DML_UPDATE_ALL, [MERGE_DELETE] = DML_DELETE,
+        [MERGE_INSERT] = DML_INSERT, [MERGE_INSERT_ALL] = DML_INSERT_ALL, [MERGE_DO_NOTHING] = DML_NOTHING};
+    const struct sql_merge *m = &st->merge;
+    struct dml_clause *clauses = ARENA_NEW_N(&s->arena, struct dml_clause, m->n_clauses);
+    struct dml_merge merge = {.clauses = clauses, .n_clauses = m->n_clauses, .schema_evolution = m->schema_evolution};
+    struct dml_target t;
+
+    TRY(open_target(s, st, &m->target, &t, err));
+    TRY(merge_source(s, m, &merge, err));
+    TRY(rewritten(s, m->on, &merge.on, err));
+    for (uint32_t i = 0; i < m->n_clauses; i++) {
+        struct dml_set *set;
+        clauses[i].when = whens[m->clauses[i].when];
+        clauses[i].action = actions[m->clauses[i].action];
+        TRY(rewritten(s, m->clauses[i].condition, &clauses[i].condition, err));
+        TRY(rewrite_sets(s, m->clauses[i].set, m->clauses[i].n_set, &set, err));
+        for (uint32_t k = 0; k < m->clauses[i].n_set; k++)
+            strip_table(&t, &set[k]);
+        clauses[i].set = set;
+        clauses[i].n_set = m->clauses[i].n_set;
+    }
+    return delta_merge(&t, &merge, ret, err);
+}
+
+int session_change(struct session *s, const struct statement *st, struct buf *out, struct err *err)
+{
+    struct dml_result r = {0};
+    unsigned long long all;
+
+    switch (st->kind) {
+    case STATEMENT_INSERT:
+        TRY(run_insert(s, st, &r, err));
+        break;
+    case STATEMENT_UPDATE:
+        TRY(run_update(s, st, &r, err));
+        break;
+    case STATEMENT_DELETE:
+        TRY(run_delete(s, st, &r, err));
+        break;
+    default:
+        TRY(run_merge(s, st, &r, err));
+    }
+    all = st->kind == STATEMENT_INSERT ? r.inserted : r.inserted + r.updated + r.deleted;
+    buf_printf(out, "SELECT %llu AS num_affected_rows", all);
+    if (st->kind == STATEMENT_MERGE)
+        buf_printf(out, ", %llu AS num_updated_rows, %llu AS num_deleted_rows", (unsigned long long)r.updated,
+                   (unsigned long long)r.deleted);
+    if (st->kind == STATEMENT_MERGE || st->kind == STATEMENT_INSERT)
+        buf_printf(out, ", %llu AS num_inserted_rows", (unsigned long long)r.inserted);
+    return 0;
+}

@@ -1,0 +1,28 @@
+/* Statements that are not queries: which table they mean, and who runs them. */
+#include "server/session_internal.h"
+
+int session_path(struct session *s, const struct sql_table *t, const char **ret, struct err *err)
+{
+    const struct sql_name *name = &t->name;
+
+    if (t->path.n) {
+        *ret = arena_strdup(&s->arena, t->path);
+        return 0;
+    }
+    struct str schema = name->n_parts > 1 ? name->parts[name->n_parts - 2] : (struct str){0};
+    int rc = session_find(s, schema, name->parts[name->n_parts - 1], ret, err);
+    return rc == 1 ? session_no_table(s, name->text, err) : rc;
+}
+
+int session_execute(struct session *s, const struct statement *st, struct buf *out, struct err *err)
+{
+    switch (st->kind) {
+    case STATEMENT_INSERT:
+    case STATEMENT_UPDATE:
+    case STATEMENT_DELETE:
+    case STATEMENT_MERGE:
+        return session_change(s, st, out, err);
+    default:
+        return err_set(err, ERR_UNSUPPORTED, "%s is not supported", statement_kind_name(st->kind));
+    }
+}

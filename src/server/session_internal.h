@@ -1,0 +1,50 @@
+/* What the parts of a session share. Private to server/session*.c. */
+#ifndef SLUICE_SERVER_SESSION_INTERNAL_H
+#define SLUICE_SERVER_SESSION_INTERNAL_H
+
+#include "base/map.h"
+#include "delta/lake.h"
+#include "delta/scan.h"
+#include "delta/table.h"
+#include "server/session.h"
+#include "sql/rewrite.h"
+#include "sql/statement.h"
+
+struct open_table {
+    char *path;
+    struct store *store;
+    struct delta_table *table;
+    uint64_t refreshed; /* statement number */
+};
+
+struct session {
+    struct engine *engine;
+    struct engine_conn *conn;
+    struct lake lake;
+    const char *root;   /* NULL: no lake */
+    struct map tables;  /* path → struct open_table */
+    struct map pins;    /* "version:path" → struct delta_scan */
+    struct arena arena; /* of the statement: keys of the pins */
+    uint64_t statement;
+    bool relisted; /* in this statement */
+};
+
+enum { LATEST = -1 };
+
+/* The table at a path: opened once a session, refreshed once a statement. */
+int session_table_at(struct session *s, const char *path, struct open_table **ret, struct err *err) MUST_CHECK;
+/* Path of a table of the lake by name; looks again on disk, once a statement, for one that is not known. 1: none. */
+int session_find(struct session *s, struct str schema, struct str name, const char **ret, struct err *err) MUST_CHECK;
+/* "there is no table x", with those that there are as the hint. */
+int session_no_table(struct session *s, struct str name, struct err *err) MUST_CHECK;
+/* For sql_rewrite(), with the session as its context. */
+int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struct err *err);
+
+/* The path of a table that a statement names. ERR_USAGE when there is none. */
+int session_path(struct session *s, const struct sql_table *t, const char **ret, struct err *err) MUST_CHECK;
+/* Runs a statement that is not a query, and appends the SELECT of what it has to say. */
+int session_execute(struct session *s, const struct statement *st, struct buf *out, struct err *err) MUST_CHECK;
+/* INSERT, UPDATE, DELETE, MERGE. */
+int session_change(struct session *s, const struct statement *st, struct buf *out, struct err *err) MUST_CHECK;
+
+#endif
