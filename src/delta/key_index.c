@@ -24,7 +24,8 @@ enum {
     OVERLAY_MIN = 1024,
     OVERLAY_MAX = 1 << 20,
     OVERLAY_KEEP = 64 << 10, /* slots kept from one epoch to the next */
-    AHEAD = 16,              /* hashes to prefetch ahead: covers a memory access and stays in the line fill buffers */
+    WINDOW = sizeof(((struct key_cursor *)0)->window) / sizeof(struct key_slot),
+    AHEAD = 16, /* hashes to prefetch ahead: covers a memory access and stays in the line fill buffers */
 };
 
 enum overlay_flags {
@@ -253,6 +254,7 @@ static void ov_hide(struct key_index *idx, struct hash128 h, uint32_t file, uint
 {
     uint64_t i = key_home(h.lo, idx->ov_cap);
 
+    assert(idx->ov);
     for (; idx->ov[i].flags; i = ov_next(idx, i)) {
         if (!ov_is(&idx->ov[i], h))
             continue;
@@ -299,14 +301,31 @@ static inline void cursor_to_file(struct key_cursor *c)
 {
     c->in_file = true;
     c->at = key_home(c->hash.lo, c->idx->table.cap);
-    if (!c->hide_file)
-        key_table_touch(&c->idx->table, c->at);
+}
+
+/* The next slot of the file. With a limit on resident memory it comes through a small window, by pread: a read of the
+ * mapping would map in 64 KiB for the few bytes that are looked at. */
+static inline const struct key_slot *cursor_slot(struct key_cursor *c)
+{
+    const struct key_table *t = &c->idx->table;
+
+    if (t->rss_max == 0)
+        return &t->slots[c->at];
+    if (c->window_n == 0 || c->at < c->window_at || c->at >= c->window_at + c->window_n) {
+        c->window_at = c->at;
+        c->window_n = (uint32_t)key_table_read(t, c->at, (struct key_slot *)c->window, WINDOW);
+    }
+    return (struct key_slot *)c->window + (c->at - c->window_at);
 }
 
 static inline struct key_cursor cursor_start(struct key_index *idx, struct hash128 h)
 {
-    struct key_cursor c = {.idx = idx, .hash = h};
+    struct key_cursor c;
 
+    c.idx = idx; /* field by field: the window stays as it is */
+    c.hash = h;
+    c.in_file = c.in_overlay = c.hide_file = false;
+    c.window_n = 0;
     if (idx->ov_n > 0)
         c.at = key_home(h.lo, idx->ov_cap);
     else
@@ -319,8 +338,8 @@ static int cursor_next_in_file(struct key_cursor *c, uint32_t *ret_file, uint32_
     const struct key_table *t = &c->idx->table;
 
     for (;;) {
-        const struct key_slot *s = &t->slots[c->at];
-        if (c->hide_file || s->file1 == 0)
+        const struct key_slot *s = c->hide_file ? NULL : cursor_slot(c);
+        if (!s || s->file1 == 0)
             return 1;
         c->at = c->at + 1 == t->cap ? 0 : c->at + 1;
         /* What the overlay knows of this very entry it has said already. */
@@ -375,7 +394,8 @@ void key_index_lookup_batch(struct key_index *idx, const struct hash128 *hashes,
     assert(n <= UINT32_MAX);
     for (size_t i = 0; i < n; i++) {
         if (i + AHEAD < n) {
-            key_table_prefetch(&idx->table, hashes[i + AHEAD]);
+            if (idx->table.rss_max == 0)
+                key_table_prefetch(&idx->table, hashes[i + AHEAD]);
             if (idx->ov_n > 0)
                 __builtin_prefetch(&idx->ov[key_home(hashes[i + AHEAD].lo, idx->ov_cap)]);
         }
@@ -446,7 +466,7 @@ struct key_index *key_index_of_table(struct key_table *t, const struct key_index
 
     idx->table = *t;
     *t = (struct key_table){0};
-    idx->table.rss_max = opt->rss_max;
+    key_table_limit(&idx->table, opt->rss_max);
     idx->ov_max = opt->overlay_max ? opt->overlay_max : OVERLAY_MAX;
     return idx;
 }
@@ -506,14 +526,7 @@ int key_index_sync(struct key_index *idx, struct err *err)
 int key_index_compact(struct key_index *idx, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx,
                       struct err *err)
 {
-    const struct key_table *t = &idx->table;
-    uint64_t n = 0;
-
     assert(idx->ov_n == 0 && !idx->spilled);
-    for (uint64_t i = 0; i < t->cap; i++) {
-        key_table_touch(&idx->table, i);
-        if (t->slots[i].file1 != 0 && (!keep || keep(ctx, t->slots[i].file1 - 1, t->slots[i].row)))
-            n++;
-    }
+    uint64_t n = key_table_count(&idx->table, keep, ctx);
     return key_table_resize(&idx->table, key_cap_for(n), keep, ctx, err);
 }

@@ -29,7 +29,7 @@ struct key_index_options {
     uint64_t table_id;    /* hash64 of the table's id */
     uint64_t fingerprint; /* of the key columns: key_fingerprint() */
     size_t overlay_max;   /* entries of an epoch held in memory; 0: 1 Mi. Past it they go to the file: see commit */
-    size_t rss_max;       /* bytes of the file to keep mapped in, at most (about); 0: no limit */
+    size_t rss_max;       /* bytes of the file to keep mapped in, at most (about); 0: no limit. Much slower past it */
     size_t build_mem_max; /* build: bytes of memory before it spills to a temporary file; 0: 256 MiB */
 };
 
@@ -73,6 +73,9 @@ struct key_cursor {
     struct hash128 hash;
     uint64_t at; /* the next slot of the overlay or the file */
     bool in_file, in_overlay, hide_file;
+    uint32_t window_n; /* with rss_max: slots of the file read ahead, from window_at on */
+    uint64_t window_at;
+    uint32_t window[80];
 };
 struct key_cursor key_index_get(struct key_index *idx, struct hash128 hash);
 int key_cursor_next(struct key_cursor *c, uint32_t *ret_file, uint32_t *ret_row); /* 0: an entry, 1: the end */

@@ -20,7 +20,8 @@
 static const char magic[8] = {'S', 'L', 'K', 'E', 'Y', 'I', 'D', 'X'};
 
 enum {
-    TOUCH_SHIFT = 16,       /* the kernel maps 64 KiB around a read fault */
+    PIECE_SHIFT = 16,       /* a fault maps in the 64 KiB around it */
+    RUN = 64,               /* slots read at once without a mapping: nearly always up to a free one */
     TRIM_EVERY = 64 << 20,  /* bytes of a sequential pass between two trims */
     CAP_MIN = KEY_CAP_STEP, /* slots */
 };
@@ -54,7 +55,6 @@ static void table_map_done(struct key_table *t, void *map)
     t->head = map;
     t->slots = (struct key_slot *)((char *)map + KEY_HEAD_BYTES);
     t->limit = t->cap / 10 * 7;
-    t->touched = MEM_NEW_N(uint64_t, (t->bytes >> TOUCH_SHIFT) / 64 + 1);
     /* Look-ups are random: reading ahead of a fault would only fill the cache. */
     madvise(map, t->bytes, MADV_RANDOM);
 }
@@ -180,24 +180,63 @@ void key_table_discard(struct key_table *t)
 
 /* --- resident memory --- */
 
+static size_t touched_bytes(const struct key_table *t)
+{
+    return ((t->bytes >> PIECE_SHIFT) / 64 + 2) * sizeof *t->touched;
+}
+
+void key_table_limit(struct key_table *t, size_t rss_max)
+{
+    t->rss_wanted = rss_max;
+    t->rss_max = rss_max < t->bytes ? rss_max : 0;
+    if (t->rss_max > 0 && !t->touched)
+        t->touched = mem_alloc(touched_bytes(t));
+}
+
 void key_table_trim(struct key_table *t)
 {
     /* On a shared file mapping this only drops the page table entries; the page cache keeps what was stored. */
     madvise(t->head, t->bytes, MADV_DONTNEED);
-    memset(t->touched, 0, ((t->bytes >> TOUCH_SHIFT) / 64 + 1) * sizeof *t->touched);
+    if (t->touched)
+        memset(t->touched, 0, touched_bytes(t));
     t->n_touched = 0;
 }
 
 void key_table_touch_slow(struct key_table *t, uint64_t slot)
 {
-    uint64_t piece = (KEY_HEAD_BYTES + slot * sizeof(struct key_slot)) >> TOUCH_SHIFT, bit = 1ull << (piece % 64);
+    size_t unaligned = (uintptr_t)t->head & ((1u << PIECE_SHIFT) - 1); /* pieces are of addresses */
+    uint64_t piece = (unaligned + KEY_HEAD_BYTES + slot * sizeof(struct key_slot)) >> PIECE_SHIFT;
+    uint64_t bit = 1ull << (piece % 64);
 
     if (t->touched[piece / 64] & bit)
         return;
-    if ((t->n_touched + 1) << TOUCH_SHIFT > t->rss_max)
+    if ((t->n_touched + 1) << PIECE_SHIFT > t->rss_max)
         key_table_trim(t);
     t->touched[piece / 64] |= bit;
     t->n_touched++;
+}
+
+size_t key_table_read(const struct key_table *t, uint64_t i, struct key_slot *ret, size_t n)
+{
+    n = MIN(n, t->cap - i);
+    ssize_t got = pread(t->fd, ret, n * sizeof *ret, (off_t)(KEY_HEAD_BYTES + i * sizeof *ret));
+    if (got != (ssize_t)(n * sizeof *ret))
+        memcpy(ret, &t->slots[i], n * sizeof *ret);
+    return n;
+}
+
+uint64_t key_table_count(struct key_table *t, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < t->cap; i++) {
+        const struct key_slot *s = &t->slots[i];
+        if (i % TRIM_EVERY == TRIM_EVERY - 1)
+            key_table_trim(t);
+        if (s->file1 != 0 && (!keep || keep(ctx, s->file1 - 1, s->row)))
+            n++;
+    }
+    return n;
 }
 
 /* --- changes --- */
@@ -283,11 +322,44 @@ static int slot_fill(struct key_table *t, uint64_t i, struct hash128 h, uint32_t
     return 0;
 }
 
+static bool slot_write(struct key_table *t, uint64_t i, struct key_slot s)
+{
+    return pwrite(t->fd, &s, sizeof s, (off_t)(KEY_HEAD_BYTES + i * sizeof s)) == (ssize_t)sizeof s;
+}
+
+/*
+ * put and replace with a limit on resident memory: without the mapping, in which a fault costs more than these two calls
+ * and maps in 64 KiB. Only the usual case: at most one entry of the hash (of which put knows nothing), a free slot near,
+ * and no need to grow. False when it is another, or a write failed: nothing has changed, go by the mapping.
+ */
+static bool fill_unmapped(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row, bool replace)
+{
+    struct key_slot run[RUN];
+    uint64_t home = key_home(h.lo, t->cap);
+    size_t n = key_table_read(t, home, run, RUN), found = n, i;
+
+    for (i = 0; i < n && run[i].file1 != 0; i++) {
+        if (!key_slot_is(&run[i], h))
+            continue;
+        if (!replace || found < n)
+            return false;
+        found = i;
+    }
+    if (i == n || (found == n && t->head->n >= t->limit))
+        return false;
+    if (!slot_write(t, home + MIN(found, i), (struct key_slot){h.lo, (uint32_t)h.hi, file + 1, row}))
+        return false;
+    t->head->n += found == n;
+    return true;
+}
+
 int key_table_put(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row, struct err *err)
 {
     uint64_t i = key_home(h.lo, t->cap);
     unsigned same = 0;
 
+    if (t->rss_max > 0 && fill_unmapped(t, h, file, row, false))
+        return 0;
     key_table_touch(t, i);
     for (; t->slots[i].file1 != 0; i = slot_next(t, i)) {
         const struct key_slot *s = &t->slots[i];
@@ -305,6 +377,8 @@ int key_table_replace(struct key_table *t, struct hash128 h, uint32_t file, uint
 {
     uint64_t i = key_home(h.lo, t->cap);
 
+    if (t->rss_max > 0 && fill_unmapped(t, h, file, row, true))
+        return 0;
     key_table_touch(t, i);
     for (; t->slots[i].file1 != 0; i = slot_next(t, i)) {
         struct key_slot *s = &t->slots[i];
@@ -320,46 +394,62 @@ int key_table_replace(struct key_table *t, struct hash128 h, uint32_t file, uint
 
 /* --- another size --- */
 
-static void table_copy(const struct key_table *from, struct key_table *to,
-                       bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx)
-{
-    const uint64_t every = TRIM_EVERY / sizeof(struct key_slot);
+struct keeper {
+    bool (*keep)(void *ctx, uint32_t file, uint32_t row);
+    void *ctx;
+};
 
-    for (uint64_t i = 0; i < from->cap; i++) {
+/* Adds the entries of region p of `from`: in its slots, and past its end up to the first free slot. */
+static int copy_region(const struct key_table *from, struct key_writer *w, uint64_t p, const struct keeper *keeper,
+                       struct err *err)
+{
+    uint64_t n = from->cap / KEY_CAP_STEP, i = p * n;
+
+    for (uint64_t k = 0; k < n || from->slots[i].file1 != 0; k++, i = slot_next(from, i)) {
         const struct key_slot *s = &from->slots[i];
-        if (i % every == every - 1) { /* what is behind is not needed again */
-            madvise(from->head, from->bytes, MADV_DONTNEED);
-            madvise(to->head, to->bytes, MADV_DONTNEED);
-        }
-        if (s->file1 == 0 || (keep && !keep(ctx, s->file1 - 1, s->row)))
+        if (s->file1 == 0 || s->lo >> KEY_REGION_SHIFT != p)
             continue;
-        uint64_t j = key_home(s->lo, to->cap);
-        while (to->slots[j].file1 != 0)
-            j = slot_next(to, j);
-        to->slots[j] = *s;
-        to->head->n++;
+        if (!keeper->keep || keeper->keep(keeper->ctx, s->file1 - 1, s->row))
+            TRY(key_writer_add(w, s, 1, err));
     }
+    return 0;
+}
+
+static int table_copy(struct key_table *from, struct key_writer *w, const struct keeper *keeper, struct err *err)
+{
+    uint64_t n = from->cap / KEY_CAP_STEP;
+
+    for (uint64_t p = 0; p < KEY_CAP_STEP; p++) {
+        TRY(key_writer_begin(w, p, err));
+        TRY(copy_region(from, w, p, keeper, err));
+        TRY(key_writer_flush(w, err));
+        if (p * n / TRIM_EVERY != (p + 1) * n / TRIM_EVERY)
+            key_table_trim(from);
+    }
+    TRY(key_writer_end(w, err));
+    w->t->head->clean = from->head->clean;
+    return key_table_publish(w->t, err);
 }
 
 int key_table_resize(struct key_table *t, uint64_t cap, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx,
                      struct err *err)
 {
     struct key_table to = {0};
+    CLEANUP(key_writer_deinit) struct key_writer w = {0};
+    const struct keeper keeper = {keep, ctx};
 
     if (key_table_create(t->path, cap, &to, err) < 0)
-        return err_wrap(err, "resize the key index to %llu entries", (unsigned long long)cap);
-    to.rss_max = t->rss_max;
+        return err_wrap(err, "resize the key index to %llu slots", (unsigned long long)cap);
     to.head->table_id = t->head->table_id;
     to.head->fingerprint = t->head->fingerprint;
     to.head->version = t->head->version;
-    table_copy(t, &to, keep, ctx);
-    to.head->clean = t->head->clean;
-    int rc = key_table_publish(&to, err);
+    key_writer_init(&w, &to);
+    int rc = table_copy(t, &w, &keeper, err);
     if (rc < 0) {
         key_table_discard(&to);
         return rc;
     }
-    key_table_trim(&to);
+    key_table_limit(&to, t->rss_wanted);
     key_table_close(t);
     *t = to;
     return 0;

@@ -32,7 +32,7 @@ struct key_slot {
     uint32_t mid;
     uint32_t file1; /* file + 1; 0: the slot is free */
     uint32_t row;
-} __attribute__((packed, aligned(4)));
+} __attribute__((packed, aligned(4), may_alias));
 _Static_assert(sizeof(struct key_slot) == 20, "20 bytes a slot");
 
 struct key_table {
@@ -42,9 +42,9 @@ struct key_table {
     struct key_slot *slots;
     uint64_t cap, limit; /* slots; entries from which it grows */
     size_t bytes;
-    size_t rss_max; /* 0: no limit */
-    uint64_t *touched;
-    size_t n_touched; /* 64 KiB pieces that may be resident: a read fault maps that much */
+    size_t rss_wanted, rss_max; /* as asked for; 0 when that is no limit or all of it fits */
+    uint64_t *touched;          /* with a limit: a bit for each 64 KiB of the mapping that may be resident */
+    size_t n_touched;
 };
 
 static inline uint64_t key_home(uint64_t lo, uint64_t cap)
@@ -67,12 +67,15 @@ static inline void key_table_prefetch(const struct key_table *t, struct hash128 
 }
 
 void key_table_touch_slow(struct key_table *t, uint64_t slot);
-/* Accounts for a probe of `slot` and unmaps everything when that exceeds rss_max. Pointers stay valid. */
+/* Before `slot` is used through the mapping: with a limit, unmaps everything when that would be too much. Pointers stay
+ * valid. */
 static inline void key_table_touch(struct key_table *t, uint64_t slot)
 {
     if (t->rss_max > 0)
         key_table_touch_slow(t, slot);
 }
+/* Reads n slots from i on (less at the end of the table; the number is returned) without mapping them in. */
+size_t key_table_read(const struct key_table *t, uint64_t i, struct key_slot *ret, size_t n);
 
 /* "<path>.new" with room for `cap` slots (a multiple of KEY_CAP_STEP), locked, mapped, all free, not clean. The disk
  * space is there: writing to the mapping cannot fail. */
@@ -83,7 +86,10 @@ int key_table_publish(struct key_table *t, struct err *err) MUST_CHECK;
 int key_table_open(const char *path, struct key_table *ret, struct err *err) MUST_CHECK;
 void key_table_close(struct key_table *t);   /* takes {0} */
 void key_table_discard(struct key_table *t); /* closes and removes one that was created and not published */
+void key_table_limit(struct key_table *t, size_t rss_max);
 void key_table_trim(struct key_table *t);
+/* Entries for which keep() is true (NULL: all). */
+uint64_t key_table_count(struct key_table *t, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx);
 /* Copies all entries for which keep() is true (NULL: all) to a table of `cap` slots and publishes that instead. */
 int key_table_resize(struct key_table *t, uint64_t cap, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx,
                      struct err *err) MUST_CHECK;
@@ -95,6 +101,28 @@ int key_table_replace(struct key_table *t, struct hash128 h, uint32_t file, uint
 void key_table_del(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row);
 bool key_table_has(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row);
 void key_table_clear(struct key_table *t, struct hash128 h);
+
+/*
+ * Writing a whole table from its start, region by region, without mapping it: KEY_CAP_STEP regions, region p has the
+ * slots of the hashes whose 10 high bits are p. What does not fit at the end of a region is carried into the next.
+ */
+enum { KEY_REGION_SHIFT = 54 };
+_Static_assert(KEY_CAP_STEP == 1 << (64 - KEY_REGION_SHIFT), "regions are of equal size");
+struct key_writer {
+    struct key_table *t; /* borrowed; created and empty */
+    struct key_slot *slots;
+    uint64_t start, n; /* slots [start, start + n) of the table */
+    uint64_t n_entries;
+    struct key_slot *carry, *old_carry;
+    size_t n_carry, n_old_carry, cap_carry, cap_old_carry;
+};
+void key_writer_init(struct key_writer *w, struct key_table *t);
+void key_writer_deinit(struct key_writer *w);
+/* Opens region p, adds entries of it, writes it: for every p in order; then end. ERR_LIMIT, ERR_IO. */
+int key_writer_begin(struct key_writer *w, uint64_t p, struct err *err) MUST_CHECK;
+int key_writer_add(struct key_writer *w, const struct key_slot *e, size_t n, struct err *err) MUST_CHECK;
+int key_writer_flush(struct key_writer *w, struct err *err) MUST_CHECK;
+int key_writer_end(struct key_writer *w, struct err *err) MUST_CHECK;
 
 /* The id of this boot of the machine. */
 int key_boot_id(char ret[KEY_BOOT_ID], struct err *err) MUST_CHECK;
