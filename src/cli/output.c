@@ -1,5 +1,5 @@
 /*
- * The three formats. CSV and JSON stream; a table needs the width of its columns, so rows are collected first:
+ * The three formats. CSV (quoted as RFC 4180 has it, lines end in LF as Unix tools expect) and JSON stream; a table needs the width of its columns, so rows are collected first:
  *
  *   ┌────┬───────┐
  *   │ id │ name  │
@@ -94,7 +94,7 @@ static int output_csv(FILE *out, struct engine_result *result, uint64_t *rows, s
             buf_add_char(&text, ',');
         csv_name(&text, engine_result_column(result, c)->name);
     }
-    buf_add_cstr(&text, "\r\n");
+    buf_add_cstr(&text, "\n");
     while ((rc = engine_result_next(result, &chunk, err)) == 0) {
         for (uint32_t i = 0; i < chunk->n; i++) {
             for (uint32_t c = 0; c < chunk->n_cols; c++) {
@@ -102,7 +102,7 @@ static int output_csv(FILE *out, struct engine_result *result, uint64_t *rows, s
                     buf_add_char(&text, ',');
                 render_csv(&text, &chunk->cols[c], i);
             }
-            buf_add_cstr(&text, "\r\n");
+            buf_add_cstr(&text, "\n");
             if (text.n > 1 << 16)
                 TRY(write_out(out, &text, err));
         }
@@ -312,6 +312,27 @@ static int output_table(FILE *out, struct engine_result *result, unsigned width,
     return rc < 0 ? rc : printed;
 }
 
+/* A plan is a drawing of its own. */
+static bool is_plan(const struct engine_result *result)
+{
+    return engine_result_n_columns(result) == 2 && str_is(engine_result_column(result, 0)->name, "explain_key") &&
+           str_is(engine_result_column(result, 1)->name, "explain_value");
+}
+
+static int output_plan(FILE *out, struct engine_result *result, uint64_t *rows, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf text = {0};
+    const struct engine_chunk *chunk;
+    int rc;
+
+    while ((rc = engine_result_next(result, &chunk, err)) == 0) {
+        for (uint32_t i = 0; i < chunk->n; i++)
+            buf_add_str(&text, engine_str(&chunk->cols[1], i));
+        *rows += chunk->n;
+    }
+    return rc < 0 ? rc : write_out(out, &text, err);
+}
+
 int output_result(FILE *out, struct engine_result *result, enum output_format format, unsigned width,
                   uint64_t *ret_rows, struct err *err)
 {
@@ -326,7 +347,8 @@ int output_result(FILE *out, struct engine_result *result, enum output_format fo
         rc = output_csv(out, result, ret_rows, err);
         break;
     case OUTPUT_TABLE:
-        rc = output_table(out, result, width, ret_rows, err);
+        rc =
+            is_plan(result) ? output_plan(out, result, ret_rows, err) : output_table(out, result, width, ret_rows, err);
         break;
     }
     if (rc == 0 && fflush(out))

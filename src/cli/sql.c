@@ -83,7 +83,9 @@ static int run_script(struct shell *sh, struct str script, struct err *err)
 
     while ((rc = sql_split(script, &cursor, &statement, NULL, err)) == 0)
         TRY(run_statement(sh, statement, err));
-    return rc < 0 ? err_set(err, ERR_USAGE, "%s", err->msg) : 0;
+    if (rc < 0)
+        err->code = ERR_USAGE; /* what the user typed */
+    return rc < 0 ? ERR_USAGE : 0;
 }
 
 static int read_stdin(struct buf *out, struct err *err)

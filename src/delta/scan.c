@@ -51,26 +51,60 @@ struct delta_scan {
     struct buf sql;
 };
 
-int delta_dv_load(struct store *store, const struct delta_file *file, struct dv *ret, struct err *err)
+/* The file of deletion vectors read last: the vectors of a commit mostly lie in one. */
+struct dv_cache {
+    struct buf path, bytes;
+};
+
+static int dv_load(struct store *store, const struct delta_file *file, struct dv_cache *cache, struct dv *ret,
+                   struct err *err)
 {
     const struct delta_dv_desc *d = file->dv;
     CLEANUP(buf_deinit) struct buf path = {0};
-    CLEANUP(buf_deinit) struct buf bytes = {0};
-    int rc;
 
-    if (!d)
-        return 0;
-    if (d->storage == 'i') {
-        rc = dv_inline_read(d->path_or_inline, d->size, d->cardinality, ret, err);
-    } else {
-        rc = dv_path(d->storage, d->path_or_inline, &path, err);
-        if (rc == 0)
-            rc = store_get(store, path.p, &bytes, err);
-        if (rc == 0)
-            rc = dv_file_read(bytes.p, bytes.n, MAX(d->offset, 0), d->size, d->cardinality, ret, err);
+    if (d->storage == 'i')
+        return dv_inline_read(d->path_or_inline, d->size, d->cardinality, ret, err);
+    TRY(dv_path(d->storage, d->path_or_inline, &path, err));
+    if (!str_eq(buf_str(&path), buf_str(&cache->path))) {
+        buf_reset(&cache->path);
+        buf_reset(&cache->bytes);
+        TRY(store_get(store, path.p, &cache->bytes, err));
+        buf_add_str(&cache->path, buf_str(&path));
     }
+    return dv_file_read(cache->bytes.p, cache->bytes.n, MAX(d->offset, 0), d->size, d->cardinality, ret, err);
+}
+
+int delta_dv_load(struct store *store, const struct delta_file *file, struct dv *ret, struct err *err)
+{
+    struct dv_cache cache = {0};
+    int rc = file->dv ? dv_load(store, file, &cache, ret, err) : 0;
+
+    buf_deinit(&cache.path);
+    buf_deinit(&cache.bytes);
     if (rc < 0)
         err_wrap(err, "deletion vector of %.*s", STR_ARG(file->path));
+    return rc;
+}
+
+static int load_dvs(struct delta_scan *scan, struct store *store, struct err *err)
+{
+    struct dv_cache cache = {0};
+    int rc = 0;
+
+    for (uint32_t i = 0; i < scan->n && rc == 0; i++) {
+        if (!scan->files[i]->dv)
+            continue;
+        if (!scan->dvs) {
+            scan->dvs = MEM_NEW_N(struct dv, scan->n);
+            scan->deleted = MEM_NEW_N(const struct dv *, scan->n);
+        }
+        rc = dv_load(store, scan->files[i], &cache, &scan->dvs[i], err);
+        if (rc < 0)
+            err_wrap(err, "deletion vector of %.*s", STR_ARG(scan->files[i]->path));
+        scan->deleted[i] = &scan->dvs[i];
+    }
+    buf_deinit(&cache.path);
+    buf_deinit(&cache.bytes);
     return rc;
 }
 
@@ -91,17 +125,7 @@ static int load_files(struct delta_scan *scan, struct store *store, const struct
         }
         assert(n == scan->n);
     }
-    for (uint32_t i = 0; i < scan->n && !o->with_deleted; i++) {
-        if (!scan->files[i]->dv)
-            continue;
-        if (!scan->dvs) {
-            scan->dvs = MEM_NEW_N(struct dv, scan->n);
-            scan->deleted = MEM_NEW_N(const struct dv *, scan->n);
-        }
-        TRY(delta_dv_load(store, scan->files[i], &scan->dvs[i], err));
-        scan->deleted[i] = &scan->dvs[i];
-    }
-    return 0;
+    return o->with_deleted ? 0 : load_dvs(scan, store, err);
 }
 
 /* "2024-01-10" → days. False for anything else. */

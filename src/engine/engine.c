@@ -4,10 +4,10 @@
  * DuckDB gives errors as text only where a statement is prepared ("Binder Error: …\n\nLINE 1: …\n   ^"), so that the
  * class is read from the text everywhere: one rule for all paths.
  */
-#include "engine/internal.h"
+#include "engine/engine.h"
 
-#include "base/arena.h"
 #include "base/mem.h"
+#include "engine/internal.h"
 #include "engine/render.h"
 
 #include <assert.h>
@@ -102,14 +102,17 @@ static void replacement(duckdb_replacement_scan_info info, const char *name, voi
 
     if (!engine->lookup)
         return;
-    int rc = engine->lookup(engine->lookup_ctx, str_of(name), &sql, &lookup_err);
+    struct err err = {0};
+    int rc = engine->lookup(engine->lookup_ctx, str_of(name), &sql, &err);
     if (rc == 0) {
         duckdb_replacement_scan_set_function_name(info, "query");
         duckdb_value v = duckdb_create_varchar_length(sql.p, sql.n);
         duckdb_replacement_scan_add_parameter(info, v);
         duckdb_destroy_value(&v);
     } else if (rc < 0) {
-        duckdb_replacement_scan_set_error(info, lookup_err.msg);
+        lookup_err = err;
+        lookup_err.code = rc;
+        duckdb_replacement_scan_set_error(info, err.msg);
     }
 }
 

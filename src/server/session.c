@@ -120,6 +120,8 @@ static int lookup(void *ctx, struct str name, struct buf *ret_sql, struct err *e
             return pin(s, arena_strdup(&s->arena, rest), version, ret_sql, err);
     }
     int rc = session_find(s, (struct str){0}, name, &path, err);
+    if (rc == 1 && !memchr(name.p, '.', name.n) && !memchr(name.p, '/', name.n))
+        return session_no_table(s, name, err); /* nor is it a file */
     return rc ? rc : pin(s, path, LATEST, ret_sql, err);
 }
 
@@ -317,6 +319,31 @@ static bool is_own_table(struct session *s, const struct sql_table *t)
     return engine_query_i64(s->conn, sql.p, &n, NULL) == 0 && n > 0;
 }
 
+/*
+ * Timestamps in files may lack a zone though they are instants (INT96), and DuckDB reads those in the zone of the session:
+ * with another one than UTC it would read other values. So it stays UTC.
+ */
+static int check_time_zone(struct str text, struct err *err)
+{
+    struct lexer lx = lexer_of(text);
+    struct token t, before = {0};
+    bool zone = false;
+
+    if (lexer_next(&lx, &t, NULL) != 0 || !(token_is(&t, "SET") || token_is(&t, "PRAGMA")))
+        return 0;
+    while (lexer_next(&lx, &t, NULL) == 0) {
+        bool utc = (t.kind == TOKEN_STRING && str_eq_nocase(t.text, STR("'UTC'"))) || token_is(&t, "UTC");
+        if (zone && utc)
+            return 0;
+        zone |= token_is(&t, "timezone") || (token_is(&t, "ZONE") && token_is(&before, "TIME"));
+        before = t;
+    }
+    if (!zone)
+        return 0;
+    err_set(err, ERR_UNSUPPORTED, "the time zone of a session is always UTC");
+    return err_hint(err, "write ts AT TIME ZONE 'Europe/Paris' for the local time of an instant");
+}
+
 /* The statement as DuckDB shall run it. */
 static int translate(struct session *s, struct str text, struct buf *out, struct err *err)
 {
@@ -331,6 +358,8 @@ static int translate(struct session *s, struct str text, struct buf *out, struct
         rc = session_execute(s, &st, out, err);
         text = (struct str){0};
     }
+    if (rc == 0 && st.kind == STATEMENT_QUERY)
+        rc = check_time_zone(text, err);
     if (rc == 0 && text.n)
         rc = sql_rewrite(&s->arena, text, session_replace, s, out, err);
     if (rc == ERR_INPUT) { /* the user's text, not a broken file */

@@ -3,7 +3,7 @@
  *
  * Tables are read by name (orders, public.orders), by path (delta.`/path`, delta_scan('/path')), each at a point in time
  * (AT (VERSION => 3), VERSION AS OF 3, AT (TIMESTAMP => '…'), TIMESTAMP AS OF '…'). The rest is DuckDB's SQL. All
- * references to a table in one statement read one snapshot, the newest when the statement starts.
+ * references to a table in one statement read one snapshot, the newest when the statement starts. The time zone is UTC.
  */
 #ifndef SLUICE_SERVER_SESSION_H
 #define SLUICE_SERVER_SESSION_H
