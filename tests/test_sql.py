@@ -154,7 +154,7 @@ def test_scripts_come_from_standard_input_and_files(lake, tmp_path):
     (["sql", "-c", "SELEC 1"], 2, 'syntax error at or near "SELEC"', ""),
     (["sql", "-c", "FROM nope"], 2, "there is no table nope", ""),
     (["sql", "-c", "FROM nope.x"], 2, "there is no table nope.x", ""),
-    (["sql", "-c", "SELECT 'abc"], 2, "never closed", ""),
+    (["sql", "-c", "SELECT 'abc"], 2, "no closing", ""),
     (["sql", "-c", "SET timezone = 'Asia/Tokyo'"], 3, "always UTC", "AT TIME ZONE"),
     (["sql", "--fromat", "csv"], 2, "no option --fromat", "--format"),
     (["sql", "--format", "xml"], 2, '"xml"', "table|csv|json"),
