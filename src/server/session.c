@@ -8,10 +8,11 @@
  *
  * Scans are pinned: opened when first bound in a statement, dropped when the next statement starts.
  */
-#include "server/session_internal.h"
+#include "server/session.h"
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "server/session_internal.h"
 #include "sql/rewrite.h"
 
 #include <assert.h>
