@@ -233,7 +233,9 @@ static int parse_metadata(struct parse *p, struct delta_action *a)
     m->id = text_required(p, "id");
     m->name = text(p, "name");
     m->description = text(p, "description");
-    m->schema_json = text_required(p, "schemaString");
+    m->schema_json = text(p, "schemaString");
+    if (!m->schema_json.p) /* delta-spark takes that as a table without columns */
+        m->schema_json = STR("{\"type\":\"struct\",\"fields\":[]}");
     m->partition_columns = texts(p, "partitionColumns", &m->n_partition_columns);
     m->configuration = pairs(p, "configuration", &m->n_configuration);
     m->created_ms = number(p, "createdTime", -1);

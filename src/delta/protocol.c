@@ -34,6 +34,8 @@ static const struct feature {
     {"variantType-preview", true, 0, 0, READS},
     {"variantShredding", true, 0, 0, READS},
     {"variantShredding-preview", true, 0, 0, READS},
+    {"geospatial", true, 0, 0, READS}, /* such columns are TYPE_OTHER: the others can be read */
+    {"geospatial-dev", true, 0, 0, READS},
     {"domainMetadata", false, 0, 0, BOTH},
     {"rowTracking", false, 0, 0, BOTH},
     {"clustering", false, 0, 0, BOTH},
