@@ -170,7 +170,6 @@ static void test_spark__tables_open_as_spark_says(void **state)
 static bool must_be_refused(const char *name)
 {
     static const char *const parts[] = {"reconstruction-without-",
-                                        "from-checkpoint-missing-",
                                         "invalid-protocol",
                                         "versions-not-contiguous",
                                         "no-delta-log",
