@@ -238,7 +238,7 @@ static int read_parquet(struct delta_replay *r, const char *key, int64_t version
     CLEANUP(engine_result_freep) struct engine_result *shape = NULL;
 
     if (!r->engine)
-        return err_set(err, ERR_UNSUPPORTED, "a Parquet checkpoint cannot be read without the engine");
+        return err_set(err, ERR_USAGE, "a Parquet checkpoint cannot be read without the engine");
     store_local_path(r->store, key, &path);
     buf_add_sql_literal(&literal, buf_str(&path));
     buf_printf(&sql, "SELECT * FROM read_parquet(%s) LIMIT 0", literal.p);

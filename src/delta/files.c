@@ -121,7 +121,51 @@ static struct delta_entry *find_live(const struct delta_files *s, struct str pat
     return NULL;
 }
 
-/* Partition column names are the same in every file: kept once. */
+static struct str key_copy(struct delta_files *s, struct str name)
+{
+    struct str *key = map_get(&s->keys, name);
+
+    if (!key) {
+        key = ARENA_NEW(&s->arena, struct str);
+        *key = arena_str(&s->arena, name);
+        map_put(&s->keys, *key, key);
+    }
+    return *key;
+}
+
+static bool parts_eq(const struct delta_parts *a, const struct delta_kv *kv, uint32_t n)
+{
+    if (a->n != n)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (!a->kv[i].value.p != !kv[i].value.p || !str_eq(a->kv[i].value, kv[i].value) ||
+            !str_eq(a->kv[i].key, kv[i].key))
+            return false;
+    return true;
+}
+
+/* Partition column names are the same in every file, and many files have the same values: both are shared. */
+static const struct delta_kv *parts_copy(struct delta_files *s, const struct delta_kv *kv, uint32_t n)
+{
+    uint64_t hash = n;
+
+    if (!n)
+        return NULL;
+    for (uint32_t i = 0; i < n; i++)
+        hash = hash * 31 + hash64(kv[i].value.p, kv[i].value.n);
+    struct delta_parts *recent = &s->recent[hash % DELTA_RECENT_PARTS];
+    if (parts_eq(recent, kv, n))
+        return recent->kv;
+    struct delta_kv *copy = ARENA_NEW_N(&s->arena, struct delta_kv, n);
+    for (uint32_t i = 0; i < n; i++) {
+        copy[i].key = key_copy(s, kv[i].key);
+        if (kv[i].value.p)
+            copy[i].value = arena_str(&s->arena, kv[i].value);
+    }
+    *recent = (struct delta_parts){copy, n};
+    return copy;
+}
+
 static struct delta_file file_copy(struct delta_files *s, const struct delta_file *f)
 {
     struct delta_file bare = *f;
@@ -130,18 +174,7 @@ static struct delta_file file_copy(struct delta_files *s, const struct delta_fil
     bare.parts = NULL;
     struct delta_file copy = delta_file_copy(&bare, &s->arena);
     copy.n_parts = f->n_parts;
-    copy.parts = f->n_parts ? ARENA_NEW_N(&s->arena, struct delta_kv, f->n_parts) : NULL;
-    for (uint32_t i = 0; i < f->n_parts; i++) {
-        struct str *key = map_get(&s->keys, f->parts[i].key);
-        if (!key) {
-            key = ARENA_NEW(&s->arena, struct str);
-            *key = arena_str(&s->arena, f->parts[i].key);
-            map_put(&s->keys, *key, key);
-        }
-        copy.parts[i].key = *key;
-        if (f->parts[i].value.p)
-            copy.parts[i].value = arena_str(&s->arena, f->parts[i].value);
-    }
+    copy.parts = (struct delta_kv *)parts_copy(s, f->parts, f->n_parts);
     return copy;
 }
 

@@ -24,7 +24,7 @@ struct delta_entry {
     uint32_t prev;                   /* entry + 1 of the same path before this one; 0 = none */
 };
 
-enum { DELTA_FIRST_CHUNK = 64, DELTA_CHUNKS = 26, DELTA_GRAVES = 4096 };
+enum { DELTA_FIRST_CHUNK = 64, DELTA_CHUNKS = 26, DELTA_GRAVES = 4096, DELTA_RECENT_PARTS = 256 };
 
 /*
  * Removed files as a checkpoint keeps them until deletedFileRetentionDuration has passed (time_ms is the deletion; no
@@ -52,6 +52,11 @@ struct delta_files {
     uint64_t *slots; /* open addressing: hash's upper half and entry + 1 of the newest with this path */
     uint32_t n_slots, n_paths;
     struct map keys; /* names of partition columns, kept once */
+    /* Partition values lately seen: files of a partition share them. By a hash of the values. */
+    struct delta_parts {
+        const struct delta_kv *kv;
+        uint32_t n;
+    } recent[DELTA_RECENT_PARTS];
     struct delta_graves *graves;
 };
 

@@ -277,7 +277,7 @@ int delta_replay_action(struct delta_replay *r, const struct delta_action *a, in
 }
 
 /* Above this a commit is applied line by line, so that it is not held twice. */
-enum { WHOLE_COMMIT = 16 << 20 };
+enum { WHOLE_COMMIT = 4 << 20 };
 
 int delta_replay_json(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err)
 {

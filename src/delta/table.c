@@ -40,18 +40,23 @@ static int replay_commits(struct delta_replay *r, const struct delta_log *log, i
     return 0;
 }
 
-/* The in-commit timestamp of a version that a checkpoint covers is only in its commit. */
+/* The in-commit timestamp of a version that a checkpoint covers is only in its commit, in the first line. */
 static void read_ict(struct delta_replay *r, int64_t version)
 {
     CLEANUP(buf_deinit) struct buf b = {0};
     CLEANUP(arena_deinit) struct arena arena = {0};
-    struct delta_actions a = {0};
+    CLEANUP(delta_action_reader_deinit) struct delta_action_reader reader = {0};
+    const struct delta_metadata *m = r->metadata;
+    struct delta_action a;
 
-    if (get_commit(r->store, version, &b, NULL) || delta_actions_parse(buf_str(&b), &arena, &a, NULL))
+    if (!str_eq_nocase(delta_kv_get(m->configuration, m->n_configuration, STR("delta.enableInCommitTimestamps")),
+                       STR("true")))
         return;
-    for (size_t i = 0; i < a.n; i++)
-        if (a.v[i].kind == DELTA_COMMIT_INFO)
-            r->ict_ms = a.v[i].commit_info->in_commit_timestamp_ms;
+    if (get_commit(r->store, version, &b, NULL))
+        return;
+    delta_action_reader_init(&reader, buf_str(&b));
+    if (delta_action_next(&reader, &arena, &a, NULL) == 0 && a.kind == DELTA_COMMIT_INFO)
+        r->ict_ms = a.commit_info->in_commit_timestamp_ms;
 }
 
 /* One way to read the version: a checkpoint (NULL: none) and the commits after it. */
