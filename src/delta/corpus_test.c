@@ -145,11 +145,13 @@ static void check_spark_table(const char *name, const char *dir, yyjson_val *wan
 
 static void test_spark__tables_open_as_spark_says(void **state)
 {
-    CLEANUP(mem_freep) char *dir = mem_printf("%s/fixtures/spark-delta", shared);
+    char dir[700]; /* no heap memory: skip() leaves by a jump */
     struct dirent **list;
-    int n = names(dir, &list), checked = 0;
+    int n, checked = 0;
 
     (void)state;
+    snprintf(dir, sizeof dir, "%s/fixtures/spark-delta", shared);
+    n = names(dir, &list);
     for (int i = 0; i < n; i++) {
         CLEANUP(mem_freep) char *table = mem_printf("%s/%s", dir, list[i]->d_name);
         CLEANUP(mem_freep) char *json = mem_printf("%s/expected.json", table);
@@ -215,10 +217,13 @@ static int open_tables(const char *name, const char *dir)
 
 static void check_corpus(const char *corpus, int at_least)
 {
-    CLEANUP(mem_freep) char *dir = mem_printf("%s/corpora/%s", shared, corpus);
+    char dir[700];
     struct dirent **list;
-    int n = names(dir, &list), opened = 0;
+    int n, opened = 0;
     const char *tmp = getenv("SLUICE_TEST_TMP");
+
+    snprintf(dir, sizeof dir, "%s/corpora/%s", shared, corpus);
+    n = names(dir, &list);
 
     for (int i = 0; i < n; i++) {
         const char *name = list[i]->d_name;
