@@ -98,6 +98,18 @@ static void show_progress(struct sync *s)
     progress_show(&s->progress, &f);
 }
 
+/* Is there a staged table that the stream has brought to one position? */
+static bool can_show_table(const struct sync *s)
+{
+    struct lake_table *t;
+    size_t cursor = 0;
+
+    while (delta_sink_next(s->sink, &cursor, NULL, &t) == 0)
+        if (t->state == LAKE_STAGED && t->hold_until <= s->applied)
+            return true;
+    return false;
+}
+
 /* Nothing can be read: what is open is committed when its time has come, then we wait. */
 static int idle(struct sync *s, uint64_t seen_lsn, struct err *err)
 {
@@ -105,8 +117,13 @@ static int idle(struct sync *s, uint64_t seen_lsn, struct err *err)
 
     if (epoch_is_open(s) && since >= s->o->epoch_us)
         TRY(commit_epoch(s, err));
-    if (!epoch_is_open(s))
+    if (!epoch_is_open(s)) {
         s->applied = MAX(s->applied, seen_lsn);
+        if (can_show_table(s)) {
+            TRY(delta_sink_commit(s->sink, s->applied, err));
+            sync_note_tables(s);
+        }
+    }
     TRY(remember(s, false, err));
     int64_t wait = epoch_is_open(s) ? s->o->epoch_us - (clock_mono_us() - s->last_commit_us) : IDLE_US;
     if (wait > 0 && s->apply.reader)

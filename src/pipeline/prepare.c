@@ -216,6 +216,7 @@ static int start_receiving(struct sync *s, struct err *err)
     struct receive_config config = {.url = s->o->url,
                                     .slot = s->state.slot,
                                     .publication = s->state.publication,
+                                    .state_dir = s->state_dir,
                                     .start_lsn = s->state.start,
                                     .system_id = s->state.system_id,
                                     .binary = s->o->binary,

@@ -1,6 +1,9 @@
 /*
  * receive → keep → acknowledge.
  *
+ * What is acknowledged must be known after a crash: commits are in the spool; a keepalive's end of WAL, past which there
+ * was nothing for us, is written to <state>/confirmed first, at most once a second.
+ *
  * Frames go to the spool as they come. When the socket is empty they are handed to the readers; at least every
  * SYNC_US they are put on disk, and only then acknowledged. A keepalive moves the acknowledgement past WAL that had
  * nothing for us.
@@ -9,8 +12,10 @@
 
 #include "base/clock.h"
 #include "base/crash.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/position.h"
 #include "source/pg_setup.h"
 #include "source/pg_stream.h"
 
@@ -18,6 +23,7 @@
 
 enum {
     SYNC_US = 200000,
+    NOTE_US = 1000000,
     HEARTBEAT_US = 10000000,
     WAIT_US = 50000,
     BACKOFF_MIN_US = 100000,
@@ -48,6 +54,33 @@ static int wait_for_room(struct receive *r, struct pg_stream *stream, struct err
     return rc < 0 ? rc : 0;
 }
 
+/* Notes that WAL up to `lsn` held nothing for us beyond the spool. Not every time: it costs two syncs. */
+static int note_confirmed(struct receive *r, uint64_t lsn, struct err *err)
+{
+    char text[LSN_TEXT];
+    int64_t now = clock_mono_us();
+
+    if (lsn <= r->noted_lsn || now - r->last_note_us < NOTE_US)
+        return 0;
+    lsn_text(lsn, text);
+    TRY(file_replace(r->note_path, text, strlen(text), err));
+    r->noted_lsn = lsn;
+    r->last_note_us = now;
+    return 0;
+}
+
+static int read_confirmed(struct receive *r, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf text = {.max = 64};
+
+    if (!file_exists(r->note_path))
+        return 0;
+    TRY(file_read(r->note_path, &text, err));
+    if (!lsn_parse(str_trim(buf_str(&text)), &r->noted_lsn))
+        return err_set(err, ERR_INPUT, "%s: not a position", r->note_path);
+    return 0;
+}
+
 static int acknowledge(struct receive *r, struct pg_stream *stream, bool want_reply, struct err *err)
 {
     uint64_t durable, lsn, end_lsn;
@@ -56,8 +89,10 @@ static int acknowledge(struct receive *r, struct pg_stream *stream, bool want_re
     crash_point("spool_synced");
     spool_last_commit(r->config.spool, &lsn, &end_lsn);
     durable = MAX(durable, r->config.start_lsn);
-    if (durable >= end_lsn && spool_is_idle(r->config.spool))
-        durable = MAX(durable, r->keepalive_lsn);
+    if (durable >= end_lsn && spool_is_idle(r->config.spool)) {
+        TRY(note_confirmed(r, r->keepalive_lsn, err));
+        durable = MAX(durable, r->noted_lsn);
+    }
     r->durable_lsn = durable;
     r->last_sync_us = clock_mono_us();
     TRY(pg_stream_confirm(stream, durable, durable, durable, want_reply, err));
@@ -139,7 +174,7 @@ static int connect_and_pump(struct receive *r, struct err *err)
     uint64_t lsn, end_lsn;
 
     spool_last_commit(r->config.spool, &lsn, &end_lsn);
-    options.start_lsn = MAX(end_lsn, r->config.start_lsn);
+    options.start_lsn = MAX(MAX(end_lsn, r->config.start_lsn), r->noted_lsn);
     TRY(pg_stream_open(r->config.url, &options, r->config.stop_fd, &stream, err));
     TRY(spool_restart_marker(r->config.spool, err));
     r->keepalive_lsn = 0;
@@ -180,6 +215,8 @@ static void *run(void *arg)
 int receive_start(struct receive *r, const struct receive_config *config, struct err *err)
 {
     *r = (struct receive){.config = *config};
+    r->note_path = mem_printf("%s/confirmed", config->state_dir);
+    TRY(read_confirmed(r, err));
     r->last_heartbeat_us = clock_mono_us();
     if (pthread_create(&r->thread, NULL, run, r))
         return err_set(err, ERR_INTERNAL, "cannot start a thread");
@@ -189,9 +226,9 @@ int receive_start(struct receive *r, const struct receive_config *config, struct
 
 void receive_stop(struct receive *r)
 {
-    if (!r->started)
-        return;
-    pthread_join(r->thread, NULL);
+    if (r->started)
+        pthread_join(r->thread, NULL);
     pg_conn_free(r->heart);
-    r->started = false;
+    mem_free(r->note_path);
+    *r = (struct receive){.err = r->err};
 }

@@ -13,7 +13,8 @@
 
 struct receive_config {
     const char *url, *slot, *publication;
-    uint64_t start_lsn; /* the slot's consistent point: where to begin when the spool is empty */
+    const char *state_dir; /* <state>/confirmed holds what was acknowledged past the last commit in the spool */
+    uint64_t start_lsn;    /* the slot's consistent point: where to begin when the spool is empty */
     uint64_t system_id;
     bool binary;
     bool heartbeat;
@@ -33,7 +34,9 @@ struct receive {
     atomic_bool connected;
     /* of the thread */
     uint64_t keepalive_lsn; /* newest end of WAL that the server named when nothing was left to send */
-    int64_t last_sync_us, last_heartbeat_us;
+    uint64_t noted_lsn;     /* in <state>/confirmed */
+    int64_t last_sync_us, last_heartbeat_us, last_note_us;
+    char *note_path;
     struct pg_conn *heart;
 };
 

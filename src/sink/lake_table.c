@@ -203,6 +203,19 @@ static int find_old(struct lake_table *t, struct hash128 hash, struct old_row *r
     return 0;
 }
 
+/* A row that moved between two chunks of a copy, read in two snapshots, stands in both; the stream has its update. */
+static int mask_doubles(struct lake_table *t, struct hash128 hash, struct err *err)
+{
+    struct old_row old;
+
+    for (;;) {
+        TRY(find_old(t, hash, &old, err));
+        if (!old.file)
+            return 0;
+        mask(t, old.file, old.row);
+    }
+}
+
 /* Takes the old version out of the table. `heir`: the ordinal of the new row that inherits unchanged values, or ROW_NONE. */
 static int retire(struct lake_table *t, struct hash128 hash, uint32_t heir, bool *ret_found, struct err *err)
 {
@@ -222,7 +235,7 @@ static int retire(struct lake_table *t, struct hash128 hash, uint32_t heir, bool
         if (t->rel->identity == IDENTITY_ROW)
             TRY(key_index_del(t->index, hash, old.file->id, old.row, err));
     }
-    return 0;
+    return t->state == LAKE_STAGED && t->rel->identity == IDENTITY_KEY ? mask_doubles(t, hash, err) : 0;
 }
 
 static int missing_without_row(struct lake_table *t, const struct batch *b, uint32_t row, struct err *err)
