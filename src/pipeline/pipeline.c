@@ -18,7 +18,7 @@
 
 #include <unistd.h>
 
-enum { REMEMBER_US = 1000000, IDLE_US = 100000 };
+enum { REMEMBER_US = 1000000, IDLE_US = 100000, CONFLICT_TRIES = 10, CONFLICT_WINDOW_US = 60000000 };
 
 void sync_options_default(struct sync_options *o)
 {
@@ -234,7 +234,8 @@ static bool look_up(void *ctx)
     return sync_is_stopping(s) || s->receive.ended;
 }
 
-int sync_run(const struct sync_options *o, struct err *err)
+/* From preparing to stopping. `*ret_ran`: it came as far as applying. */
+static int run_once(const struct sync_options *o, bool *ret_ran, struct err *err)
 {
     struct sync s = {.o = o};
 
@@ -249,6 +250,7 @@ int sync_run(const struct sync_options *o, struct err *err)
     s.apply.interrupt = look_up;
     progress_init(&s.progress);
     int rc = sync_prepare(&s, err);
+    *ret_ran = rc == 0;
     if (rc == 0)
         rc = run(&s, err);
     if (rc == ERR_CANCELLED && sync_is_stopping(&s))
@@ -266,4 +268,27 @@ int sync_run(const struct sync_options *o, struct err *err)
         log_info("stopped", "changes=%llu", (unsigned long long)pg_epoch_changes(s.epoch));
     sync_deinit(&s);
     return rc;
+}
+
+int sync_run(const struct sync_options *o, struct err *err)
+{
+    struct sync_options again = *o;
+    int64_t start = clock_mono_us();
+    uint64_t ours;
+    bool ran;
+
+    for (int tries = 0;; tries++) {
+        int rc = run_once(&again, &ran, err);
+        if (clock_mono_us() - start > CONFLICT_WINDOW_US) {
+            start = clock_mono_us();
+            tries = 0;
+        }
+        if (rc != ERR_CONFLICT || !ran || tries >= CONFLICT_TRIES)
+            return rc;
+        if (read(o->stop_fd, &ours, sizeof ours) != sizeof ours || ours > 1) /* we were asked to stop as well */
+            return rc;
+        struct err why = *err;
+        log_err(LOG_WARN, "read_again", &why);
+        again.n_resync = 0;
+    }
 }

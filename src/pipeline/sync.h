@@ -34,6 +34,8 @@ struct sync_options {
 };
 
 void sync_options_default(struct sync_options *o);
+/* Runs until stopped. Where another writer got in between (ERR_CONFLICT), everything is opened anew and goes on. `err` is
+ * needed. */
 int sync_run(const struct sync_options *o, struct err *err) MUST_CHECK;
 
 #endif

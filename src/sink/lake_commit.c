@@ -84,13 +84,33 @@ static struct delta_file add_of(const struct lake_file *f, struct delta_dv_desc 
                                .data_change = !f->compacted};
 }
 
-/* A live file of the log, as the transaction read it. */
+/* A live file of the log, as the transaction read it. The snapshot is the one that t->files came from: foreign commits
+ * are looked for before (foreign_commit). */
 static const struct delta_file *logged(const struct delta_tx *tx, const struct lake_file *f)
 {
     const struct delta_file *df = delta_snapshot_find(tx->read, str_of(f->path));
 
     assert(df);
     return df;
+}
+
+static int64_t newest_version(struct lake_table *t)
+{
+    struct delta_snapshot *s = delta_table_snapshot(t->delta);
+    int64_t version = s->version;
+
+    delta_snapshot_unref(s);
+    return version;
+}
+
+/* Another writer's commit between two of ours: what we know of the table's files is old. ERR_CONFLICT makes the pipeline
+ * open everything anew; what was committed stays, the rest is applied again. */
+static int foreign_commit(const struct lake_table *t, int64_t ours, int64_t expected, struct err *err)
+{
+    if (ours == expected)
+        return 0;
+    return err_set(err, ERR_CONFLICT, "table %s: another writer made version %lld; the table is read again", t->name,
+                   (long long)expected);
 }
 
 static int add_actions(struct lake_table *t, struct delta_tx *tx, struct imap *descs, struct err *err)
@@ -227,7 +247,7 @@ static int rewrite_masked(struct lake_table *t, struct err *err)
 
 int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
 {
-    int64_t version = 0;
+    int64_t version = 0, expected = t->delta ? newest_version(t) + 1 : 0;
     int rc;
 
     if (t->state == LAKE_QUARANTINED || !t->dirty || (t->state == LAKE_STAGED && lsn < t->hold_until))
@@ -244,6 +264,7 @@ int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
     t->position = lsn;
     t->n_commits++;
     settle(t);
+    TRY(foreign_commit(t, version, expected, err));
     commit_index(t, version);
     crash_point("index_committed");
     TRY(lake_compact(t, err));
@@ -252,11 +273,12 @@ int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
 
 int lake_commit_compaction(struct lake_table *t, struct err *err)
 {
-    int64_t version;
+    int64_t version, expected = newest_version(t) + 1;
 
     if (commit_existing(t, 0, "OPTIMIZE", &version, err))
         return err_wrap(err, "table %s, compaction", t->name);
     settle(t);
+    TRY(foreign_commit(t, version, expected, err));
     commit_index(t, version);
     crash_point("compacted");
     return 0;
