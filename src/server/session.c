@@ -54,7 +54,7 @@ int session_table_at(struct session *s, const char *path, struct open_table **re
     return 0;
 }
 
-static void table_free(struct open_table *t)
+void session_table_free(struct open_table *t)
 {
     delta_table_free(t->table);
     store_unref(t->store);
@@ -395,7 +395,7 @@ void session_free(struct session *s)
         return;
     unpin(s);
     while (map_next(&s->tables, &cursor, &key, &table) == 0)
-        table_free(table);
+        session_table_free(table);
     map_deinit(&s->tables);
     engine_conn_free(s->conn);
     lake_deinit(&s->lake);

@@ -22,6 +22,12 @@ int session_execute(struct session *s, const struct statement *st, struct buf *o
     case STATEMENT_DELETE:
     case STATEMENT_MERGE:
         return session_change(s, st, out, err);
+    case STATEMENT_CREATE_TABLE:
+        return session_create(s, &st->create, out, err);
+    case STATEMENT_DROP_TABLE:
+        return session_drop(s, &st->drop, out, err);
+    case STATEMENT_ALTER_TABLE:
+        return session_alter(s, &st->alter, out, err);
     default:
         return err_set(err, ERR_UNSUPPORTED, "%s is not supported", statement_kind_name(st->kind));
     }

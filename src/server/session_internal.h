@@ -46,5 +46,9 @@ int session_path(struct session *s, const struct sql_table *t, const char **ret,
 int session_execute(struct session *s, const struct statement *st, struct buf *out, struct err *err) MUST_CHECK;
 /* INSERT, UPDATE, DELETE, MERGE. */
 int session_change(struct session *s, const struct statement *st, struct buf *out, struct err *err) MUST_CHECK;
+int session_create(struct session *s, const struct sql_create *c, struct buf *out, struct err *err) MUST_CHECK;
+int session_drop(struct session *s, const struct sql_drop *d, struct buf *out, struct err *err) MUST_CHECK;
+int session_alter(struct session *s, const struct sql_alter *a, struct buf *out, struct err *err) MUST_CHECK;
+void session_table_free(struct open_table *t);
 
 #endif
