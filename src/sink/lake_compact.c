@@ -97,7 +97,12 @@ int lake_rewrite(struct lake_table *t, const uint32_t *ids, size_t n, bool chang
         files[i]->doomed = true;
         files[i]->compacted = !changes_data;
     }
-    return t->index ? lake_index_add_file(t, out, err) : 0;
+    if (!t->index)
+        return 0;
+    /* With a key, the new entry replaces the old one; equal rows without a key have an entry each. */
+    for (size_t i = 0; i < n && t->rel->identity == IDENTITY_ROW; i++)
+        TRY(lake_index_remove_file(t, files[i], err));
+    return lake_index_add_file(t, out, err);
 }
 
 static int class_of(const struct lake_table *t, const struct lake_file *f)

@@ -115,9 +115,31 @@ static int take_into_index(void *arg, struct key_rows *k, struct err *err)
     return 0;
 }
 
+static int take_out_of_index(void *arg, struct key_rows *k, struct err *err)
+{
+    struct lake_table *t = arg;
+
+    for (size_t i = 0; i < k->n; i++)
+        TRY(key_index_del(t->index, k->hashes[i], k->files[i], k->rows[i], err));
+    return 0;
+}
+
 int lake_index_add_file(struct lake_table *t, struct lake_file *f, struct err *err)
 {
-    return scan_keys(t, f, take_into_index, t, err);
+    return lake_index_rc(t, scan_keys(t, f, take_into_index, t, err), err);
+}
+
+int lake_index_remove_file(struct lake_table *t, struct lake_file *f, struct err *err)
+{
+    return scan_keys(t, f, take_out_of_index, t, err);
+}
+
+int lake_index_rc(const struct lake_table *t, int rc, struct err *err)
+{
+    if (rc != ERR_LIMIT)
+        return rc;
+    err_set(err, ERR_UNSUPPORTED, "table %s: too many rows are equal in every column, and it has no key", t->name);
+    return err_hint(err, "give the table a primary key, or exclude it");
 }
 
 static int build(struct lake_table *t, const char *path, const struct key_index_options *opt, int64_t version,
@@ -133,7 +155,7 @@ static int build(struct lake_table *t, const char *path, const struct key_index_
         if (lake_file_is_live(f) && (!f->pending || t->state == LAKE_STAGED))
             TRY(scan_keys(t, f, take_into_build, b, err));
     }
-    return key_index_build_finish(b, version, &t->index, err);
+    return lake_index_rc(t, key_index_build_finish(b, version, &t->index, err), err);
 }
 
 /* The files that a commit added, as far as they still live. */

@@ -398,7 +398,7 @@ static int index_rows(struct lake_table *t, const struct lake_file *f, struct er
     if (t->rel->identity == IDENTITY_KEY)
         return key_index_replace_batch(t->index, t->hashes, n, f->id, 0, err);
     for (uint32_t i = 0; i < n; i++)
-        TRY(key_index_put(t->index, t->hashes[i], f->id, i, err));
+        TRY(lake_index_rc(t, key_index_put(t->index, t->hashes[i], f->id, i, err), err));
     return 0;
 }
 

@@ -133,8 +133,12 @@ int lake_file_from(const struct lake_table *t, const struct lake_file *f, const 
                    struct err *err) MUST_CHECK;
 /* Makes t->index ready at the log's version, plus the pending files. */
 int lake_index_ready(struct lake_table *t, struct err *err) MUST_CHECK;
+/* An index that cannot hold so many equal rows is the table's own trouble: ERR_LIMIT becomes ERR_UNSUPPORTED. */
+int lake_index_rc(const struct lake_table *t, int rc, struct err *err);
 /* Adds the live rows of a file to the open index. */
 int lake_index_add_file(struct lake_table *t, struct lake_file *f, struct err *err) MUST_CHECK;
+/* Removes the entries of the live rows of a file from the open index. */
+int lake_index_remove_file(struct lake_table *t, struct lake_file *f, struct err *err) MUST_CHECK;
 /* Fills in the missing values of buffered rows from the files that have them. */
 int lake_fill_missing(struct lake_table *t, struct err *err) MUST_CHECK;
 /* Reconciles t->lake with the relation; sets t->schema_dirty and t->write. */
