@@ -54,8 +54,11 @@ static inline unsigned scan2(struct scan *c)
         return 0;
     }
     unsigned a = (unsigned)(c->p[0] - '0'), b = (unsigned)(c->p[1] - '0');
-    c->failed |= a > 9 || b > 9;
     c->p += 2;
+    if (a > 9 || b > 9) {
+        c->failed = true;
+        return 0;
+    }
     return a * 10 + b;
 }
 
@@ -251,12 +254,16 @@ static bool put_date(char **p, int64_t days)
     return bc;
 }
 
+static char *put_text(char *p, struct str s)
+{
+    memcpy(p, s.p, s.n);
+    return p + s.n;
+}
+
 static size_t finish_text(char *p, bool bc, char *out)
 {
-    if (bc) {
-        memcpy(p, " BC", 3);
-        p += 3;
-    }
+    if (bc)
+        p = put_text(p, STR(" BC"));
     *p = 0;
     return (size_t)(p - out);
 }
@@ -281,10 +288,8 @@ size_t pg_timestamp_format(int64_t us, bool zone, char out[PG_TIME_TEXT])
     bool bc = put_date(&p, days);
     *p++ = ' ';
     p = put_clock(p, of_day);
-    if (zone) {
-        memcpy(p, "+00", 3);
-        p += 3;
-    }
+    if (zone)
+        p = put_text(p, STR("+00"));
     return finish_text(p, bc, out);
 }
 

@@ -427,7 +427,7 @@ static void add_integer_text(const struct column *c, uint32_t i, struct buf *out
 
     switch (c->width) {
     case 1:
-        v = ((const int8_t *)c->data)[i];
+        v = (int)((const int8_t *)c->data)[i];
         break;
     case 2:
         v = ((const int16_t *)c->data)[i];

@@ -73,7 +73,7 @@ static struct pgoutput_msg read_hex(const char *hex, bool in_stream, uint8_t byt
 
 static void assert_value(struct pgoutput_tuple *t, char kind, const char *text)
 {
-    struct pgoutput_value v;
+    struct pgoutput_value v = {0};
 
     assert_true(pgoutput_tuple_next(t, &v));
     assert_int_equal(v.kind, kind);
