@@ -7,13 +7,14 @@ Names: snapshot stream upsert freshness start commits large (all of them). See b
 """
 import argparse
 import importlib
+import signal
 import sys
 import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from setting import BIN, Setting  # noqa: E402  pylint: disable=wrong-import-position
+from setting import BIN, Setting, show  # noqa: E402  pylint: disable=wrong-import-position
 
 NAMES = ["snapshot", "stream", "upsert", "freshness", "start", "commits", "large"]
 
@@ -27,21 +28,21 @@ def main():
     args = p.parse_args()
     if not BIN.exists():
         sys.exit(f"there is no {BIN}: make")
-    failed = False
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the server is stopped too
+    failed, results = False, []
     for name in args.names or NAMES:
+        bench = importlib.import_module("bench_" + name)
+        print(f"{name}: {bench.__doc__.splitlines()[0]}", flush=True)
         s = Setting(args.quick, args.full, args.out)
-        print(f"{name}: {sys.modules[__name__].__name__ and importlib.import_module('bench_' + name).__doc__.splitlines()[0]}",
-              flush=True)
         try:
-            importlib.import_module("bench_" + name).run(s)
+            bench.run(s)
         except Exception:  # the others still tell something
             traceback.print_exc()
             failed = True
         finally:
             s.close()
-            main.results = getattr(main, "results", []) + s.results
-    s.results = main.results
-    s.table()
+            results += s.results
+    show(results)
     sys.exit(1 if failed else 0)
 
 

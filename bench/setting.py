@@ -69,11 +69,13 @@ class Setting:
         print(f"  {figure}: {value:,.3f} {unit}" + (f" (goal {goal}: {'met' if ok else 'MISSED'})" if goal else ""),
               "  ".join(f"{k}={v}" for k, v in more.items()), flush=True)
 
-    def table(self):
-        print(f"\n{'bench':<11} {'figure':<46} {'value':>14} {'unit':<10} {'goal':<9} result")
-        for r in self.results:
-            result = "" if r["ok"] is None else "met" if r["ok"] else "MISSED"
-            print(f"{r['bench']:<11} {r['figure']:<46} {r['value']:>14,.3f} {r['unit']:<10} {r['goal'] or '':<9} {result}")
+
+def show(results):
+    """The table at the end."""
+    print(f"\n{'bench':<11} {'figure':<46} {'value':>14} {'unit':<10} {'goal':<9} result")
+    for r in results:
+        result = "" if r["ok"] is None else "met" if r["ok"] else "MISSED"
+        print(f"{r['bench']:<11} {r['figure']:<46} {r['value']:>14,.3f} {r['unit']:<10} {r['goal'] or '':<9} {result}")
 
 
 # --- the lake, seen from outside

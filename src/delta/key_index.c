@@ -155,6 +155,16 @@ static inline void apply_prefetch(const struct key_index *idx, uint64_t i)
         key_table_prefetch(&idx->table, (struct hash128){idx->ov[i + AHEAD].lo, 0});
 }
 
+/* Entries come in order of their hashes, and a table that grew by and by would have them all crowded at its start. */
+static int grow_for_overlay(struct key_index *idx, struct err *err)
+{
+    uint64_t n = idx->table.head->n;
+
+    if (n + idx->ov_n <= idx->table.limit)
+        return 0;
+    return key_table_resize(&idx->table, key_cap_for(n + MAX(idx->ov_n, n / 2)), NULL, NULL, err);
+}
+
 /* Order within a hash does not matter but for this: what hides or deletes comes before what adds. */
 static int apply_overlay(struct key_index *idx, struct err *err)
 {
@@ -163,6 +173,7 @@ static int apply_overlay(struct key_index *idx, struct err *err)
     if (idx->ov_n == 0)
         return 0;
     assert(idx->ov);
+    TRY(grow_for_overlay(idx, err));
     for (uint64_t i = 0; i < idx->ov_cap; i++) {
         const struct overlay_slot *s = &idx->ov[i];
         struct hash128 h = {s->lo, s->mid};
