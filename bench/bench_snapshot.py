@@ -7,7 +7,7 @@ from setting import median
 TABLE = """
 CREATE TABLE snap (id bigint PRIMARY KEY, customer integer, quantity smallint, price numeric(12,2), weight float8,
                    note text, day date, at timestamptz, paid boolean);
-INSERT INTO snap SELECT g, (g * 7919) % 100000, g % 50, ((g * 31) % 1000000)::numeric / 100, g * 0.37,
+INSERT INTO snap SELECT g, (g % 100000 * 7919) % 100000, g % 50, (g % 100000 * 31)::numeric / 100, g * 0.37,
        'order ' || md5(g::text) || ' x', date '2020-01-01' + (g % 2000)::int,
        timestamptz '2020-01-01 00:00:00+00' + g * interval '13 seconds', g % 3 = 0 FROM generate_series(1, {rows}) g
 """

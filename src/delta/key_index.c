@@ -400,16 +400,20 @@ void key_matches_deinit(struct key_matches *m)
     *m = (struct key_matches){0};
 }
 
+void key_index_prefetch(const struct key_index *idx, struct hash128 hash)
+{
+    if (idx->table.rss_max == 0)
+        key_table_prefetch(&idx->table, hash);
+    if (idx->ov_n > 0)
+        __builtin_prefetch(&idx->ov[key_home(hash.lo, idx->ov_cap)]);
+}
+
 void key_index_lookup_batch(struct key_index *idx, const struct hash128 *hashes, size_t n, struct key_matches *ret)
 {
     assert(n <= UINT32_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (i + AHEAD < n) {
-            if (idx->table.rss_max == 0)
-                key_table_prefetch(&idx->table, hashes[i + AHEAD]);
-            if (idx->ov_n > 0)
-                __builtin_prefetch(&idx->ov[key_home(hashes[i + AHEAD].lo, idx->ov_cap)]);
-        }
+        if (i + AHEAD < n)
+            key_index_prefetch(idx, hashes[i + AHEAD]);
         struct key_cursor c = cursor_start(idx, hashes[i]);
         uint32_t file, row;
         while (cursor_step(&c, &file, &row) == 0) {

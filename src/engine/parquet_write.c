@@ -66,6 +66,8 @@ static int copy_sql(const char *select, const char *path, const struct parquet_s
     buf_printf(out, "COPY (%s\n) TO ", select);
     buf_add_sql_literal(out, str_of(path));
     buf_printf(out, " (FORMAT parquet, COMPRESSION %s, RETURN_STATS, USE_TMP_FILE false", compression);
+    if (spec->level && strcmp(compression, "zstd") == 0)
+        buf_printf(out, ", COMPRESSION_LEVEL %d", spec->level);
     if (spec->row_group_size)
         buf_printf(out, ", ROW_GROUP_SIZE %u", spec->row_group_size);
     if (has_ids(spec->schema->fields, spec->schema->n_fields)) {
