@@ -1,8 +1,8 @@
 /*
  * Parquet files with Delta's statistics, written by DuckDB's COPY: from change batches or from a SELECT.
  *
- * Safe from several threads at once, each with its own connection. The file is fsynced; its folder is not (the caller
- * does that once for many files). On failure no file is left behind.
+ * Safe from several threads at once, each with its own connection. The file is not synced: store_adopt() does that.
+ * On failure no file is left behind.
  *
  * Types (Delta → Parquet): boolean, byte INT32(8), short INT32(16), integer, long, float, double, decimal by precision
  * INT32/INT64/FIXED(16), string UTF8, binary, date, timestamp INT64 MICROS UTC, timestamp_ntz INT64 MICROS,
