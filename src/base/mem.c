@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,20 @@ static _Noreturn void out_of_memory(size_t size)
 {
     fprintf(stderr, "sluice: out of memory (%zu bytes asked); state on disk is safe, start again\n", size);
     abort();
+}
+
+/* Columns of batches come and go by the hundred kilobytes: a mapping for each would cost more in page faults than their
+ * contents. Few arenas, so that what one thread frees another can use. */
+void mem_tune(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 8 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    mallopt(M_ARENA_MAX, 4);
+}
+
+void mem_trim(void)
+{
+    malloc_trim(0);
 }
 
 static size_t product(size_t n, size_t size)

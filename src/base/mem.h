@@ -8,6 +8,10 @@
 
 #include "base/macros.h"
 
+/* Settings of the allocator for the whole process; called once, first of all. */
+void mem_tune(void);
+/* Gives what is free back to the system: after something large, or before a long rest. */
+void mem_trim(void);
 void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));             /* zeroed */
 void *mem_alloc_n(size_t n, size_t size) __attribute__((malloc, returns_nonnull)); /* zeroed; checks n * size */
 void *mem_realloc(void *p, size_t size) __attribute__((returns_nonnull));

@@ -76,6 +76,7 @@ static int run(const struct command *command, char **argv, uint32_t argc)
 
 int main(int argc, char **argv)
 {
+    mem_tune();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, not of the process */
     if (argc < 2) {
         print_help();

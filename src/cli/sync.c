@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 struct options {
-    const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication;
-    uint64_t epoch_ms, memory, spool_quota, sessions, chunk;
+    const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch;
+    uint64_t memory, spool_quota, sessions, chunk;
     bool once, copy_on_write, no_compaction, no_heartbeat, binary, debug;
 };
 
@@ -24,7 +24,8 @@ static const struct cli_option OPTIONS[] = {
      "columns to take, schema.table.column; only restricts tables named"},
     {"exclude-columns", 0, CLI_TEXT, AT(exclude_columns), "PATTERNS", "columns to leave out, schema.table.column"},
     {"once", 0, CLI_FLAG, AT(once), NULL, "stop when caught up with where the source was at the start"},
-    {"epoch", 0, CLI_MS, AT(epoch_ms), "TIME", "time between two commits of a busy table (500ms)"},
+    {"epoch", 0, CLI_TEXT, AT(epoch), "TIME",
+     "time between two commits of a busy table (500ms); 0: one for each transaction"},
     {"resync", 0, CLI_TEXT, AT(resync), "PATTERNS", "copy these anew; readers see the old rows until it is done"},
     {"state", 0, CLI_TEXT, AT(state), "DIR", "where sluice keeps its log and notes (LAKE/_sluice)"},
     {"slot", 0, CLI_TEXT, AT(slot), "NAME", "replication slot (sluice_ and a hash of the lake's path)"},
@@ -55,6 +56,20 @@ static struct str *split(const char *text, size_t *ret_n)
     }
     *ret_n = n;
     return items;
+}
+
+static int read_epoch(const char *text, int64_t *ret_us, struct err *err)
+{
+    uint64_t ms = 0;
+
+    if (!text)
+        return 0;
+    if (strcmp(text, "0") != 0 && (!cli_ms(text, &ms) || ms > (uint64_t)24 * 3600 * 1000)) {
+        err_set(err, ERR_USAGE, "--epoch cannot be \"%s\"", text);
+        return err_hint(err, "give a time with its unit, such as 500ms, 2s, 5min, or 0");
+    }
+    *ret_us = (int64_t)ms * 1000;
+    return 0;
 }
 
 static int stop_fd = -1;
@@ -109,8 +124,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     o.no_heartbeat = in->no_heartbeat;
     o.binary = in->binary;
     o.spool_quota = in->spool_quota;
-    if (in->epoch_ms)
-        o.epoch_us = (int64_t)in->epoch_ms * 1000;
+    TRY(read_epoch(in->epoch, &o.epoch_us, err));
     if (in->memory)
         o.memory_bytes = (size_t)in->memory;
     if (in->sessions)

@@ -155,6 +155,16 @@ static inline void apply_prefetch(const struct key_index *idx, uint64_t i)
         key_table_prefetch(&idx->table, (struct hash128){idx->ov[i + AHEAD].lo, 0});
 }
 
+/* Entries come in order of their hashes, and a table that grew by and by would have them all crowded at its start. */
+static int grow_for_overlay(struct key_index *idx, struct err *err)
+{
+    uint64_t n = idx->table.head->n;
+
+    if (n + idx->ov_n <= idx->table.limit)
+        return 0;
+    return key_table_resize(&idx->table, key_cap_for(n + MAX(idx->ov_n, n / 2)), NULL, NULL, err);
+}
+
 /* Order within a hash does not matter but for this: what hides or deletes comes before what adds. */
 static int apply_overlay(struct key_index *idx, struct err *err)
 {
@@ -163,6 +173,7 @@ static int apply_overlay(struct key_index *idx, struct err *err)
     if (idx->ov_n == 0)
         return 0;
     assert(idx->ov);
+    TRY(grow_for_overlay(idx, err));
     for (uint64_t i = 0; i < idx->ov_cap; i++) {
         const struct overlay_slot *s = &idx->ov[i];
         struct hash128 h = {s->lo, s->mid};
@@ -389,16 +400,20 @@ void key_matches_deinit(struct key_matches *m)
     *m = (struct key_matches){0};
 }
 
+void key_index_prefetch(const struct key_index *idx, struct hash128 hash)
+{
+    if (idx->table.rss_max == 0)
+        key_table_prefetch(&idx->table, hash);
+    if (idx->ov_n > 0)
+        __builtin_prefetch(&idx->ov[key_home(hash.lo, idx->ov_cap)]);
+}
+
 void key_index_lookup_batch(struct key_index *idx, const struct hash128 *hashes, size_t n, struct key_matches *ret)
 {
     assert(n <= UINT32_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (i + AHEAD < n) {
-            if (idx->table.rss_max == 0)
-                key_table_prefetch(&idx->table, hashes[i + AHEAD]);
-            if (idx->ov_n > 0)
-                __builtin_prefetch(&idx->ov[key_home(hashes[i + AHEAD].lo, idx->ov_cap)]);
-        }
+        if (i + AHEAD < n)
+            key_index_prefetch(idx, hashes[i + AHEAD]);
         struct key_cursor c = cursor_start(idx, hashes[i]);
         uint32_t file, row;
         while (cursor_step(&c, &file, &row) == 0) {

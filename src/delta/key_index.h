@@ -79,6 +79,8 @@ struct key_cursor {
 };
 struct key_cursor key_index_get(struct key_index *idx, struct hash128 hash);
 int key_cursor_next(struct key_cursor *c, uint32_t *ret_file, uint32_t *ret_row); /* 0: an entry, 1: the end */
+/* Brings in what a look-up of this hash will read, a little later. */
+void key_index_prefetch(const struct key_index *idx, struct hash128 hash);
 
 /*
  * Changes of the epoch. All may fail only when the overlay is full and has to be written to the file (ERR_IO: disk

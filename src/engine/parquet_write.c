@@ -1,18 +1,17 @@
 /*
- * COPY (SELECT …) TO 'file' (FORMAT parquet, FIELD_IDS …, RETURN_STATS): DuckDB encodes, we name, number and sync.
+ * COPY (SELECT …) TO 'file' (FORMAT parquet, FIELD_IDS …, RETURN_STATS): DuckDB encodes, we name and number.
  *
- * DuckDB never fsyncs what it writes; a file that a Delta commit names must be on disk before the commit, so that is done
- * here.
+ * DuckDB never fsyncs what it writes, and neither do we: store_adopt() does, when the file gets its name.
  */
 #include "engine/parquet_write.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "engine/internal.h"
 #include "engine/parquet_stats.h"
 #include "engine/rename.h"
 
 #include <assert.h>
+#include <unistd.h>
 
 void parquet_file_deinit(struct parquet_file *file)
 {
@@ -66,6 +65,8 @@ static int copy_sql(const char *select, const char *path, const struct parquet_s
     buf_printf(out, "COPY (%s\n) TO ", select);
     buf_add_sql_literal(out, str_of(path));
     buf_printf(out, " (FORMAT parquet, COMPRESSION %s, RETURN_STATS, USE_TMP_FILE false", compression);
+    if (spec->level && strcmp(compression, "zstd") == 0)
+        buf_printf(out, ", COMPRESSION_LEVEL %d", spec->level);
     if (spec->row_group_size)
         buf_printf(out, ", ROW_GROUP_SIZE %u", spec->row_group_size);
     if (has_ids(spec->schema->fields, spec->schema->n_fields)) {
@@ -103,7 +104,7 @@ static int copy_run(struct engine_conn *conn, const char *sql, const struct parq
     return 0;
 }
 
-/* COPY, then fsync; what a failure leaves behind is removed. */
+/* COPY; what a failure leaves behind is removed. */
 static int copy_to(struct engine_conn *conn, const char *select, const char *path, const struct parquet_spec *spec,
                    const struct feed *feed, struct parquet_file *ret, struct err *err)
 {
@@ -113,8 +114,6 @@ static int copy_to(struct engine_conn *conn, const char *select, const char *pat
     int rc = copy_run(conn, sql.p, spec, feed, ret, err);
     if (rc < 0 && feed && feed_error(feed, err) < 0)
         rc = feed_error(feed, err); /* the cause, with its own code */
-    if (rc == 0)
-        rc = file_sync(path, err);
     if (rc < 0)
         unlink(path);
     return rc;

@@ -91,7 +91,8 @@ static bool column_wanted(void *ctx, struct str schema, struct str table, struct
 static int open_engine(struct sync *s, struct err *err)
 {
     CLEANUP(mem_freep) char *temp = mem_printf("%s/tmp", s->state_dir);
-    struct engine_options options = {.memory_limit_bytes = s->o->memory_bytes / 2, .temp_dir = temp};
+    /* No threads of its own: a statement runs in the thread that asks, and copies have a thread each. */
+    struct engine_options options = {.memory_limit_bytes = s->o->memory_bytes / 2, .temp_dir = temp, .threads = 1};
 
     TRY(file_remove_tree(temp, err));
     TRY(file_make_dirs(temp, err));

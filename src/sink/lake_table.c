@@ -17,6 +17,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+enum { PREFETCH = 16 }; /* rows ahead of the one whose key is looked up */
+
 static struct lake_table *table_new(const struct lake_env *env, struct table_name name)
 {
     struct lake_table *t = MEM_NEW(struct lake_table);
@@ -288,6 +290,8 @@ static int apply_rows(struct lake_table *t, const struct batch *b, uint32_t firs
     const struct hash128 *before = NULL;
 
     for (uint32_t i = 0; i < b->n; i++) {
+        if (i + PREFETCH < b->n)
+            key_index_prefetch(t->index, t->buffer.hash[first + i + PREFETCH]);
         switch (b->op[i]) {
         case OP_BEFORE:
             before = &t->buffer.hash[first + i];
@@ -404,7 +408,7 @@ static int index_rows(struct lake_table *t, const struct lake_file *f, struct er
 
 static int write_rows(struct lake_table *t, struct lake_file *f, struct err *err)
 {
-    struct parquet_spec spec = {.schema = t->write, .tight_bounds = t->env->deletion_vectors};
+    struct parquet_spec spec = {.schema = t->write, .level = 1, .tight_bounds = t->env->deletion_vectors};
     struct parquet_file info = {0};
     struct flush_source source = {.t = t};
     CLEANUP(buf_deinit) struct buf tmp = {0};

@@ -128,16 +128,22 @@ static int local_adopt(struct store *s, const char *local_path, const char *key,
 {
     CLEANUP(mem_freep) char *path = path_of(s, key);
     CLEANUP(mem_freep) char *dir = mem_strndup(path, (size_t)(strrchr(path, '/') - path));
-    int rc = file_sync(local_path, err);
+    /* What the log names later may have its name before it is on disk: renamed first, file and folder are durable by
+     * one commit of the file system's journal instead of two. A checkpoint is found by its name alone. */
+    bool in_log = strncmp(key, "_delta_log/", 11) == 0;
+    int rc = in_log ? file_sync(local_path, err) : 0;
 
     if (rc == 0)
         rc = make_folder_of(path, err);
     if (rc == 0 && rename(local_path, path))
         rc = err_set_errno(err, "cannot move %s to %s", local_path, path);
-    if (rc == 0)
-        return file_sync_dir(dir, err);
-    unlink(local_path);
-    return rc;
+    if (rc) {
+        unlink(local_path);
+        return rc;
+    }
+    if (!in_log)
+        TRY(file_sync(path, err));
+    return file_sync_dir(dir, err);
 }
 
 /* A hidden name in the root: on the same file system, and no reader nor vacuum takes it for data. */
@@ -149,7 +155,7 @@ static void local_temp_path(struct store *s, const char *suffix, struct buf *ret
                             atomic_fetch_add(&serial, 1), suffix);
 
     buf_add_cstr(ret, path);
-    if (file_make_dirs(((struct store_local *)s)->root, NULL))
+    if (!file_exists(((struct store_local *)s)->root) && file_make_dirs(((struct store_local *)s)->root, NULL))
         return; /* the write that follows says what is wrong */
 }
 
