@@ -241,7 +241,7 @@ static int rewrite_masked(struct lake_table *t, struct err *err)
             ids[n++] = f->id;
     }
     for (size_t i = 0; i < n; i++)
-        TRY(lake_rewrite(t, &ids[i], 1, true, err));
+        TRY(lake_rewrite(t, &ids[i], 1, true, NULL, err));
     return 0;
 }
 
