@@ -62,6 +62,8 @@ static size_t choose(struct sync *s, const struct pg_tables *tables, struct rela
             struct lake_table *t = delta_sink_find(s->sink, r->oid);
             if (t && t->state == LAKE_QUARANTINED)
                 lake_table_free(delta_sink_remove(s->sink, r->oid));
+            else if (t)
+                t->being_copied = true;
             ret[n++] = r;
         }
     }
