@@ -161,6 +161,27 @@ static void resolve_type(struct relation_column *c, const struct pgoutput_column
     }
 }
 
+/* What the catalog knows of a column beyond what the message says. */
+static void adopt_missing(struct relation *rel, struct relation_column *c, const struct relation *live)
+{
+    const struct relation_column *l = by_attnum(live, c->attnum);
+
+    if (!l || !l->has_missing || l->declared_oid != c->declared_oid)
+        return;
+    c->has_missing = true;
+    c->missing_text = arena_str(&rel->arena, l->missing_text);
+}
+
+static bool same_columns(const struct relation *a, const struct relation *b)
+{
+    if (!b || a->n_columns != b->n_columns)
+        return false;
+    for (uint32_t i = 0; i < a->n_columns; i++)
+        if (a->columns[i].attnum != b->columns[i].attnum)
+            return false;
+    return true;
+}
+
 static void set_identity(struct relation *rel, const struct pgoutput_relation *msg, const struct relation *live,
                          const struct relation *prev)
 {
@@ -210,7 +231,11 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
         highest = MAX(highest, c->attnum);
         c->key_seq = col.key ? (uint16_t)rel->n_columns : 0;
         resolve_type(c, &col, live, prev);
+        adopt_missing(rel, c, live);
     }
+    rel->storage = live ? live->storage : 0;
+    rel->n_attributes = live ? live->n_attributes : 0;
+    rel->current = same_columns(rel, live);
     set_identity(rel, msg, live, prev);
     return rel;
 }

@@ -22,12 +22,13 @@ struct reject {
 
 struct sink_ops {
     /*
-     * A relation will send rows, or has changed since its last ones. `schema` has a field for each of its columns.
+     * A relation will send rows of the transaction that commits at `lsn`, or has changed since its last ones. `schema`
+     * has a field for each of its columns. Told again when `*ret_from` was not below `lsn` and later rows come.
      * `*ret_from`: changes of transactions whose commit LSN is at or below it are in the sink already, and are not
      * sent; UINT64_MAX: none are wanted (the table is not ours, or is quarantined, or is still being copied).
      */
-    int (*relation)(void *sink, const struct relation *rel, const struct schema *schema, uint64_t *ret_from,
-                    struct err *err);
+    int (*relation)(void *sink, const struct relation *rel, const struct schema *schema, uint64_t lsn,
+                    uint64_t *ret_from, struct err *err);
     /* Rows of the relation as it was last announced. Takes the batch. */
     int (*write)(void *sink, uint32_t relation, struct batch *batch, struct err *err);
     int (*truncate)(void *sink, uint32_t relation, struct position pos, struct err *err);

@@ -24,8 +24,10 @@ struct relation_column {
     char
         typtype; /* of the base type (of the element for arrays): 'b' base, 'e' enum, 'c' composite, 'r' range, 'm' multirange */
     bool not_null;
+    bool has_missing; /* added with a constant default: rows that were there read missing_text and are in no file so */
     bool generated;   /* GENERATED ALWAYS AS … STORED: not in the stream before PostgreSQL 18 */
     uint16_t key_seq; /* 1-based place in the identity key, 0 = not part of it */
+    struct str missing_text;
 };
 
 /* How old rows are identified in the stream: pg_class.relreplident, resolved. */
@@ -44,6 +46,9 @@ struct relation {
     bool full; /* REPLICA IDENTITY FULL: the stream carries whole old rows */
     bool partitioned;
     int64_t blocks;        /* size in pages at the time of reading (sum of the partitions) */
+    int64_t storage;       /* another number when all rows were written anew (pg_class.relfilenode); 0 = unknown */
+    int16_t n_attributes;  /* pg_class.relnatts: the highest attnum that was ever given */
+    bool current;          /* the catalog has just these columns: the two above belong to them */
     double row_estimate;   /* pg_class.reltuples, -1 unknown */
     struct str row_filter; /* the publication's WHERE for this table (SQL), or {0}: a snapshot applies it too */
     uint32_t n_columns;

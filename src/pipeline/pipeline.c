@@ -171,6 +171,9 @@ static bool is_caught_up(const struct sync *s)
     while (delta_sink_next(s->sink, &cursor, NULL, &t) == 0)
         if (t->state == LAKE_STAGED)
             return false;
+    for (size_t i = 0; i < s->state.n_tables; i++)
+        if (s->state.tables[i].state == TABLE_NEW)
+            return false;
     return true;
 }
 

@@ -59,6 +59,11 @@ static size_t choose(struct sync *s, const struct pg_tables *tables, struct rela
         if (resync || st->state == TABLE_NEW || st->state == TABLE_COPYING) {
             st->state = TABLE_COPYING;
             st->reason = (struct str){0};
+            struct lake_table *t = delta_sink_find(s->sink, r->oid);
+            if (t && t->state == LAKE_QUARANTINED)
+                lake_table_free(delta_sink_remove(s->sink, r->oid));
+            else if (t)
+                t->being_copied = true;
             ret[n++] = r;
         }
     }
@@ -118,6 +123,7 @@ static int stage_table(struct sync *s, struct copy_table *c, struct err *err)
 {
     CLEANUP(lake_table_freep) struct lake_table *t = NULL;
 
+    lake_table_free(delta_sink_remove(s->sink, c->rel->oid)); /* what it has is committed */
     /* A snapshot at LSN x holds every transaction that committed before x: position x - 1. */
     TRY(lake_table_stage(&s->env, c->rel, c->schema, c->from - 1, c->to - 1, &t, err));
     for (size_t i = 0; i < c->n_files; i++) {
@@ -165,9 +171,13 @@ void sync_note_tables(struct sync *s)
     for (size_t i = 0; i < s->state.n_tables; i++) {
         struct state_table *st = &s->state.tables[i];
         struct lake_table *t = delta_sink_find(s->sink, st->oid);
-        if (!t)
+        if (!t || (s->copy && st->state == TABLE_COPYING))
             continue;
-        if (t->state == LAKE_QUARANTINED && st->state != TABLE_QUARANTINED) {
+        if (t->state == LAKE_QUARANTINED && t->stale) {
+            st->state = TABLE_NEW; /* the next look starts a copy, and that is now */
+            s->last_look_us = 0;
+            s->state_dirty = true;
+        } else if (t->state == LAKE_QUARANTINED && st->state != TABLE_QUARANTINED) {
             st->state = TABLE_QUARANTINED;
             state_set_reason(&s->state, st, t->reason);
             s->state_dirty = true;
@@ -183,6 +193,22 @@ static int ask_tables(struct sync *s, void *arg, struct err *err)
     return pg_catalog_relations(s->conn, &s->filter, arg, err);
 }
 
+/* Tables that wait for a copy and cannot be copied any more. */
+static void give_up_gone(struct sync *s, const struct pg_tables *tables)
+{
+    for (size_t i = 0; i < s->state.n_tables; i++) {
+        struct state_table *st = &s->state.tables[i];
+        bool there = false;
+        for (size_t k = 0; k < tables->n; k++)
+            there |= tables->items[k]->oid == st->oid;
+        if (there || st->state != TABLE_NEW)
+            continue;
+        st->state = TABLE_QUARANTINED;
+        state_set_reason(&s->state, st, "the source does not have it any more");
+        s->state_dirty = true;
+    }
+}
+
 int sync_look_for_tables(struct sync *s, struct err *err)
 {
     CLEANUP(pg_tables_deinit) struct pg_tables tables = {0};
@@ -193,8 +219,11 @@ int sync_look_for_tables(struct sync *s, struct err *err)
         return 0;
     s->last_look_us = now;
     TRY(sync_ask(s, ask_tables, &tables, err));
-    for (size_t i = 0; i < tables.n; i++)
-        n_new += state_find(&s->state, tables.items[i]->oid) == NULL;
+    for (size_t i = 0; i < tables.n; i++) {
+        const struct state_table *st = state_find(&s->state, tables.items[i]->oid);
+        n_new += !st || st->state == TABLE_NEW;
+    }
+    give_up_gone(s, &tables);
     if (!n_new)
         return 0;
     log_info("tables_added", "tables=%zu", n_new);

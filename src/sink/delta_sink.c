@@ -47,6 +47,11 @@ void delta_sink_add(struct delta_sink *s, uint32_t relation, struct lake_table *
     lake_table_free(imap_put(&s->tables, relation, t));
 }
 
+struct lake_table *delta_sink_remove(struct delta_sink *s, uint32_t relation)
+{
+    return imap_remove(&s->tables, relation);
+}
+
 struct lake_table *delta_sink_find(const struct delta_sink *s, uint32_t relation)
 {
     return imap_get(&s->tables, relation);
@@ -84,7 +89,7 @@ size_t delta_sink_buffered(const struct delta_sink *s)
 static int quarantine_or_fail(struct lake_table *t, int rc, const struct err *why, struct err *err)
 {
     if (rc == ERR_UNSUPPORTED) {
-        log_err(LOG_WARN, "table_quarantined", why);
+        log_err(LOG_WARN, t->stale ? "table_to_be_copied_anew" : "table_quarantined", why);
         lake_table_quarantine(t, why->msg);
         return 0;
     }
@@ -93,8 +98,8 @@ static int quarantine_or_fail(struct lake_table *t, int rc, const struct err *wh
     return rc;
 }
 
-static int sink_relation(void *self, const struct relation *rel, const struct schema *schema, uint64_t *ret_from,
-                         struct err *err)
+static int sink_relation(void *self, const struct relation *rel, const struct schema *schema, uint64_t lsn,
+                         uint64_t *ret_from, struct err *err)
 {
     struct delta_sink *s = self;
     struct lake_table *t = delta_sink_find(s, rel->oid);
@@ -103,6 +108,10 @@ static int sink_relation(void *self, const struct relation *rel, const struct sc
     *ret_from = UINT64_MAX;
     if (!t || t->state == LAKE_QUARANTINED)
         return 0;
+    if (lsn <= t->position) { /* read again: the lake may have a later schema already */
+        *ret_from = t->position;
+        return 0;
+    }
     int rc = lake_table_relation(t, rel, schema, &why);
     if (rc)
         return quarantine_or_fail(t, rc, &why, err);

@@ -22,6 +22,8 @@ DEFINE_FREEP(delta_sink)
 struct sink delta_sink_ops(struct delta_sink *s);
 /* A table that shall follow the relation. Takes the table. */
 void delta_sink_add(struct delta_sink *s, uint32_t relation, struct lake_table *t);
+/* Takes the table out and gives it to the caller; NULL when there is none. Its rows are not wanted from then on. */
+struct lake_table *delta_sink_remove(struct delta_sink *s, uint32_t relation);
 struct lake_table *delta_sink_find(const struct delta_sink *s, uint32_t relation); /* or NULL */
 /* Iterates: cursor from 0; 1 at the end. */
 int delta_sink_next(const struct delta_sink *s, size_t *cursor, uint32_t *ret_relation, struct lake_table **ret);

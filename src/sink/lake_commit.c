@@ -189,6 +189,8 @@ static int commit_new(struct lake_table *t, uint64_t lsn, struct err *err)
     if (lake_schema_has_ntz(t->lake))
         features[features[0] ? 1 : 0] = "timestampNtz";
     c.n_configuration = lake_schema_properties(t, &arena, kv, 0);
+    kv[c.n_configuration++] = (struct delta_kv){STR("delta.logRetentionDuration"), STR("interval 7 days")};
+    kv[c.n_configuration++] = (struct delta_kv){STR("delta.deletedFileRetentionDuration"), STR("interval 7 days")};
     struct delta_file *files = ARENA_NEW_N(&arena, struct delta_file, t->files.n + 1);
     while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
         struct lake_file *f = p;
@@ -241,7 +243,7 @@ static int rewrite_masked(struct lake_table *t, struct err *err)
             ids[n++] = f->id;
     }
     for (size_t i = 0; i < n; i++)
-        TRY(lake_rewrite(t, &ids[i], 1, true, err));
+        TRY(lake_rewrite(t, &ids[i], 1, true, NULL, err));
     return 0;
 }
 
@@ -268,7 +270,8 @@ int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
     commit_index(t, version);
     crash_point("index_committed");
     TRY(lake_compact(t, err));
-    return checkpoint(t, err);
+    TRY(checkpoint(t, err));
+    return lake_vacuum(t, err);
 }
 
 int lake_commit_compaction(struct lake_table *t, struct err *err)

@@ -19,15 +19,18 @@
 enum { N_CLASSES = 8, SMALLEST = 16 << 10, MASKED_PERCENT = 25, MERGE_MAX = 512 };
 
 /* SELECT of the live rows of the files, in order of the list. */
-static int select_live(struct lake_table *t, struct lake_file **files, size_t n, int64_t scan_id, struct buf *sql,
-                       struct err *err)
+static int select_live(struct lake_table *t, struct lake_file **files, size_t n, char *const *constants,
+                       int64_t scan_id, struct buf *sql, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf from = {0}, path = {0};
 
     buf_add_cstr(sql, "SELECT ");
     for (uint32_t i = 0; i < t->lake->n_fields; i++) {
         buf_add_cstr(sql, i ? ", " : "");
-        buf_add_sql_ident(sql, t->lake->fields[i].physical);
+        if (constants && constants[i])
+            buf_add_cstr(sql, constants[i]);
+        else
+            buf_add_sql_ident(sql, t->lake->fields[i].physical);
     }
     TRY(lake_file_from(t, files[0], t->lake, &from, err));
     /* read_parquet('first', …) → read_parquet(['first', 'second', …], …) */
@@ -44,8 +47,8 @@ static int select_live(struct lake_table *t, struct lake_file **files, size_t n,
     return 0;
 }
 
-static int write_merged(struct lake_table *t, struct lake_file **files, size_t n, struct lake_file *out,
-                        struct err *err)
+static int write_merged(struct lake_table *t, struct lake_file **files, size_t n, char *const *constants,
+                        struct lake_file *out, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0}, tmp = {0};
     CLEANUP(mem_freep) const struct dv **deleted = MEM_NEW_N(const struct dv *, n);
@@ -59,7 +62,7 @@ static int write_merged(struct lake_table *t, struct lake_file **files, size_t n
     }
     int64_t id = scan_files_register(t->env->engine, &scan);
     store_temp_path(t->store, ".parquet", &tmp);
-    int rc = select_live(t, files, n, id, &sql, err);
+    int rc = select_live(t, files, n, constants, id, &sql, err);
     if (rc == 0)
         rc = parquet_write_query(t->env->conn, sql.p, tmp.p, &spec, &info, err);
     scan_files_unregister(t->env->engine, id);
@@ -72,7 +75,8 @@ static int write_merged(struct lake_table *t, struct lake_file **files, size_t n
     return rc;
 }
 
-int lake_rewrite(struct lake_table *t, const uint32_t *ids, size_t n, bool changes_data, struct err *err)
+int lake_rewrite(struct lake_table *t, const uint32_t *ids, size_t n, bool changes_data, char *const *constants,
+                 struct err *err)
 {
     CLEANUP(mem_freep) struct lake_file **files = MEM_NEW_N(struct lake_file *, n);
     uint64_t live = 0;
@@ -87,7 +91,7 @@ int lake_rewrite(struct lake_table *t, const uint32_t *ids, size_t n, bool chang
     struct lake_file *out = lake_table_add_file(t, id, str_of(name));
     out->pending = out->dv_loaded = true;
     out->compacted = !changes_data;
-    if (write_merged(t, files, n, out, err))
+    if (write_merged(t, files, n, constants, out, err))
         return err_wrap(err, "table %s, compaction", t->name);
     if (out->rows != live)
         return err_set(err, ERR_INTERNAL, "table %s: compaction read %u rows where %llu should be", t->name, out->rows,
@@ -164,7 +168,7 @@ int lake_compact(struct lake_table *t, struct err *err)
         n = 1;
     if (!n)
         return 0;
-    TRY(lake_rewrite(t, ids, n, false, err));
+    TRY(lake_rewrite(t, ids, n, false, NULL, err));
     log_debug("compacted", "table=%s files=%zu", t->name, n);
     return lake_commit_compaction(t, err);
 }

@@ -3,10 +3,10 @@
  *
  *   renamed    the field gets the new name; its data keeps the physical name        (column mapping is switched on)
  *   dropped    the field leaves the schema; its data stays in old files, unread     (likewise)
- *   added      a new field at the end; old rows read NULL
+ *   added      a new field at the end; old rows read NULL, or what lake_backfill.c gives them
  *   widened    the field gets the wider type; old files are read through a cast     (type widening is switched on)
  *
- * No data is rewritten. Fields that are not ours (someone added them to the table) are left alone.
+ * No data is rewritten here. Fields that are not ours (someone added them to the table) are left alone.
  */
 #include "sink/lake_table.h"
 
@@ -255,6 +255,9 @@ uint32_t lake_schema_properties(const struct lake_table *t, struct arena *arena,
 {
     put_kv(kv, &n, STR("delta.enableDeletionVectors"), t->env->deletion_vectors ? STR("true") : STR("false"));
     put_kv(kv, &n, STR("sluice.relation"), str_of(arena_printf(arena, "%u", t->rel->oid)));
+    if (t->storage)
+        put_kv(kv, &n, STR("sluice.storage"),
+               str_of(arena_printf(arena, "%lld %d", (long long)t->storage, t->attributes)));
     if (t->mapped) {
         put_kv(kv, &n, STR("delta.columnMapping.mode"), STR("name"));
         put_kv(kv, &n, STR("delta.columnMapping.maxColumnId"), str_of(arena_printf(arena, "%d", t->max_column_id)));

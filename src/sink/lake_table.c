@@ -104,6 +104,10 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
     int64_t max_id = 0;
     if (str_to_i64(delta_snapshot_property(s, STR("delta.columnMapping.maxColumnId")), &max_id))
         t->max_column_id = (int32_t)max_id;
+    struct str storage = delta_snapshot_property(s, STR("sluice.storage"));
+    int64_t attributes = 0;
+    if (str_to_i64(str_split(&storage, ' '), &t->storage) && str_to_i64(storage, &attributes))
+        t->attributes = (int)attributes;
     delta_snapshot_unref(s);
     TRY(load_files(t, err));
     *ret = TAKE_PTR(t);
@@ -143,11 +147,14 @@ void lake_table_quarantine(struct lake_table *t, const char *reason)
     t->reason = mem_strdup(reason);
     t->state = LAKE_QUARANTINED;
     row_buffer_reset(&t->buffer);
+    key_index_free(TAKE_PTR(t->index));
     t->dirty = false;
 }
 
 int lake_table_relation(struct lake_table *t, const struct relation *rel, const struct schema *schema, struct err *err)
 {
+    CLEANUP(schema_unrefp) struct schema *before = t->lake ? schema_ref(t->lake) : NULL;
+
     TRY(lake_table_flush(t, err));
     TRY(lake_schema_evolve(t, rel, schema, err));
     relation_unref(t->rel);
@@ -165,7 +172,7 @@ int lake_table_relation(struct lake_table *t, const struct relation *rel, const 
         key_index_free(t->index); /* the key is another: the index is built anew by the next row */
         t->index = NULL;
     }
-    return 0;
+    return lake_backfill(t, before, err);
 }
 
 /* Masks a row in its file; its place stays known as the origin of values that the new row lacks. */

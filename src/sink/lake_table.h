@@ -64,6 +64,11 @@ struct lake_table {
     char uuid[DELTA_UUID]; /* the Delta table's id */
     enum lake_state state;
     char *reason;
+    bool
+        stale; /* quarantined because the source has values that were never in the stream: to be copied anew by itself */
+    int64_t
+        storage;    /* of the relation when the lake's columns were last the catalog's, 0 = unknown (lake_backfill.c) */
+    int attributes; /* the highest attnum known then */
     struct store *store;
     struct delta_table *delta; /* NULL while staged and not there before */
     struct relation *rel;
@@ -83,8 +88,10 @@ struct lake_table {
     uint64_t position;       /* commit LSN that the log has */
     uint64_t hold_until;     /* LAKE_STAGED */
     bool dirty;              /* something to commit */
-    bool replace_all;        /* the commit removes every file of the log first (a table copied anew) */
-    uint64_t n_unmatched;    /* updates and deletes that found no row */
+    bool being_copied;       /* anew, while it follows: files that no log names are the copy's */
+    int64_t last_vacuum_ms;
+    bool replace_all;     /* the commit removes every file of the log first (a table copied anew) */
+    uint64_t n_unmatched; /* updates and deletes that found no row */
     uint64_t n_commits;
     struct hash128 *hashes; /* scratch */
     uint32_t cap_hashes;
@@ -144,16 +151,24 @@ int lake_fill_missing(struct lake_table *t, struct err *err) MUST_CHECK;
 /* Reconciles t->lake with the relation; sets t->schema_dirty and t->write. */
 int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const struct schema *source,
                        struct err *err) MUST_CHECK;
-enum { LAKE_PROPERTIES = 8 };
+/* Gives the rows that are there the values of columns that `old` (NULL: a new table) did not have. ERR_UNSUPPORTED, and
+ * t->stale, when only a new copy can. After t->rel, t->source and t->lake were set. */
+int lake_backfill(struct lake_table *t, const struct schema *old, struct err *err) MUST_CHECK;
+enum { LAKE_PROPERTIES = 12 };
 /* The table properties that are ours, put into `kv` (n used, LAKE_PROPERTIES more allocated). Returns how many there are. */
 uint32_t lake_schema_properties(const struct lake_table *t, struct arena *arena, struct delta_kv *kv, uint32_t n);
 bool lake_schema_has_ntz(const struct schema *s);
 /* The metadata and protocol that t->lake needs, set on the transaction. */
 int lake_schema_commit(struct lake_table *t, struct delta_tx *tx, struct err *err) MUST_CHECK;
-/* Writes the live rows of files into a new one and dooms them. `changes_data`: part of an epoch (copy-on-write). */
-int lake_rewrite(struct lake_table *t, const uint32_t *ids, size_t n, bool changes_data, struct err *err) MUST_CHECK;
+/* Writes the live rows of files into a new one and dooms them. `changes_data`: part of an epoch (copy-on-write).
+ * `constants`: by field of t->lake an SQL expression in place of the column, or NULL; NULL: none. */
+int lake_rewrite(struct lake_table *t, const uint32_t *ids, size_t n, bool changes_data, char *const *constants,
+                 struct err *err) MUST_CHECK;
 int lake_commit_compaction(struct lake_table *t, struct err *err) MUST_CHECK;
 /* Merges small files, and those with many masked rows, when it is worth it: between two epochs, as a commit of its own. */
 int lake_compact(struct lake_table *t, struct err *err) MUST_CHECK;
+
+/* Deletes files that no version within the retention needs, now and then. Right after a commit. */
+int lake_vacuum(struct lake_table *t, struct err *err) MUST_CHECK;
 
 #endif

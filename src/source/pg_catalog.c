@@ -273,13 +273,14 @@ static void choose(struct load *l, struct candidate *all, size_t n)
 }
 
 static const char details_sql[] =
-    "SELECT c.oid, c.relreplident, i.indkey::text, s.blocks, s.tuples FROM pg_class c"
+    "SELECT c.oid, c.relreplident, i.indkey::text, s.blocks, s.tuples, s.storage, c.relnatts FROM pg_class c"
     " LEFT JOIN LATERAL (SELECT x.indkey FROM pg_index x"
     "  WHERE x.indrelid = c.oid AND x.indisvalid AND x.indimmediate AND CASE c.relreplident"
     "   WHEN 'i' THEN x.indisreplident WHEN 'n' THEN false ELSE x.indisprimary END LIMIT 1) i ON true"
     " CROSS JOIN LATERAL (SELECT"
     "   coalesce(sum(pg_relation_size(f.oid) / current_setting('block_size')::bigint), 0)::bigint AS blocks,"
-    "   CASE WHEN min(f.reltuples) < 0 THEN -1 ELSE coalesce(sum(f.reltuples), 0) END::float8 AS tuples"
+    "   CASE WHEN min(f.reltuples) < 0 THEN -1 ELSE coalesce(sum(f.reltuples), 0) END::float8 AS tuples,"
+    "   1 + coalesce(sum(CASE WHEN f.relfilenode <> f.oid THEN f.relfilenode::bigint ELSE 0 END), 0)::bigint AS storage"
     "  FROM pg_class f WHERE f.relkind = 'r' AND (f.oid = c.oid OR c.relkind = 'p' AND f.oid IN"
     "   (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf))) s"
     " WHERE c.oid = ANY ($1::oid[])";
@@ -311,6 +312,9 @@ static int load_details(struct load *l, struct err *err)
         rel->identity = !pg_result_is_null(r, i, 2) ? IDENTITY_KEY : rel->full ? IDENTITY_ROW : IDENTITY_NONE;
         rel->blocks = pg_result_i64(r, i, 3);
         rel->row_estimate = strtod(pg_result_str(r, i, 4).p, NULL);
+        rel->storage = pg_result_i64(r, i, 5);
+        rel->n_attributes = (int16_t)pg_result_i64(r, i, 6);
+        rel->current = true;
         if (rel->identity == IDENTITY_KEY)
             set_key(rel, pg_result_str(r, i, 2));
     }
@@ -373,9 +377,15 @@ static void resolve_type(const struct load *l, struct relation_column *col)
         col->typmod = elem_typmod;
 }
 
-static const char columns_sql[] = "SELECT attrelid, attnum, attname, atttypid, atttypmod, attnotnull, attgenerated"
-                                  " FROM pg_attribute WHERE attrelid = ANY ($1::oid[]) AND attnum > 0"
-                                  " AND NOT attisdropped ORDER BY attrelid, attnum";
+/* The last column: what rows read that were there when the column was added with a constant default; of a partitioned
+ * table the partitions know. attmissingval is an array of one element of any type. */
+static const char columns_sql[] =
+    "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated,"
+    " CASE WHEN a.atthasmissing THEN (a.attmissingval::text::text[])[1] WHEN c.relkind = 'p' THEN"
+    "  (SELECT (l.attmissingval::text::text[])[1] FROM pg_partition_tree(c.oid) p JOIN pg_attribute l"
+    "   ON l.attrelid = p.relid AND l.attname = a.attname WHERE p.isleaf AND l.atthasmissing LIMIT 1) END"
+    " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE a.attrelid = ANY ($1::oid[])"
+    " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
 
 /* All columns of the chosen tables; what does not belong is taken out once the keys are known. */
 static int load_columns(struct load *l, struct err *err)
@@ -400,6 +410,9 @@ static int load_columns(struct load *l, struct err *err)
             col->typmod = (int32_t)pg_result_i64(r, k, 4);
             col->not_null = pg_result_bool(r, k, 5);
             col->generated = pg_result_str(r, k, 6).n > 0;
+            col->has_missing = !pg_result_is_null(r, k, 7);
+            if (col->has_missing)
+                col->missing_text = arena_str(&rel->arena, pg_result_str(r, k, 7));
             resolve_type(l, col);
         }
     }

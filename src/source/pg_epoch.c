@@ -136,7 +136,9 @@ static int announce(struct pg_epoch *e, struct epoch_table *t, struct err *err)
         t->from = UINT64_MAX;
         return 0;
     }
-    return e->opt.sink.ops->relation(e->opt.sink.self, t->rel, t->schema, &t->from, err);
+    TRY(e->opt.sink.ops->relation(e->opt.sink.self, t->rel, t->schema, e->pos.lsn, &t->from, err));
+    t->announced = t->from < e->pos.lsn || t->from == UINT64_MAX;
+    return 0;
 }
 
 static void adopt_relation(struct epoch_table *t, struct relation *rel)

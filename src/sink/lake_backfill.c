@@ -1,0 +1,184 @@
+/*
+ * Columns that were added at the source, and the rows that were there.
+ *
+ * PostgreSQL writes no WAL for them. What they read in the new column is one of
+ *
+ *   NULL         no default
+ *   a constant   a default that is one: the catalog has it (pg_attribute.attmissingval). All live files are written
+ *                again with it, in the commit that adds the column: readers see the column with the right values at once
+ *   anything     a volatile default, an identity: the table was rewritten at the source, which its storage number tells;
+ *                the same when the constant is known no more because of a later rewrite. The table is copied anew
+ *
+ * The property "sluice.storage" = "<storage> <highest attnum>" remembers what the catalog said last.
+ */
+#include "sink/lake_table.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/pg_schema.h"
+#include "codec/pg_value.h"
+#include "engine/parquet_write.h"
+
+#include <assert.h>
+
+/* ---- a constant as SQL ---- */
+
+static int add_literal(const struct column *c, uint32_t row, struct buf *out, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf text = {0};
+    const struct listview *list = (const struct listview *)c->data + row;
+
+    if (!column_is_valid(c, row)) {
+        buf_add_cstr(out, "NULL");
+        return 0;
+    }
+    switch (c->type->id) {
+    case TYPE_STRING:
+        buf_add_sql_literal(out, column_str(c, row));
+        return 0;
+    case TYPE_BINARY:
+        pg_value_text(c, row, &text);
+        buf_printf(out, "unhex('%.*s')", (int)text.n - 2, text.p + 2); /* without its \x */
+        return 0;
+    case TYPE_DATE:
+        buf_printf(out, "(DATE '1970-01-01' + %d)", ((const int32_t *)c->data)[row]);
+        return 0;
+    case TYPE_TIMESTAMP: /* DuckDB's time zone is UTC */
+    case TYPE_TIMESTAMP_NTZ:
+        buf_printf(out, "make_timestamp(%lld)", (long long)((const int64_t *)c->data)[row]);
+        return 0;
+    case TYPE_ARRAY:
+        buf_add_char(out, '[');
+        for (uint64_t i = 0; i < list->length; i++) {
+            buf_add_cstr(out, i ? "," : "");
+            TRY(add_literal(c->child, (uint32_t)(list->offset + i), out, err));
+        }
+        buf_add_char(out, ']');
+        return 0;
+    default:
+        pg_value_text(c, row, &text);
+        buf_add_sql_literal(out, buf_str(&text));
+        buf_add_cstr(out, "::");
+        return parquet_type_sql(c->type, out, err);
+    }
+}
+
+/* The column's constant as an SQL expression of its type; NULL when there is none, or it fits no value of the lake. */
+static int constant_of(struct lake_table *t, uint32_t col, char **ret, struct err *err)
+{
+    const struct relation_column *rc = &t->rel->columns[col];
+    CLEANUP(batch_freep) struct batch *b = batch_new(t->source, 1);
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    struct pg_value_codec codec = pg_value_codec_of(rc);
+    struct err why;
+
+    batch_add_row(b, OP_READ, (struct position){0}, 0);
+    int rc_read = pg_value_read(&codec, 't', rc->missing_text, b, &b->cols[col], 0, &why);
+    if (rc_read == ERR_LIMIT) {
+        log_err(LOG_WARN, "default_does_not_fit", &why);
+        return 0;
+    }
+    if (rc_read) {
+        err_set(err, ERR_UNSUPPORTED, "%s", why.msg);
+        return err_wrap(err, "table %s, the default of column %.*s", t->name, STR_ARG(rc->name));
+    }
+    buf_add_cstr(&sql, "CAST(");
+    TRY(add_literal(&b->cols[col], 0, &sql, err));
+    buf_add_cstr(&sql, " AS ");
+    TRY(parquet_type_sql(b->cols[col].type, &sql, err));
+    buf_add_char(&sql, ')');
+    *ret = buf_take(&sql);
+    return 0;
+}
+
+/* ---- the rows that are there ---- */
+
+static bool has_live_rows(const struct lake_table *t)
+{
+    size_t cursor = 0;
+    void *p;
+
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        const struct lake_file *f = p;
+        if (lake_file_is_live(f) && f->rows > f->masked)
+            return true;
+    }
+    return false;
+}
+
+static int rewrite_all(struct lake_table *t, char *const *constants, struct err *err)
+{
+    CLEANUP(mem_freep) uint32_t *ids = MEM_NEW_N(uint32_t, t->files.n + 1);
+    size_t cursor = 0, n = 0;
+    void *p;
+
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        const struct lake_file *f = p;
+        if (lake_file_is_live(f) && f->rows > f->masked)
+            ids[n++] = f->id;
+    }
+    for (size_t i = 0; i < n; i++)
+        TRY(lake_rewrite(t, &ids[i], 1, true, constants, err));
+    t->dirty = true;
+    return 0;
+}
+
+static int copy_anew(struct lake_table *t, const struct relation_column *col, const char *why, struct err *err)
+{
+    t->stale = true;
+    return err_set(err, ERR_UNSUPPORTED, "table %s: %s column %.*s: the table is copied anew", t->name, why,
+                   STR_ARG(col->name));
+}
+
+static int field_at(const struct schema *s, int attnum)
+{
+    struct relation_column col;
+
+    for (uint32_t i = 0; s && i < s->n_fields; i++)
+        if (pg_schema_column(&s->fields[i], &col) && col.attnum == attnum)
+            return (int)i;
+    return -1;
+}
+
+static void remember_storage(struct lake_table *t)
+{
+    const struct relation *rel = t->rel;
+
+    if (rel->current) {
+        t->storage = rel->storage;
+        t->attributes = rel->n_attributes;
+    }
+    for (uint32_t i = 0; i < rel->n_columns; i++)
+        t->attributes = MAX(t->attributes, (int)rel->columns[i].attnum);
+}
+
+int lake_backfill(struct lake_table *t, const struct schema *old, struct err *err)
+{
+    char **constants = MEM_NEW_N(char *, t->lake->n_fields);
+    bool any = false, rewritten = t->storage && t->rel->storage && t->storage != t->rel->storage;
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && old && has_live_rows(t) && i < t->rel->n_columns; i++) {
+        const struct relation_column *col = &t->rel->columns[i];
+        int at = field_at(t->lake, col->attnum);
+        assert(at >= 0);
+        if (field_at(old, col->attnum) >= 0)
+            continue;
+        if (t->rel->current && t->attributes && col->attnum <= t->attributes)
+            rc = copy_anew(t, col, "rows that are in the lake have values in the source that were not followed, in",
+                           err);
+        else if (col->has_missing)
+            rc = constant_of(t, i, &constants[at], err);
+        else if (rewritten)
+            rc = copy_anew(t, col, "the source wrote all rows anew when it added (or after it added)", err);
+        any |= constants[at] != NULL;
+    }
+    if (rc == 0 && any)
+        rc = rewrite_all(t, constants, err);
+    for (uint32_t i = 0; i < t->lake->n_fields; i++)
+        mem_free(constants[i]);
+    mem_free(constants);
+    if (rc == 0)
+        remember_storage(t);
+    return rc;
+}
