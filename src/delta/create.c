@@ -55,6 +55,22 @@ static int map_schema(struct delta_metadata *m, struct schema *schema, struct ar
     return 0;
 }
 
+/* Names of the columns that rewritten files keep their row ids in: the table's for ever. */
+static void name_row_id_columns(struct delta_metadata *m, struct arena *arena)
+{
+    static const char *const names[][2] = {
+        {"delta.rowTracking.materializedRowIdColumnName", "_row-id-col-"},
+        {"delta.rowTracking.materializedRowCommitVersionColumnName", "_row-commit-version-col-"},
+    };
+    char uuid[DELTA_UUID];
+
+    if (!str_eq_nocase(delta_kv_get(m->configuration, m->n_configuration, STR("delta.enableRowTracking")), STR("true")))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (!delta_kv_get(m->configuration, m->n_configuration, str_of(names[i][0])).n)
+            put_property(m, arena, names[i][0], str_of(arena_printf(arena, "%s%s", names[i][1], delta_uuid(uuid))));
+}
+
 static int make_metadata(const struct delta_create *c, struct arena *arena, const struct delta_protocol **protocol,
                          struct delta_metadata **ret, struct err *err)
 {
@@ -76,6 +92,7 @@ static int make_metadata(const struct delta_create *c, struct arena *arena, cons
 
     TRY(take_feature_properties(m, arena, protocol, err));
     TRY(map_schema(m, schema, arena, err));
+    name_row_id_columns(m, arena);
     delta_schema_write(schema, &json);
     m->schema_json = arena_str(arena, buf_str(&json));
     TRY(delta_protocol_for(*protocol, m, schema, arena, protocol, err));
