@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.lake import Lake  # noqa: E402
 from lib.oracle import assert_equal  # noqa: E402
 from lib.pg import Postgres  # noqa: E402
-from lib.sluice import BIN, ROOT, Sluice, assert_no_sanitizer_report  # noqa: E402
+from lib.sluice import BIN, ROOT, Sluice  # noqa: E402
 from lib.wait import Late  # noqa: E402
 from lib.workload import Workload, quiesce  # noqa: E402
 
@@ -94,7 +94,7 @@ class Torture:
             time.sleep(0.01)
         if not process.alive():
             code = process.popen.returncode
-            assert_no_sanitizer_report(process.text())
+            process.check_sanitizers()
             if code != -9 or not point:
                 raise AssertionError(f"sluice gave up with {code} ({env}):\n{process.text()[-6000:]}")
             self.hits[point] += 1
