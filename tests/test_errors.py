@@ -127,7 +127,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_costs_nothing_but_time(db, sluice, small_disk):
     from lib.lake import Lake
-    lake = Lake(small_disk / "lake")
+    lake = Lake(small_disk / "lake", sluice)
     db.sql(*TABLE)
     sluice.sync_once(db.url, lake)
     ballast = small_disk / "ballast"

@@ -91,8 +91,6 @@ def test_readers_agree_with_spark(feature):
     newest = expected["versions"][str(expected["version"])] if isinstance(expected["versions"], dict) \
         else expected["versions"][-1]
     for reader in ("delta-rs", "polars"):
-        if reader == "polars" and lake.uses_column_mapping("t"):
-            continue
         if "rows" in newest:
             assert len(lake.read("t", None, reader).rows) == len(newest["rows"]), reader
 

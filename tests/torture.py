@@ -62,7 +62,8 @@ class Torture:
         self.rounds += 1
         home = self.folder / f"round-{self.rounds}"
         home.mkdir()
-        self.sluice, self.lake = Sluice(home), Lake(home / "lake")
+        self.sluice = Sluice(home)
+        self.lake = Lake(home / "lake", self.sluice)
         db = self.server.create(f"w{self.rounds}")
         workload = Workload(db, f"{self.seed}/{self.rounds}", clients=2, ddl=self.ddl).create()
         workload.run(30)
