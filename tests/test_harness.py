@@ -29,7 +29,7 @@ def test_days_and_dates_are_inverse():
     ("decimal(10,2)", "12.50", "12.50"),
     ("decimal(10,2)", "NaN", None),
     ("float", "0.1", "0.10000000149011612"),
-    ("double", "-0", "-0.0"),
+    ("double", "-0", "0.0"),
     ("binary", "\\x00ff", b"\x00\xff"),
     (("array", "integer"), "{1,NULL,-3}", [1, None, -3]),
     (("array", "integer"), "{{1},{2}}", None),
