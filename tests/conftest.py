@@ -69,8 +69,8 @@ def sluice(tmp_path, request):
 
 
 @pytest.fixture
-def lake(tmp_path):
-    return Lake(tmp_path / "lake")
+def lake(tmp_path, sluice):
+    return Lake(tmp_path / "lake", sluice)
 
 
 @pytest.hookimpl(hookwrapper=True)

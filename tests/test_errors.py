@@ -127,7 +127,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_costs_nothing_but_time(db, sluice, small_disk):
     from lib.lake import Lake
-    lake = Lake(small_disk / "lake")
+    lake = Lake(small_disk / "lake", sluice)
     db.sql(*TABLE)
     sluice.sync_once(db.url, lake)
     ballast = small_disk / "ballast"
@@ -142,8 +142,13 @@ def test_a_full_disk_costs_nothing_but_time(db, sluice, small_disk):
     sync = sluice.start_sync(db.url, lake)
     wait_until(lambda: not sync.alive() or "space" in sync.text().lower(), 60, "a word on the full disk")
     assert "space" in sync.text().lower()
+    waits = False
+    try:  # it may end, or wait for space
+        sync.popen.wait(3)
+    except subprocess.TimeoutExpired:
+        waits = True
     ballast.unlink()
-    if not sync.alive():
+    if not waits:
         assert sync.popen.returncode == REFUSED
         sync = sluice.start_sync(db.url, lake)
     sync.wait_until(lambda: lake.count("t") == 19101, 60, "all rows after there is space again")

@@ -29,7 +29,7 @@ def test_random_workload(db, sluice, lake, seed, ddl):
     workload = Workload(db, seed, clients=3, ddl=ddl).create()
     workload.run(15)
     sync = sluice.start_sync(db.url, lake)
-    workload.start(40)  # while the snapshot is read
+    workload.start(40, truncates=False)  # while the snapshot is read
     sync.wait_until(lambda: all(lake.exists(t) for t in [*workload.tables, "marker"]), what="the snapshot")
     workload.join()
     quiesce(workload, lake, sync)
@@ -39,7 +39,7 @@ def test_random_workload(db, sluice, lake, seed, ddl):
         moments.append(workload.remember(pause=lambda: time.sleep(1.5)))
     quiesce(workload, lake, sync)
     sync.term()
-    assert_equal(db, lake, workload.tables, ("delta-rs", "polars", "sluice"), sluice)
+    assert_equal(db, lake, workload.tables, ("delta-rs", "polars", "sluice"))
     assert check_moments(workload, lake, moments) > 0, "no epoch ended within a pause"
     sluice.run("verify", db.url, lake)
 

@@ -1,4 +1,6 @@
 """Stopped, killed, cut off: after a restart the lake is what the source is."""
+import pytest
+
 from lib.oracle import assert_equal
 from lib.sluice import DONE
 from lib.wait import wait_until
@@ -52,6 +54,26 @@ def test_readers_never_see_half_a_snapshot(db, sluice, lake):
     sync.wait_until(lambda: lake.exists("t"))
     assert lake.count("t") == 60000 and all(len(lake.read("t", v).rows) in (0, 60000) for v, _ in lake.log("t"))
     sync.term()
+
+
+@pytest.mark.parametrize("statement", ["TRUNCATE {}", "ALTER TABLE {} ALTER COLUMN n TYPE bigint", "VACUUM FULL {}", "DROP TABLE {}"])
+def test_tables_are_rewritten_while_others_are_copied(db, sluice, lake, statement):
+    """The table's file that the copy was planned on is gone when its turn comes."""
+    names = [f"big{i:02d}" for i in range(30)]
+    for name in names:
+        db.sql(f"CREATE TABLE {name} (id int PRIMARY KEY, n int, v text)",
+               f"INSERT INTO {name} SELECT g, g, repeat(md5(g::text), 5) FROM generate_series(1, 8000) g")
+    sync = sluice.start_sync(db.url, lake)
+    wait_until(lambda: db.slots(), 60, "the slot")
+    for name in reversed(names[10:]):
+        db.sql(statement.format(name))
+    left = names[:10] if "DROP" in statement else names
+    for name in left:
+        db.sql(f"INSERT INTO {name} VALUES (-1, -1, 'after')")
+    sync.wait_until(lambda: all(lake.exists(n) for n in left), 60, "every table")
+    sync.term()
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, left)
 
 
 def test_server_restarts(own_pg, sluice, lake):

@@ -26,7 +26,7 @@ def test_random_workload(major, sluice, lake):
             workload.run(40)
             quiesce(workload, lake, sync)
             sync.term()
-            assert_equal(db, lake, workload.tables, ("delta-rs", "sluice"), sluice)
+            assert_equal(db, lake, workload.tables, ("delta-rs", "sluice"))
         finally:
             sluice.stop_all()
             server.remove()

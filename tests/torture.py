@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills sluice over and over while clients write, restarts it, and compares source and lake row by row.
 
-usage: tests/torture.py [--kills N] [--seed S] [--points a,b|none] [--keep]
+usage: tests/torture.py [--kills N] [--seed S] [--points a,b|none] [--without truncate,ddl] [--keep]
 
 A kill is one of: kill -9 at a random moment; SIGKILL at a named step (SLUICE_CRASH_AT, see src/base/crash.h; the names
 are read from the sources); kill -9 together with an immediate stop of PostgreSQL, which then recovers from its WAL.
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.lake import Lake  # noqa: E402
 from lib.oracle import assert_equal  # noqa: E402
 from lib.pg import Postgres  # noqa: E402
-from lib.sluice import BIN, ROOT, Sluice, assert_no_sanitizer_report  # noqa: E402
+from lib.sluice import BIN, ROOT, Sluice  # noqa: E402
 from lib.wait import Late  # noqa: E402
 from lib.workload import Workload, quiesce  # noqa: E402
 
@@ -40,8 +40,8 @@ def points_in_sources():
 
 
 class Torture:
-    def __init__(self, folder, seed, points, ddl=True):
-        self.folder, self.seed, self.ddl = Path(folder), seed, ddl
+    def __init__(self, folder, seed, points, without=()):
+        self.folder, self.seed, self.without = Path(folder), seed, without
         self.rng = random.Random(seed)
         self.points = points
         self.server = Postgres()
@@ -62,9 +62,11 @@ class Torture:
         self.rounds += 1
         home = self.folder / f"round-{self.rounds}"
         home.mkdir()
-        self.sluice, self.lake = Sluice(home), Lake(home / "lake")
+        self.sluice = Sluice(home)
+        self.lake = Lake(home / "lake", self.sluice)
         db = self.server.create(f"w{self.rounds}")
-        workload = Workload(db, f"{self.seed}/{self.rounds}", clients=2, ddl=self.ddl).create()
+        workload = Workload(db, f"{self.seed}/{self.rounds}", clients=2,
+                            ddl="ddl" not in self.without).create()
         workload.run(30)
         try:
             for i in range(kills):
@@ -87,14 +89,14 @@ class Torture:
             self.next_point += 1
             env["SLUICE_CRASH_AT"] = f"{point}:{self.rng.choice([1, 1, 2, 3, 5])}"
         if not workload.threads:
-            workload.start(1000000)
+            workload.start(1000000, truncates="truncate" not in self.without)
         process = self.sluice.start_sync(db.url, self.lake, env=env)
         end = time.monotonic() + (4 if point else self.rng.uniform(0.05, 2.5))
         while process.alive() and time.monotonic() < end:
             time.sleep(0.01)
         if not process.alive():
             code = process.popen.returncode
-            assert_no_sanitizer_report(process.text())
+            process.check_sanitizers()
             if code != -9 or not point:
                 raise AssertionError(f"sluice gave up with {code} ({env}):\n{process.text()[-6000:]}")
             self.hits[point] += 1
@@ -127,10 +129,10 @@ class Torture:
             print(f"steps hit: {dict(self.hits)}" + (f"; never reached: {never}" if never else ""))
 
 
-def torture(kills, seed, points=None, keep=False):
+def torture(kills, seed, points=None, without=(), keep=False):
     """Returns the number of failures: 0 or 1, because the first one ends it. Leaves its folder behind on a failure."""
     folder = tempfile.mkdtemp(prefix="sluice-torture-")
-    t = Torture(folder, seed, points_in_sources() if points is None else points)
+    t = Torture(folder, seed, points_in_sources() if points is None else points, without)
     try:
         t.run(kills)
     except (AssertionError, Late) as e:
@@ -148,12 +150,13 @@ def main():
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     parser.add_argument("--points", help="names of steps, or none (default: all that the sources name)")
+    parser.add_argument("--without", default="", help="kinds of change that the clients leave out: truncate, ddl")
     parser.add_argument("--keep", action="store_true", help="leave the folder behind also when all went well")
     args = parser.parse_args()
     assert BIN.exists(), f"{BIN} is not built"
     points = None if args.points is None else [p for p in args.points.split(",") if p and p != "none"]
     print(f"torture: {args.kills} kills, seed {args.seed}", flush=True)
-    return torture(args.kills, args.seed, points, args.keep)
+    return torture(args.kills, args.seed, points, args.without.split(","), args.keep)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,8 @@ def check_source(root, file):
     for i, line in enumerate(lines, 1):
         m = INCLUDE.match(line)
         if m:
-            if first and file.suffix == ".c" and file.with_suffix(".h").exists() and m[2] not in (own, f"{layer}/internal.h"):
+            internal = m[2].startswith(f"{layer}/") and m[2].endswith("internal.h")
+            if first and file.suffix == ".c" and file.with_suffix(".h").exists() and m[2] != own and not internal:
                 yield i, f'the first include is "{own}", so that the header stands alone'
             first = False
             complaint = check_include(path, layer, m[2], m[1] == '"')

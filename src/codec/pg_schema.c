@@ -200,6 +200,30 @@ static void set_identity(struct relation *rel, const struct pgoutput_relation *m
     rel->identity = has_key ? IDENTITY_KEY : rel->full ? IDENTITY_ROW : IDENTITY_NONE;
 }
 
+static bool is_wanted(const struct pg_schema_filter *filter, const struct pgoutput_relation *msg, struct str column)
+{
+    return !filter->wanted || filter->wanted(filter->ctx, msg->schema, msg->name, column);
+}
+
+/* The catalog now is what the message describes, column by column: no guessing is needed. */
+static bool is_catalog_now(const struct relation *live, const struct pgoutput_relation *msg,
+                           const struct pg_schema_filter *filter)
+{
+    struct pgoutput_columns cols = msg->columns;
+    struct pgoutput_column col;
+    uint32_t n = 0;
+
+    while (live && pgoutput_columns_next(&cols, &col)) {
+        if (!is_wanted(filter, msg, col.name))
+            continue;
+        if (n == live->n_columns || !str_eq(live->columns[n].name, col.name) ||
+            live->columns[n].declared_oid != col.type_oid)
+            return false;
+        n++;
+    }
+    return live && n == live->n_columns;
+}
+
 struct relation *pg_schema_reconcile(const struct relation *prev, const struct relation *live,
                                      const struct pgoutput_relation *msg, const struct pg_schema_filter *filter,
                                      int16_t *ret_map)
@@ -207,6 +231,7 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
     struct relation *rel = relation_new();
     struct pgoutput_columns cols = msg->columns;
     struct pgoutput_column col;
+    bool is_now = is_catalog_now(live, msg, filter);
     uint32_t at = 0;
     int highest = 0;
 
@@ -220,14 +245,15 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
     for (uint32_t i = 0; prev && i < prev->n_columns; i++)
         highest = MAX(highest, prev->columns[i].attnum);
     for (uint32_t i = 0; pgoutput_columns_next(&cols, &col); i++) {
-        if (filter->wanted && !filter->wanted(filter->ctx, msg->schema, msg->name, col.name)) {
+        if (!is_wanted(filter, msg, col.name)) {
             ret_map[i] = -1;
             continue;
         }
         ret_map[i] = (int16_t)rel->n_columns;
         struct relation_column *c = &rel->columns[rel->n_columns++];
         c->name = arena_str(&rel->arena, col.name);
-        c->attnum = (int16_t)match_attnum(prev, live, msg, &col, &at, highest);
+        c->attnum = is_now ? live->columns[rel->n_columns - 1].attnum
+                           : (int16_t)match_attnum(prev, live, msg, &col, &at, highest);
         highest = MAX(highest, c->attnum);
         c->key_seq = col.key ? (uint16_t)rel->n_columns : 0;
         resolve_type(c, &col, live, prev);

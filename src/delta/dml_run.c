@@ -4,8 +4,10 @@
 #include "delta/dml_internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "codec/delta_schema.h"
+#include "delta/checkpoint.h"
 #include "engine/parquet_write.h"
 #include "engine/scan_files.h"
 
@@ -145,6 +147,16 @@ static int commit(struct dml *d, struct err *err)
     return 0;
 }
 
+/* The commit stands whether or not a checkpoint can be written now: the next writer tries again. */
+static void checkpoint(struct delta_table *t)
+{
+    struct err err;
+    bool written;
+
+    if (delta_checkpoint_if_due(t, &written, &err) < 0)
+        log_err(LOG_WARN, "checkpoint_failed", &err);
+}
+
 static int attempt(const struct dml_target *t, const char *operation, dml_body_fn *body, const void *arg,
                    struct dml_result *ret, struct err *err)
 {
@@ -171,5 +183,9 @@ int dml_run(const struct dml_target *t, const char *operation, dml_body_fn *body
         if (rc != ERR_CONFLICT)
             break;
     }
-    return rc < 0 ? err_wrap(err, "table %.*s", STR_ARG(t->name)) : 0;
+    if (rc < 0)
+        return err_wrap(err, "table %.*s", STR_ARG(t->name));
+    if (ret->committed)
+        checkpoint(t->table);
+    return 0;
 }

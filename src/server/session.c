@@ -128,8 +128,7 @@ static int lookup(void *ctx, struct str name, struct buf *ret_sql, struct err *e
 
 /* ---- references that only we understand ---- */
 
-static int travel_version(struct session *s, const char *path, const struct sql_travel *travel, int64_t *ret,
-                          struct err *err)
+int session_travel(struct session *s, const char *path, const struct sql_travel *travel, int64_t *ret, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
     struct open_table *t;
@@ -156,7 +155,7 @@ static int write_key(struct session *s, const char *path, const struct sql_trave
     CLEANUP(buf_deinit) struct buf key = {0};
     int64_t version;
 
-    TRY(travel_version(s, path, travel, &version, err));
+    TRY(session_travel(s, path, travel, &version, err));
     buf_printf(&key, "delta:%lld:%s", (long long)version, path);
     buf_add_sql_ident(out, buf_str(&key));
     return 0;

@@ -28,6 +28,18 @@ int session_execute(struct session *s, const struct statement *st, struct buf *o
         return session_drop(s, &st->drop, out, err);
     case STATEMENT_ALTER_TABLE:
         return session_alter(s, &st->alter, out, err);
+    case STATEMENT_DESCRIBE_HISTORY:
+        return session_history(s, &st->show, out, err);
+    case STATEMENT_DESCRIBE_DETAIL:
+        return session_detail(s, &st->show, out, err);
+    case STATEMENT_SHOW_PROPERTIES:
+        return session_properties(s, &st->show, out, err);
+    case STATEMENT_SHOW_COLUMNS:
+        return session_columns(s, &st->show, out, err);
+    case STATEMENT_RESTORE:
+        return session_restore(s, &st->restore, out, err);
+    case STATEMENT_VACUUM:
+        return session_vacuum(s, &st->vacuum, out, err);
     default:
         return err_set(err, ERR_UNSUPPORTED, "%s is not supported", statement_kind_name(st->kind));
     }

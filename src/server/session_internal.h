@@ -49,6 +49,15 @@ int session_change(struct session *s, const struct statement *st, struct buf *ou
 int session_create(struct session *s, const struct sql_create *c, struct buf *out, struct err *err) MUST_CHECK;
 int session_drop(struct session *s, const struct sql_drop *d, struct buf *out, struct err *err) MUST_CHECK;
 int session_alter(struct session *s, const struct sql_alter *a, struct buf *out, struct err *err) MUST_CHECK;
+int session_history(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
+int session_detail(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
+int session_properties(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
+int session_columns(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
+int session_restore(struct session *s, const struct sql_restore *r, struct buf *out, struct err *err) MUST_CHECK;
+int session_vacuum(struct session *s, const struct sql_vacuum *v, struct buf *out, struct err *err) MUST_CHECK;
+/* The version that a point in time means for the table at the path; LATEST when there is none. */
+int session_travel(struct session *s, const char *path, const struct sql_travel *travel, int64_t *ret,
+                   struct err *err) MUST_CHECK;
 void session_table_free(struct open_table *t);
 
 #endif

@@ -17,8 +17,10 @@ class Table:
 
 
 class Lake:
-    def __init__(self, path):
-        self.path = Path(path)
+    """`program` (a Sluice) is asked where no independent reader can read a table."""
+
+    def __init__(self, path, program=None):
+        self.path, self.program = Path(path), program
 
     def __str__(self):
         return str(self.path)
@@ -76,10 +78,13 @@ class Lake:
     def columns(self, name, version=None):
         return list(self.schema(name, version))
 
-    def read(self, name, version=None, reader="delta-rs", program=None):
-        """The rows as `reader` sees them: "delta-rs", "polars" or "sluice" (which needs `program`, a Sluice)."""
-        if reader == "sluice":
-            return self._read_sluice(name, version, program)
+    def read(self, name, version=None, reader="delta-rs"):
+        """The rows as `reader` sees them: "delta-rs", "polars" or "sluice" (also where the other two cannot)."""
+        features = self.features(name)
+        if reader == "sluice" or "typeWidening" in features:
+            return self._read_sluice(name, version)
+        if "columnMapping" in features:
+            reader = "delta-rs"
         path = str(self.table_path(name))
         if reader == "polars":
             import polars
@@ -94,11 +99,11 @@ class Lake:
         columns = [from_arrow(arrow.column(i)) if arrow.num_rows else [] for i in range(arrow.num_columns)]
         return Table(arrow.column_names, list(zip(*columns)))
 
-    def _read_sluice(self, name, version, program):
+    def _read_sluice(self, name, version):
         kinds = self.schema(name, version)
         schema, _, table = name.rpartition(".")
         at = "" if version is None else f" AT (VERSION => {version})"
-        done = program.run("sql", self.path, "--format", "json", "-c",
+        done = self.program.run("sql", self.path, "--format", "json", "-c",
                            f'SELECT * FROM "{schema or "public"}"."{table}"{at}')
         rows = [json.loads(line, parse_float=Decimal) for line in done.out.splitlines() if line.strip()]
         return Table(list(kinds), [tuple(from_json(k, r[c]) for c, k in kinds.items()) for r in rows])
@@ -108,14 +113,17 @@ class Lake:
         found = [log.parent for log in self.path.glob("**/_delta_log") if "dead" in log.parent.name]
         if not found:
             return []
-        own = Lake(self.path)
+        own = Lake(self.path, self.program)
         own.table_path = lambda name: found[0]
         return own.read("dead letters").dicts()
 
-    def uses_column_mapping(self, name):
-        """Polars cannot read such a table, and says so."""
-        return any("columnMapping" in a.get("protocol", {}).get("readerFeatures", [])
-                   for _, actions in self.log(name) for a in actions)
+    def features(self, name):
+        """What a reader must know. delta-rs and Polars do not know typeWidening, Polars not columnMapping either."""
+        newest = []
+        for _, actions in self.log(name):
+            for a in actions:
+                newest = a["protocol"].get("readerFeatures", []) if "protocol" in a else newest
+        return newest
 
     def count(self, name):
         """Rows at the newest version, 0 when there is no table yet. Safe while sluice writes."""

@@ -118,17 +118,15 @@ def primary_key(db, table):
     return tuple(r[0] for r in rows)
 
 
-def assert_equal(db, lake, tables, readers=("delta-rs",), program=None, sources=None, versions=None):
+def assert_equal(db, lake, tables, readers=("delta-rs",), sources=None, versions=None):
     """Asserts that the tables are equal in source and lake, by every reader. `sources` are what read_sources gave at
     an earlier moment (default: now), `versions` the tables' versions then. Returns the number of rows compared."""
     sources = sources or read_sources(db, tables)
     compared, found = 0, []
     for t in tables:
         for reader in readers:
-            if reader == "polars" and lake.uses_column_mapping(t):
-                continue
             version = versions[t] if versions else None
-            diff = difference(sources[t], lake.read(t, version, reader, program), primary_key(db, t))
+            diff = difference(sources[t], lake.read(t, version, reader), primary_key(db, t))
             if diff:
                 found.append(f"{t} at version {version if version is not None else lake.version(t)}, "
                              f"read by {reader}:\n{diff}")

@@ -1,8 +1,8 @@
 """One plain form for a value, whatever it was read from, so that two readers can be compared with ==.
 
     boolean, integers  bool, int                date           "2024-02-29", years as they are, "-0043-03-15" for 44 BC
-    float, double      repr, so that -0.0, NaN  timestamp_ntz  "2024-02-29T23:59:59.999999"
-                       and every bit show       timestamp      the same with Z
+    float, double      repr of every bit, but   timestamp_ntz  "2024-02-29T23:59:59.999999"
+                       -0 is 0; "NaN"           timestamp      the same with Z
     decimal(p,s)       "12.50": s digits        binary         bytes
     string             str                      array          list
 
@@ -49,6 +49,8 @@ def us_text(us, zone=""):
 def float_text(value, single=False):
     if math.isnan(value):
         return "NaN"
+    if value == 0:  # equal for PostgreSQL and for Delta; DuckDB's dictionary keeps the sign of whichever came first
+        return "0.0"
     if single:
         value = struct.unpack("f", struct.pack("f", value))[0]
     return repr(value)

@@ -41,7 +41,7 @@ class Client:
     """One connection and its own random numbers."""
 
     def __init__(self, db, rng, ddl):
-        self.db, self.rng, self.ddl = db, rng, ddl
+        self.db, self.rng, self.ddl, self.truncates = db, rng, ddl, True
         self.extra = {}  # table -> columns that this client added
         self.serial = 0
         self.conn = None
@@ -172,7 +172,7 @@ class Client:
         if self.ddl and r < 0.08:
             return self.alter()
         with self.conn.transaction():
-            if r < 0.10:
+            if r < 0.10 and self.truncates:
                 self.conn.execute(f"TRUNCATE {self.rng.choice(['wl_comp', 'wl_index', 'wl_full', 'wl_part'])}")
             if r < 0.16:  # large enough to be streamed while in progress
                 self.conn.execute("INSERT INTO wl_single (id, t, i4) SELECT g, repeat(md5(g::text), 4), g "
@@ -217,6 +217,16 @@ class Client:
             wider = {"smallint": "int", "integer": "bigint", "real": "double precision"}.get(kind)
             if wider:
                 self.conn.execute(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {wider}")
+        # The stream tells of a changed table only together with a row.
+        k = self.key()
+        if table == "wl_comp":
+            self.upsert(table, {"a": k % 20, "b": "x"}, {"v": k})
+        elif table == "wl_single":
+            self.upsert(table, {"id": k}, {"i4": k})
+        elif table == "wl_index":
+            self.upsert(table, {"id": k}, {"v": "altered"})
+        else:
+            self.upsert(table, {"id": k, "day": self.day()}, {"v": "altered"})
 
     def run(self, transactions, stop):
         """Runs transactions; losing one to a deadlock, or the server to a crash, is part of the game."""
@@ -246,9 +256,11 @@ class Workload:
         self.db.sql(SCHEMA)
         return self
 
-    def start(self, transactions):
+    def start(self, transactions, truncates=True):
         """Lets each client run that many transactions in the background."""
         self.stop = threading.Event()
+        for client in self.clients:
+            client.truncates = truncates
 
         def run(client):
             try:
