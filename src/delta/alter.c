@@ -1,8 +1,9 @@
 /* The frame of an ALTER: begin, find the column, commit. */
-#include "delta/alter_internal.h"
+#include "delta/alter.h"
 
 #include "base/mem.h"
 #include "codec/delta_schema.h"
+#include "delta/alter_internal.h"
 
 int alter_begin(struct alter *a, struct delta_table *t, const char *operation, struct err *err)
 {

@@ -4,10 +4,11 @@
  * Both find the rows that meet the condition as (file, row). UPDATE then stages those rows with the new values; that the
  * rows are chosen by position and not by the condition again makes random() in a condition harmless.
  */
-#include "delta/dml_internal.h"
+#include "delta/dml.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "delta/dml_internal.h"
 
 static int hit_where(struct dml *d, struct str where, struct err *err)
 {

@@ -40,7 +40,6 @@ enum statement_kind {
 struct sql_property {
     struct str key, value;
 };
-
 enum column_place { PLACE_LAST, PLACE_FIRST, PLACE_AFTER };
 enum column_identity { IDENTITY_NONE, IDENTITY_ALWAYS, IDENTITY_BY_DEFAULT };
 
@@ -213,8 +212,7 @@ struct sql_drop {
     bool if_exists, purge;
 };
 
-/* DESCRIBE …, SHOW …, GENERATE. */
-struct sql_show {
+struct sql_show {           /* DESCRIBE …, SHOW …, GENERATE */
     struct sql_table table; /* SHOW TABLES [FROM schema]: name.n_parts 0 or 1 */
     bool extended;
     int64_t limit;  /* DESCRIBE HISTORY; -1: all */
@@ -247,7 +245,6 @@ struct statement {
  * the script, what was expected and what stands there. ERR_INPUT, ERR_UNSUPPORTED (an unknown type), ERR_LIMIT. */
 int statement_parse(struct arena *arena, struct str script, struct str text, struct statement *ret,
                     struct err *err) MUST_CHECK;
-/* "MERGE", "DESCRIBE HISTORY": the kind in words. */
-const char *statement_kind_name(enum statement_kind kind);
+const char *statement_kind_name(enum statement_kind kind); /* "MERGE", "DESCRIBE HISTORY" */
 
 #endif
