@@ -227,7 +227,8 @@ int lake_fill_missing(struct lake_table *t, struct err *err)
         if (bit_get(b->live, b->origins[i].ordinal))
             b->origins[n++] = b->origins[i];
     b->n_origins = (uint32_t)n;
-    qsort(b->origins, n, sizeof *b->origins, by_place);
+    if (n)
+        qsort(b->origins, n, sizeof *b->origins, by_place);
     for (size_t i = 0, j; i < n; i = j) {
         for (j = i + 1; j < n && b->origins[j].file == b->origins[i].file; j++)
             ;
