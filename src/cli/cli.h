@@ -56,6 +56,6 @@ const char *cli_closest(const char *word, const char *const *names, uint32_t n);
 bool cli_size(const char *text, uint64_t *ret);
 bool cli_ms(const char *text, uint64_t *ret);
 
-extern const struct command command_sql, command_sync;
+extern const struct command command_sql, command_status, command_sync;
 
 #endif

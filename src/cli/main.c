@@ -9,6 +9,7 @@
 
 static const struct command *const COMMANDS[] = {
     &command_sync,
+    &command_status,
     &command_sql,
 };
 

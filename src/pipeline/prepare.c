@@ -147,7 +147,7 @@ static int check_identity(struct sync *s, const struct pg_server *server, struct
         (s->o->publication && strcmp(s->o->publication, s->state.publication) != 0))
         return err_set(err, ERR_USAGE, "%s follows with slot %s and publication %s; they cannot be changed", s->o->lake,
                        s->state.slot, s->state.publication);
-    s->app_id = mem_printf("sluice/%llu/%s", (unsigned long long)s->state.system_id, s->state.slot);
+    s->app_id = state_app_id(&s->state);
     return 0;
 }
 
@@ -235,7 +235,7 @@ int sync_prepare(struct sync *s, struct err *err)
     char snapshot[PG_SNAPSHOT_NAME] = "";
     struct pg_server server;
 
-    s->state_dir = s->o->state_dir ? mem_strdup(s->o->state_dir) : mem_printf("%s/_sluice", s->o->lake);
+    s->state_dir = state_dir_of(s->o->lake, s->o->state_dir);
     TRY(file_make_dirs(s->state_dir, err));
     TRY(open_spool(s, err)); /* first: it also keeps a second process out */
     TRY(state_load(&s->state, s->state_dir, err));

@@ -17,6 +17,16 @@ const char *table_state_name(enum table_state st)
     return names[st];
 }
 
+char *state_dir_of(const char *lake, const char *state_dir)
+{
+    return state_dir ? mem_strdup(state_dir) : mem_printf("%s/_sluice", lake);
+}
+
+char *state_app_id(const struct state *s)
+{
+    return mem_printf("sluice/%llu/%s", (unsigned long long)s->system_id, s->slot);
+}
+
 struct state_table *state_find(struct state *s, uint32_t oid)
 {
     for (size_t i = 0; i < s->n_tables; i++)

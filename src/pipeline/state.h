@@ -48,5 +48,9 @@ struct state_table *state_find(struct state *s, uint32_t oid); /* or NULL */
 struct state_table *state_add(struct state *s, uint32_t oid, struct str schema, struct str name);
 void state_set_reason(struct state *s, struct state_table *t, const char *reason);
 const char *table_state_name(enum table_state st);
+/* The folder of a lake's state: `state_dir`, or <lake>/_sluice when it is NULL. Free with mem_free. */
+char *state_dir_of(const char *lake, const char *state_dir);
+/* Where a table's txn actions have our position: "sluice/<system id>/<slot>". Free with mem_free. */
+char *state_app_id(const struct state *s);
 
 #endif

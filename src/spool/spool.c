@@ -78,6 +78,20 @@ int spool_pwrite(int fd, const void *p, size_t n, uint64_t offset, const char *p
     return 0;
 }
 
+/* Someone may hold it for a moment, just to look (spool_look.c): it is tried again before it counts as taken. */
+static bool lock(int fd)
+{
+    for (int i = 0; i < 10; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        if (errno != EWOULDBLOCK)
+            return false;
+        clock_sleep_us(10000);
+    }
+    errno = EWOULDBLOCK;
+    return false;
+}
+
 /* One process at a time: two writers would ruin the log. */
 static int take_lock(struct spool *spool, struct err *err)
 {
@@ -87,7 +101,7 @@ static int take_lock(struct spool *spool, struct err *err)
     spool->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (spool->lock_fd < 0)
         return err_set_errno(err, "cannot open %s", path);
-    if (flock(spool->lock_fd, LOCK_EX | LOCK_NB)) {
+    if (!lock(spool->lock_fd)) {
         if (errno != EWOULDBLOCK)
             return err_set_errno(err, "cannot lock %s", path);
         ssize_t n = pread(spool->lock_fd, pid, sizeof pid - 1, 0);
