@@ -150,6 +150,11 @@ static int replay_stream(struct apply *a, const struct pgoutput_msg *commit, str
     return 0;
 }
 
+static int tell_before(struct apply *a, uint64_t commit_lsn, struct err *err)
+{
+    return a->before ? a->before(a->ctx, commit_lsn, err) : 0;
+}
+
 static void note_commit(struct apply *a, const struct pgoutput_msg *msg)
 {
     a->commit_lsn = msg->commit.commit_lsn;
@@ -170,6 +175,7 @@ static int take(struct apply *a, const struct spool_frame *frame, struct err *er
     TRY(pgoutput_read(frame->payload.p, frame->payload.n, false, &msg, err));
     switch (msg.tag) {
     case 'B':
+        TRY(tell_before(a, msg.begin.final_lsn, err));
         pg_epoch_begin(a->epoch, msg.begin.final_lsn, msg.begin.commit_us);
         return 0;
     case 'C':
@@ -183,6 +189,7 @@ static int take(struct apply *a, const struct spool_frame *frame, struct err *er
         note_abort(a, msg.xid, msg.stream_abort.subxid);
         return 0;
     case 'c':
+        TRY(tell_before(a, msg.commit.commit_lsn, err));
         TRY(replay_stream(a, &msg, err));
         note_commit(a, &msg);
         return 1;

@@ -29,6 +29,8 @@ struct apply {
     uint64_t n_transactions;
     uint64_t n_interrupt;         /* frames read since the caller was last asked */
     bool (*interrupt)(void *ctx); /* asked now and then inside a long transaction: true ends it with ERR_CANCELLED */
+    /* A transaction is about to be applied; all before it have been. May be NULL. */
+    int (*before)(void *ctx, uint64_t commit_lsn, struct err *err);
     void *ctx;
 };
 

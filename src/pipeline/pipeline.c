@@ -29,7 +29,7 @@ void sync_options_default(struct sync_options *o)
 /* ---- commit ---- */
 
 /* The epoch is over: what was read of the spool is in the lake. */
-static int commit_epoch(struct sync *s, struct err *err)
+int sync_commit_epoch(struct sync *s, struct err *err)
 {
     TRY(pg_epoch_flush(s->epoch, err));
     if (delta_sink_is_dirty(s->sink))
@@ -42,7 +42,7 @@ static int commit_epoch(struct sync *s, struct err *err)
     return 0;
 }
 
-static bool epoch_is_open(const struct sync *s)
+bool sync_epoch_is_open(const struct sync *s)
 {
     return s->read_lsn > s->applied || delta_sink_is_dirty(s->sink);
 }
@@ -115,17 +115,18 @@ static int idle(struct sync *s, uint64_t seen_lsn, struct err *err)
 {
     int64_t since = clock_mono_us() - s->last_commit_us;
 
-    if (epoch_is_open(s) && since >= s->o->epoch_us)
-        TRY(commit_epoch(s, err));
-    if (!epoch_is_open(s)) {
+    if (sync_epoch_is_open(s) && since >= s->o->epoch_us)
+        TRY(sync_commit_epoch(s, err));
+    if (!sync_epoch_is_open(s)) {
         s->applied = MAX(s->applied, seen_lsn);
+        TRY(sync_barrier_reached(s, seen_lsn, err));
         if (can_show_table(s)) {
             TRY(delta_sink_commit(s->sink, s->applied, err));
             sync_note_tables(s);
         }
     }
     TRY(remember(s, false, err));
-    int64_t wait = epoch_is_open(s) ? s->o->epoch_us - (clock_mono_us() - s->last_commit_us) : IDLE_US;
+    int64_t wait = sync_epoch_is_open(s) ? s->o->epoch_us - (clock_mono_us() - s->last_commit_us) : IDLE_US;
     if (wait > 0 && s->apply.reader)
         spool_reader_wait(s->apply.reader, MIN(wait, (int64_t)IDLE_US));
     return 0;
@@ -143,7 +144,7 @@ static int step(struct sync *s, struct err *err)
     s->read_lsn = s->apply.commit_lsn;
     s->read_end_lsn = s->apply.end_lsn;
     if (clock_mono_us() - s->last_commit_us >= s->o->epoch_us) {
-        TRY(commit_epoch(s, err));
+        TRY(sync_commit_epoch(s, err));
         TRY(remember(s, false, err));
     }
     return 0;
@@ -156,8 +157,8 @@ static int mind_copy(struct sync *s, struct err *err)
     int rc = copy_poll(s->copy, err);
     if (rc != 1)
         return rc;
-    if (epoch_is_open(s))
-        TRY(commit_epoch(s, err));
+    if (sync_epoch_is_open(s))
+        TRY(sync_commit_epoch(s, err));
     return sync_finish_copy(s, err);
 }
 
@@ -194,16 +195,19 @@ static int receive_error(struct sync *s, struct err *err)
 
 static int run(struct sync *s, struct err *err)
 {
+    bool hold;
+
     s->last_commit_us = s->last_look_us = clock_mono_us();
     for (;;) {
         show_progress(s);
         if (sync_is_stopping(s))
-            return epoch_is_open(s) ? commit_epoch(s, err) : 0;
+            return sync_epoch_is_open(s) ? sync_commit_epoch(s, err) : 0;
         if (s->receive.ended)
             return receive_error(s, err);
         TRY(mind_copy(s, err));
-        if (!has_tables(s)) {
-            clock_sleep_us(5000); /* the first copy: nothing can be applied yet */
+        TRY(sync_barrier_mind(s, &hold, err));
+        if (hold || !has_tables(s)) {
+            clock_sleep_us(5000); /* the first copy: nothing can be applied yet; or a barrier */
             continue;
         }
         TRY(step(s, err));
@@ -237,6 +241,11 @@ static bool look_up(void *ctx)
     return sync_is_stopping(s) || s->receive.ended;
 }
 
+static int before_transaction(void *ctx, uint64_t commit_lsn, struct err *err)
+{
+    return sync_barrier_before(ctx, commit_lsn, err);
+}
+
 /* From preparing to stopping. `*ret_ran`: it came as far as applying. */
 static int run_once(const struct sync_options *o, bool *ret_ran, struct err *err)
 {
@@ -251,6 +260,7 @@ static int run_once(const struct sync_options *o, bool *ret_ran, struct err *err
                                   .exclude_columns = o->exclude_columns,
                                   .n_exclude_columns = o->n_exclude_columns};
     s.apply.interrupt = look_up;
+    s.apply.before = before_transaction;
     progress_init(&s.progress);
     int rc = sync_prepare(&s, err);
     *ret_ran = rc == 0;

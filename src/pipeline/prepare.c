@@ -238,6 +238,7 @@ int sync_prepare(struct sync *s, struct err *err)
     s->state_dir = state_dir_of(s->o->lake, s->o->state_dir);
     TRY(file_make_dirs(s->state_dir, err));
     TRY(open_spool(s, err)); /* first: it also keeps a second process out */
+    sync_barrier_reset(s);
     TRY(state_load(&s->state, s->state_dir, err));
     TRY(pg_conn_open(s->o->url, PG_CONN_SQL, s->o->stop_fd, &s->conn, err));
     TRY(pg_server_read(s->conn, &server, err));

@@ -3,6 +3,7 @@
 #define SLUICE_PIPELINE_RUN_H
 
 #include "pipeline/apply.h"
+#include "pipeline/barrier.h"
 #include "pipeline/copy.h"
 #include "pipeline/progress.h"
 #include "pipeline/receive.h"
@@ -27,6 +28,7 @@ struct sync {
     struct apply apply;
     struct copy_job *copy;
     struct progress progress;
+    struct barrier barrier;
     uint64_t target_lsn;   /* --once: where the source was at the start */
     uint64_t applied;      /* every streaming table has everything up to here, committed */
     uint64_t read_lsn;     /* the last transaction read from the spool, and … */
@@ -36,6 +38,11 @@ struct sync {
     bool state_dirty;
     bool looked; /* the tables of the start were chosen: --resync is done with */
 };
+
+/* ---- pipeline.c ---- */
+
+bool sync_epoch_is_open(const struct sync *s); /* something was read of the spool that is not committed */
+int sync_commit_epoch(struct sync *s, struct err *err) MUST_CHECK;
 
 /* ---- prepare.c: everything before the first change ---- */
 int sync_prepare(struct sync *s, struct err *err) MUST_CHECK;

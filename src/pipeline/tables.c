@@ -161,6 +161,7 @@ int sync_finish_copy(struct sync *s, struct err *err)
         if (s->state.tables[i].state == TABLE_STREAMING)
             TRY(copy_forget(s->state_dir, s->state.tables[i].oid, err));
     pg_epoch_forget_sink(s->epoch);
+    s->read_lsn = s->read_end_lsn = s->trim_lsn = 0; /* what is read again is not read yet, for the new tables */
     return apply_rewind(&s->apply, err);
 }
 
