@@ -91,6 +91,22 @@ bool cli_ms(const char *text, uint64_t *ret)
     return with_unit(text, units, ARRAY_LEN(units), ret);
 }
 
+struct str *cli_list(const char *text, size_t *ret_n)
+{
+    struct str rest = str_of(text), *items = NULL;
+    size_t n = 0, cap = 0;
+
+    while (rest.p) {
+        struct str item = str_trim(str_split(&rest, ','));
+        if (!item.n)
+            continue;
+        MEM_GROW(items, n, cap);
+        items[n++] = item;
+    }
+    *ret_n = n;
+    return items;
+}
+
 static bool is_choice(const char *choices, const char *value)
 {
     struct str rest = str_of(choices);

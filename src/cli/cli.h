@@ -8,6 +8,7 @@
 #define SLUICE_CLI_CLI_H
 
 #include "base/err.h"
+#include "base/str.h"
 
 enum cli_kind {
     CLI_FLAG,   /* bool: no value */
@@ -55,7 +56,9 @@ const char *cli_closest(const char *word, const char *const *names, uint32_t n);
 /* "64MB" → bytes, "2s" → ms; false when it is neither. */
 bool cli_size(const char *text, uint64_t *ret);
 bool cli_ms(const char *text, uint64_t *ret);
+/* "a, b" → what stands between the commas. NULL gives none. The array is the caller's (mem_free), the items are borrowed. */
+struct str *cli_list(const char *text, size_t *ret_n);
 
-extern const struct command command_sql, command_status, command_sync;
+extern const struct command command_sql, command_status, command_sync, command_verify;
 
 #endif

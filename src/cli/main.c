@@ -10,6 +10,7 @@
 static const struct command *const COMMANDS[] = {
     &command_sync,
     &command_status,
+    &command_verify,
     &command_sql,
 };
 

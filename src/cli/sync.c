@@ -41,23 +41,6 @@ static const struct cli_option OPTIONS[] = {
     {"debug", 0, CLI_FLAG, AT(debug), NULL, "log more"},
 };
 
-/* Patterns between commas. The array is the caller's (mem_free), the patterns are borrowed. */
-static struct str *split(const char *text, size_t *ret_n)
-{
-    struct str rest = str_of(text), *items = NULL;
-    size_t n = 0, cap = 0;
-
-    while (rest.p) {
-        struct str item = str_trim(str_split(&rest, ','));
-        if (!item.n)
-            continue;
-        MEM_GROW(items, n, cap);
-        items[n++] = item;
-    }
-    *ret_n = n;
-    return items;
-}
-
 static int read_epoch(const char *text, int64_t *ret_us, struct err *err)
 {
     uint64_t ms = 0;
@@ -103,11 +86,11 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
 
     (void)n_args;
     sync_options_default(&o);
-    CLEANUP(mem_freep) struct str *tables = split(in->tables, &o.n_include);
-    CLEANUP(mem_freep) struct str *exclude = split(in->exclude, &o.n_exclude);
-    CLEANUP(mem_freep) struct str *columns = split(in->columns, &o.n_include_columns);
-    CLEANUP(mem_freep) struct str *exclude_columns = split(in->exclude_columns, &o.n_exclude_columns);
-    CLEANUP(mem_freep) struct str *resync = split(in->resync, &o.n_resync);
+    CLEANUP(mem_freep) struct str *tables = cli_list(in->tables, &o.n_include);
+    CLEANUP(mem_freep) struct str *exclude = cli_list(in->exclude, &o.n_exclude);
+    CLEANUP(mem_freep) struct str *columns = cli_list(in->columns, &o.n_include_columns);
+    CLEANUP(mem_freep) struct str *exclude_columns = cli_list(in->exclude_columns, &o.n_exclude_columns);
+    CLEANUP(mem_freep) struct str *resync = cli_list(in->resync, &o.n_resync);
     o.url = args[0];
     o.lake = args[1];
     o.include = tables;
