@@ -506,27 +506,25 @@ int64_t delta_stats_num_records(struct str stats)
 {
     static const char key[] = "\"numRecords\"";
     int depth = 0;
-    const char *p = stats.p, *end = stats.p + stats.n;
 
-    for (; p < end; p++) {
-        if (*p == '{' || *p == '[')
-            depth++;
-        if (*p == '}' || *p == ']')
-            depth--;
-        if (*p != '"')
+    for (size_t i = 0; i < stats.n; i++) {
+        char c = stats.p[i];
+        depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+        if (c != '"')
             continue;
-        const char *start = p++;
-        while (p < end && *p != '"')
-            p += *p == '\\' ? 2 : 1;
-        if (depth != 1 || p >= end || (size_t)(p + 1 - start) != sizeof key - 1 || memcmp(start, key, sizeof key - 1))
+        size_t start = i++;
+        while (i < stats.n && stats.p[i] != '"')
+            i += stats.p[i] == '\\' ? 2 : 1;
+        if (depth != 1 || i >= stats.n || i + 1 - start != sizeof key - 1 ||
+            memcmp(stats.p + start, key, sizeof key - 1) != 0)
             continue;
-        for (p++; p < end && (*p == ' ' || *p == ':');)
-            p++;
-        const char *digits = p;
+        for (i++; i < stats.n && (stats.p[i] == ' ' || stats.p[i] == ':');)
+            i++;
+        size_t digits = i;
         int64_t n;
-        while (p < end && *p >= '0' && *p <= '9')
-            p++;
-        return str_to_i64(str_make(digits, (size_t)(p - digits)), &n) ? n : -1;
+        while (i < stats.n && stats.p[i] >= '0' && stats.p[i] <= '9')
+            i++;
+        return i > digits && str_to_i64(str_make(stats.p + digits, i - digits), &n) ? n : -1;
     }
     return -1;
 }
