@@ -18,7 +18,13 @@
 
 #include <unistd.h>
 
-enum { REMEMBER_US = 1000000, IDLE_US = 100000, CONFLICT_TRIES = 10, CONFLICT_WINDOW_US = 60000000 };
+enum {
+    REMEMBER_US = 1000000,
+    TRIM_EVERY = 50000,
+    IDLE_US = 100000,
+    CONFLICT_TRIES = 10,
+    CONFLICT_WINDOW_US = 60000000
+};
 
 void sync_options_default(struct sync_options *o)
 {
@@ -110,6 +116,17 @@ static bool can_show_table(const struct sync *s)
     return false;
 }
 
+/* After many changes, memory that they took goes back to the system. */
+static void rest(struct sync *s)
+{
+    uint64_t changes = pg_epoch_changes(s->epoch);
+
+    if (changes - s->changes_at_rest < TRIM_EVERY)
+        return;
+    s->changes_at_rest = changes;
+    mem_trim();
+}
+
 /* Nothing can be read: what is open is committed when its time has come, then we wait. */
 static int idle(struct sync *s, uint64_t seen_lsn, struct err *err)
 {
@@ -126,6 +143,8 @@ static int idle(struct sync *s, uint64_t seen_lsn, struct err *err)
         }
     }
     TRY(remember(s, false, err));
+    if (!sync_epoch_is_open(s))
+        rest(s);
     int64_t wait = sync_epoch_is_open(s) ? s->o->epoch_us - (clock_mono_us() - s->last_commit_us) : IDLE_US;
     if (wait > 0 && s->apply.reader)
         spool_reader_wait(s->apply.reader, MIN(wait, (int64_t)IDLE_US));

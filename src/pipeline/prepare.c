@@ -104,7 +104,8 @@ static int open_engine(struct sync *s, struct err *err)
                                .state_dir = s->state_dir,
                                .app_id = s->app_id,
                                .deletion_vectors = !s->o->copy_on_write,
-                               .compact_files = s->o->no_compaction ? 0 : 8,
+                               .compact_files = s->o->no_compaction ? 0 : 16,
+                               .index_memory = s->o->memory_bytes / 4,
                                .target_file_bytes = (int64_t)128 << 20,
                                .checkpoint_interval = 100};
     s->sink = delta_sink_new(&s->env, s->o->memory_bytes / 4);

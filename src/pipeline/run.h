@@ -29,11 +29,12 @@ struct sync {
     struct copy_job *copy;
     struct progress progress;
     struct barrier barrier;
-    uint64_t target_lsn;   /* --once: where the source was at the start */
-    uint64_t applied;      /* every streaming table has everything up to here, committed */
-    uint64_t read_lsn;     /* the last transaction read from the spool, and … */
-    uint64_t read_end_lsn; /* … its end */
-    uint64_t trim_lsn;     /* end of the last transaction that is committed everywhere */
+    uint64_t target_lsn;      /* --once: where the source was at the start */
+    uint64_t applied;         /* every streaming table has everything up to here, committed */
+    uint64_t read_lsn;        /* the last transaction read from the spool, and … */
+    uint64_t read_end_lsn;    /* … its end */
+    uint64_t trim_lsn;        /* end of the last transaction that is committed everywhere */
+    uint64_t changes_at_rest; /* when memory was last given back */
     int64_t last_commit_us, last_remember_us, last_look_us;
     bool state_dirty;
     bool looked; /* the tables of the start were chosen: --resync is done with */

@@ -14,7 +14,10 @@
 
 #include <assert.h>
 
-enum { REPLAY_MAX = 64 }; /* more commits than this behind: building anew is as fast */
+enum {
+    REPLAY_MAX = 64,     /* more commits than this behind: building anew is as fast */
+    OVERLAY_BYTES = 256, /* of memory allowed for each entry of an epoch's overlay, which takes a quarter of it */
+};
 
 struct key_rows { /* keys of live rows, as they were read */
     struct hash128 *hashes;
@@ -206,7 +209,10 @@ int lake_index_ready(struct lake_table *t, struct err *err)
     TRY(file_make_dirs(dir, err));
     buf_printf(&path, "%s/%s.idx", dir, t->name);
     struct key_index_options opt = {.table_id = hash64(t->uuid, strlen(t->uuid)),
-                                    .fingerprint = key_fingerprint(t->write, t->key_cols, t->n_keys)};
+                                    .fingerprint = key_fingerprint(t->write, t->key_cols, t->n_keys),
+                                    .overlay_max = t->env->index_memory / OVERLAY_BYTES,
+                                    .rss_max = t->env->index_memory / 4 * 3,
+                                    .build_mem_max = t->env->index_memory};
     if (t->state != LAKE_STAGED) {
         struct delta_snapshot *s = delta_table_snapshot(t->delta);
         version = s->version;
