@@ -6,7 +6,7 @@
 #   make lint      the checks that only read the sources
 #   make torture   kill -9 a thousand times at random and at named steps; compare with an oracle
 #   make fuzz      each fuzz target for a minute (FUZZ_SECONDS=n)
-#   make bench     snapshot and stream throughput against a real PostgreSQL
+#   make bench     what it takes in time and memory, beside its peers (BENCH_ARGS="stream --quick"; see bench/README.md)
 #   make install   to PREFIX (default /usr/local); DESTDIR is honoured
 BUILD ?= build
 ASAN ?= build-asan
@@ -50,7 +50,7 @@ fuzz: test-deps
 	sh tools/fuzz.sh $(FUZZ_SECONDS)
 
 bench: all test-deps
-	SLUICE_BIN=$(CURDIR)/$(BUILD)/sluice $(PYTHON) tests/bench.py
+	SLUICE_BIN=$(CURDIR)/$(BUILD)/sluice $(PYTHON) bench/run.py $(BENCH_ARGS)
 
 install: all
 	meson install -C $(BUILD)
