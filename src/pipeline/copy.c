@@ -16,6 +16,9 @@
 
 #include <assert.h>
 
+/* File numbers that a table may use while it is copied anew: it goes on following, and numbers are never used twice. */
+enum { NUMBERS_FOR_THE_STREAM = 1 << 22 };
+
 struct copy_task {
     struct copy_table *table;
     uint32_t chunk;
@@ -69,14 +72,14 @@ static int is_resumable(struct copy_job *job, struct copy_table *t, bool *ret, s
     return 0;
 }
 
-/* The first file number that the lake's table has not used. */
+/* The first file number for the copy: a table that follows while it is copied anew goes on using numbers below. */
 static int first_file_id(const struct copy_job *job, const struct copy_table *t, uint32_t *ret, struct err *err)
 {
     struct lake_env env = {.engine = job->config.engine, .root = job->config.lake, .app_id = ""};
     CLEANUP(lake_table_freep) struct lake_table *lake = NULL;
 
     TRY(lake_table_open(&env, (struct table_name){t->rel->schema, t->rel->name}, &lake, err));
-    *ret = lake ? lake->next_file : 1;
+    *ret = lake ? lake->next_file + NUMBERS_FOR_THE_STREAM : 1;
     return 0;
 }
 

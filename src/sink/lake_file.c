@@ -48,9 +48,12 @@ struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct 
 void lake_table_adopt_file(struct lake_table *t, const char *path, uint32_t id, uint32_t rows, int64_t size,
                            char *stats)
 {
+    struct lake_file *old = imap_remove(&t->files, id); /* the log had it: a start that was killed after its commit */
     struct lake_file *f = lake_table_add_file(t, id, str_of(path));
 
+    assert(!old || str_eq(str_of(old->path), str_of(path)));
     assert(t->state == LAKE_STAGED);
+    lake_file_free(old);
     f->rows = rows;
     f->size = size;
     f->stats = stats;

@@ -13,6 +13,8 @@
 #include "delta/key_hash.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <unistd.h>
 
 enum {
     REPLAY_MAX = 64,     /* more commits than this behind: building anew is as fast */
@@ -195,10 +197,24 @@ static bool catch_up(struct lake_table *t, int64_t version)
     return from == version || key_index_commit(t->index, version, &err) == 0;
 }
 
+static char *index_path(const struct lake_table *t)
+{
+    return mem_printf("%s/index/%s.idx", t->env->state_dir, t->name);
+}
+
+int lake_index_drop(struct lake_table *t, struct err *err)
+{
+    CLEANUP(mem_freep) char *path = index_path(t);
+
+    key_index_free(TAKE_PTR(t->index));
+    if (unlink(path) && errno != ENOENT)
+        return err_set_errno(err, "cannot remove %s", path);
+    return 0;
+}
+
 int lake_index_ready(struct lake_table *t, struct err *err)
 {
-    CLEANUP(buf_deinit) struct buf path = {0};
-    CLEANUP(mem_freep) char *dir = NULL;
+    CLEANUP(mem_freep) char *dir = NULL, *path = index_path(t);
     int64_t version = -1;
     size_t cursor = 0;
     void *p;
@@ -207,7 +223,6 @@ int lake_index_ready(struct lake_table *t, struct err *err)
         return 0;
     dir = mem_printf("%s/index", t->env->state_dir);
     TRY(file_make_dirs(dir, err));
-    buf_printf(&path, "%s/%s.idx", dir, t->name);
     struct key_index_options opt = {.table_id = hash64(t->uuid, strlen(t->uuid)),
                                     .fingerprint = key_fingerprint(t->write, t->key_cols, t->n_keys),
                                     .overlay_max = t->env->index_memory / OVERLAY_BYTES,
@@ -218,7 +233,7 @@ int lake_index_ready(struct lake_table *t, struct err *err)
         version = s->version;
         delta_snapshot_unref(s);
         struct err why;
-        int rc = key_index_open(path.p, &opt, &t->index, &why);
+        int rc = key_index_open(path, &opt, &t->index, &why);
         if (rc && rc != ERR_NOT_FOUND) {
             if (err)
                 *err = why;
@@ -230,7 +245,7 @@ int lake_index_ready(struct lake_table *t, struct err *err)
         }
     }
     if (!t->index) {
-        if (build(t, path.p, &opt, version, err))
+        if (build(t, path, &opt, version, err))
             return err_wrap(err, "key index of table %s", t->name);
         log_debug("index_built", "table=%s keys=%llu", t->name, (unsigned long long)key_index_info(t->index).n);
     }

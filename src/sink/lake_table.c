@@ -128,6 +128,7 @@ int lake_table_stage(const struct lake_env *env, const struct relation *rel, con
             ((struct lake_file *)f)->doomed = true;
         t->replace_all = true;
         schema_unref(TAKE_PTR(t->lake));
+        TRY(lake_index_drop(t, err));
     } else {
         t = table_new(env, name);
         delta_uuid(t->uuid);
@@ -351,6 +352,7 @@ int lake_table_truncate(struct lake_table *t, struct err *err)
         return 0;
     row_buffer_reset(&t->buffer);
     t->dirty = true;
+    TRY(lake_index_drop(t, err));
     while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
         struct lake_file *f = p;
         if (!f->pending) {

@@ -143,6 +143,8 @@ int lake_file_from(const struct lake_table *t, const struct lake_file *f, const 
 int lake_index_ready(struct lake_table *t, struct err *err) MUST_CHECK;
 /* An index that cannot hold so many equal rows is the table's own trouble: ERR_LIMIT becomes ERR_UNSUPPORTED. */
 int lake_index_rc(const struct lake_table *t, int rc, struct err *err);
+/* Forgets the index, file and all: the files that it names are gone, and their numbers might be given again. */
+int lake_index_drop(struct lake_table *t, struct err *err) MUST_CHECK;
 /* Adds the live rows of a file to the open index. */
 int lake_index_add_file(struct lake_table *t, struct lake_file *f, struct err *err) MUST_CHECK;
 /* Removes the entries of the live rows of a file from the open index. */
