@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 struct options {
-    const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch;
+    const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch, *history;
     uint64_t memory, spool_quota, sessions, chunk;
     bool once, copy_on_write, no_compaction, no_heartbeat, binary, debug;
 };
@@ -27,6 +27,9 @@ static const struct cli_option OPTIONS[] = {
     {"epoch", 0, CLI_TEXT, AT(epoch), "TIME",
      "time between two commits of a busy table (500ms); 0: one for each transaction"},
     {"resync", 0, CLI_TEXT, AT(resync), "PATTERNS", "copy these anew; readers see the old rows until it is done"},
+    {"history", 0, CLI_TEXT, AT(history), "WHERE",
+     "beside: each change is a row of <table>__history too: its columns, __op, __commit_ts, __lsn, __ordinal,"
+     " __unchanged (none)"},
     {"state", 0, CLI_TEXT, AT(state), "DIR", "where sluice keeps its log and notes (LAKE/_sluice)"},
     {"slot", 0, CLI_TEXT, AT(slot), "NAME", "replication slot (sluice_ and a hash of the lake's path)"},
     {"publication", 0, CLI_TEXT, AT(publication), "NAME", "publication, made or extended as needed (the slot's name)"},
@@ -86,6 +89,9 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
 
     (void)n_args;
     sync_options_default(&o);
+    if (in->history && strcmp(in->history, "none") != 0 && strcmp(in->history, "beside") != 0)
+        return err_set(err, ERR_USAGE, "--history %s: it is none or beside", in->history);
+    o.history = in->history && strcmp(in->history, "beside") == 0;
     CLEANUP(mem_freep) struct str *tables = cli_list(in->tables, &o.n_include);
     CLEANUP(mem_freep) struct str *exclude = cli_list(in->exclude, &o.n_exclude);
     CLEANUP(mem_freep) struct str *columns = cli_list(in->columns, &o.n_include_columns);

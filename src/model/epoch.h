@@ -31,7 +31,7 @@ struct sink_ops {
                     uint64_t *ret_from, struct err *err);
     /* Rows of the relation as it was last announced. Takes the batch. */
     int (*write)(void *sink, uint32_t relation, struct batch *batch, struct err *err);
-    int (*truncate)(void *sink, uint32_t relation, struct position pos, struct err *err);
+    int (*truncate)(void *sink, uint32_t relation, struct position pos, int64_t commit_us, struct err *err);
     int (*reject)(void *sink, uint32_t relation, const struct reject *r, struct err *err);
     /* The relation's changes cannot be read any more: it is set aside, the others go on. */
     void (*set_aside)(void *sink, uint32_t relation, const struct err *why);

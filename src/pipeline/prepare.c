@@ -104,6 +104,7 @@ static int open_engine(struct sync *s, struct err *err)
                                .state_dir = s->state_dir,
                                .app_id = s->app_id,
                                .deletion_vectors = !s->o->copy_on_write,
+                               .history = s->o->history,
                                .compact_files = s->o->no_compaction ? 0 : 16,
                                .index_memory = s->o->memory_bytes / 4,
                                .target_file_bytes = (int64_t)128 << 20,
@@ -113,7 +114,8 @@ static int open_engine(struct sync *s, struct err *err)
                                   .live = live_relation,
                                   .known = known_relation,
                                   .ctx = s,
-                                  .columns = {column_wanted, s}};
+                                  .columns = {column_wanted, s},
+                                  .whole_deletes = s->o->history};
     s->epoch = pg_epoch_new(&eo);
     return 0;
 }

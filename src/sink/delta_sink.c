@@ -3,13 +3,15 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "sink/lake_history.h"
 
 #define DEAD_SCHEMA "sluice"
 #define DEAD_TABLE "dead_letters"
 
 struct delta_sink {
     struct lake_env env;
-    struct imap tables; /* relation → struct lake_table * */
+    struct imap tables;    /* relation → struct lake_table * */
+    struct imap histories; /* relation → struct lake_history * */
     size_t limit;
     bool dirty;
     struct lake_table *dead; /* sluice.dead_letters, opened when first needed */
@@ -36,6 +38,10 @@ void delta_sink_free(struct delta_sink *s)
     while (delta_sink_next(s, &cursor, NULL, &t) == 0)
         lake_table_free(t);
     imap_deinit(&s->tables);
+    void *h;
+    for (cursor = 0; imap_next(&s->histories, &cursor, NULL, &h) == 0;)
+        lake_history_free(h);
+    imap_deinit(&s->histories);
     lake_table_free(s->dead);
     batch_free(s->dead_rows);
     schema_unref(s->dead_schema);
@@ -98,26 +104,97 @@ static int quarantine_or_fail(struct lake_table *t, int rc, const struct err *wh
     return rc;
 }
 
+/* ---- histories ---- */
+
+/* Trouble of a history is not its table's: it takes no more rows, and says why. */
+static int history_rc(struct lake_table *h, int rc, const struct err *why, struct err *err)
+{
+    if (rc == 0)
+        return 0;
+    return quarantine_or_fail(h, rc, why, err);
+}
+
+static int history_open(struct delta_sink *s, const struct lake_table *t, const struct relation *rel, struct err *err)
+{
+    struct lake_history *h;
+
+    if (!s->env.history || imap_get(&s->histories, rel->oid))
+        return 0;
+    TRY(lake_history_open(&s->env, rel, t->position, &h, err));
+    imap_put(&s->histories, rel->oid, h);
+    s->dirty |= h->table->dirty;
+    return 0;
+}
+
+static int history_write(struct delta_sink *s, uint32_t relation, const struct batch *batch, struct err *err)
+{
+    struct lake_history *h = imap_get(&s->histories, relation);
+    struct err why;
+
+    if (!h)
+        return 0;
+    int rc = lake_history_write(h, batch, &why);
+    if (rc == 0 && h->table->buffer.bytes > s->limit / 4)
+        rc = lake_table_flush(h->table, &why);
+    return history_rc(h->table, rc, &why, err);
+}
+
+static int history_truncate(struct delta_sink *s, uint32_t relation, struct position pos, int64_t commit_us,
+                            struct err *err)
+{
+    struct lake_history *h = imap_get(&s->histories, relation);
+    struct err why;
+
+    return h ? history_rc(h->table, lake_history_truncate(h, pos, commit_us, &why), &why, err) : 0;
+}
+
+static int commit_histories(struct delta_sink *s, uint64_t lsn, struct err *err)
+{
+    size_t cursor = 0;
+    struct err why;
+    void *p;
+
+    while (imap_next(&s->histories, &cursor, NULL, &p) == 0) {
+        struct lake_history *h = p;
+        TRY(history_rc(h->table, lake_history_commit(h, lsn, &why), &why, err));
+    }
+    return 0;
+}
+
+/* The table's part of it; it may set the table aside. */
+static int tell_table(struct delta_sink *s, struct lake_table *t, const struct relation *rel,
+                      const struct schema *schema, struct err *err)
+{
+    struct err why;
+    int rc = lake_table_relation(t, rel, schema, &why);
+
+    if (rc)
+        return quarantine_or_fail(t, rc, &why, err);
+    if (t->schema_dirty)
+        t->dirty = s->dirty = true;
+    return 0;
+}
+
 static int sink_relation(void *self, const struct relation *rel, const struct schema *schema, uint64_t lsn,
                          uint64_t *ret_from, struct err *err)
 {
     struct delta_sink *s = self;
     struct lake_table *t = delta_sink_find(s, rel->oid);
-    struct err why;
 
     *ret_from = UINT64_MAX;
-    if (!t || t->state == LAKE_QUARANTINED)
-        return 0;
-    if (lsn <= t->position) { /* read again: the lake may have a later schema already */
+    if (t && t->state != LAKE_QUARANTINED) {
         *ret_from = t->position;
-        return 0;
+        if (lsn <= t->position)
+            return 0; /* read again: the lake may have a later schema already */
+        TRY(tell_table(s, t, rel, schema, err));
     }
-    int rc = lake_table_relation(t, rel, schema, &why);
-    if (rc)
-        return quarantine_or_fail(t, rc, &why, err);
-    if (t->schema_dirty)
-        t->dirty = s->dirty = true;
-    *ret_from = t->position;
+    if (t)
+        TRY(history_open(s, t, rel, err));
+    struct lake_history *h = imap_get(&s->histories, rel->oid);
+    if (h)
+        lake_history_relation(h, rel);
+    if (!t || t->state == LAKE_QUARANTINED) /* while the table is set aside or copied anew, its history goes on */
+        *ret_from = h ? h->table->position : UINT64_MAX;
     return 0;
 }
 
@@ -141,27 +218,26 @@ static int sink_write(void *self, uint32_t relation, struct batch *batch, struct
     struct lake_table *t = delta_sink_find(s, relation);
     struct err why;
 
-    if (!t) {
-        batch_free(batch);
-        return 0;
-    }
     s->dirty = true;
-    int rc = lake_table_apply(t, batch, &why);
+    int rc = history_write(s, relation, batch, err);
+    if (rc || !t) {
+        batch_free(batch);
+        return rc;
+    }
+    rc = lake_table_apply(t, batch, &why);
     if (rc)
         return quarantine_or_fail(t, rc, &why, err);
     return make_room(s, err);
 }
 
-static int sink_truncate(void *self, uint32_t relation, struct position pos, struct err *err)
+static int sink_truncate(void *self, uint32_t relation, struct position pos, int64_t commit_us, struct err *err)
 {
     struct delta_sink *s = self;
     struct lake_table *t = delta_sink_find(s, relation);
 
-    (void)pos;
-    if (!t)
-        return 0;
     s->dirty = true;
-    return lake_table_truncate(t, err);
+    TRY(history_truncate(s, relation, pos, commit_us, err));
+    return t ? lake_table_truncate(t, err) : 0;
 }
 
 /* ---- dead letters ---- */
@@ -294,6 +370,7 @@ int delta_sink_commit(struct delta_sink *s, uint64_t lsn, struct err *err)
     size_t cursor = 0;
 
     TRY(commit_dead_letters(s, lsn, err));
+    TRY(commit_histories(s, lsn, err)); /* first: what a table has, its history has */
     while (delta_sink_next(s, &cursor, NULL, &t) == 0) {
         struct err why;
         int rc = lake_table_commit(t, lsn, &why);

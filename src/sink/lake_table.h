@@ -33,6 +33,7 @@ struct lake_env {
     const char *state_dir;     /* our own files: key indexes */
     const char *app_id;        /* of our position in the log's txn actions */
     bool deletion_vectors;     /* false: copy-on-write */
+    bool history;              /* each table has a history beside it (lake_history.h) */
     uint32_t compact_files;    /* so many small files in a table are merged; 0: never */
     size_t index_memory;       /* bytes of key indexes to keep in memory, for each; 0: no limit */
     int64_t target_file_bytes; /* of a compacted file */

@@ -290,7 +290,8 @@ static int add_row(struct pg_epoch *e, const struct pgoutput_msg *msg, struct er
         rc = add_update(e, t, &msg->row, err);
         break;
     default:
-        rc = add_tuple(e, t, OP_DELETE, msg->row.old_row, NULL, t->rel->identity != IDENTITY_ROW, err);
+        rc = add_tuple(e, t, OP_DELETE, msg->row.old_row, NULL,
+                       t->rel->identity != IDENTITY_ROW && !(e->opt.whole_deletes && msg->row.old_kind == 'O'), err);
     }
     TRY(rc);
     if (t->batch->n >= e->opt.batch_rows || t->batch->bytes >= e->opt.batch_bytes)
@@ -310,7 +311,7 @@ static int add_truncate(struct pg_epoch *e, const struct pgoutput_msg *msg, stru
         if (e->pos.lsn <= t->from)
             continue;
         TRY(table_flush(e, t, err));
-        TRY(e->opt.sink.ops->truncate(e->opt.sink.self, t->oid, e->pos, err));
+        TRY(e->opt.sink.ops->truncate(e->opt.sink.self, t->oid, e->pos, e->commit_us, err));
     }
     return 0;
 }

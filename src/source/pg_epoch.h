@@ -24,6 +24,8 @@ struct pg_epoch_options {
     int (*known)(void *ctx, uint32_t oid, struct relation **ret, struct err *err);
     void *ctx;
     struct pg_schema_filter columns;
+    bool
+        whole_deletes; /* a delete has all of the old row where that was sent (REPLICA IDENTITY FULL), not its key only */
 };
 
 struct pg_epoch *pg_epoch_new(const struct pg_epoch_options *opt);

@@ -1,0 +1,86 @@
+"""--history beside: every change is a row of <table>__history, once."""
+from datetime import datetime, timezone
+
+import pytest
+
+from lib.oracle import assert_equal
+
+OWN = ["__op", "__commit_ts", "__lsn", "__ordinal", "__unchanged"]
+TABLE = ["CREATE TABLE t (id int PRIMARY KEY, a int, b text)", "INSERT INTO t VALUES (1, 1, 'one'), (2, 2, 'two')"]
+HISTORY = ("--history", "beside")
+
+
+def history(lake, *columns):
+    """(op, columns …) of each change, in the order of the source."""
+    rows = lake.read("t__history").dicts()
+    place = lambda r: (*(int(x, 16) for x in r["__lsn"].split("/")), r["__ordinal"])  # noqa: E731
+    return [(r["__op"], *(r[c] for c in columns)) for r in sorted(rows, key=place)]
+
+
+def test_each_change_is_a_row(db, sluice, lake):
+    db.sql(*TABLE)
+    sluice.sync_once(db.url, lake, *HISTORY)
+    begin = datetime.now(timezone.utc)
+    db.sql("INSERT INTO t VALUES (3, 3, 'three')", "UPDATE t SET b = 'uno' WHERE id = 1", "DELETE FROM t WHERE id = 2")
+    db.tx("UPDATE t SET id = 10 WHERE id = 1", "UPDATE t SET a = 0", "INSERT INTO t VALUES (4, NULL, NULL)")
+    db.sql("TRUNCATE t")
+    sluice.sync_once(db.url, lake, *HISTORY)
+    assert lake.columns("t__history") == ["id", "a", "b", *OWN]
+    assert [r[:4] for r in history(lake, "id", "a", "b")][:3] == [
+        ("insert", 3, 3, "three"), ("update", 1, 1, "uno"), ("delete", 2, None, None)]
+    rest = history(lake, "id", "a", "b")[3:]
+    assert rest[0] in [("delete", 1, None, None), ("update", 10, 1, "uno")] and len(rest) == 6
+    assert sorted(rest[2:4]) == [("update", 3, 0, "three"), ("update", 10, 0, "uno")]
+    assert rest[4:] == [("insert", 4, None, None), ("truncate", None, None, None)]
+    rows = lake.read("t__history").dicts()
+    assert len({r["__lsn"] for r in rows}) == 5 and all(r["__unchanged"] is None for r in rows)
+    assert lake.schema("t__history")["__commit_ts"] == "timestamp"
+    ends = sluice.sql(lake, f"SELECT count(*) AS n FROM public.t__history WHERE __commit_ts >= "
+                            f"TIMESTAMPTZ '{begin.isoformat()}' - INTERVAL 5 SECOND")
+    assert ends == [{"n": len(rows)}]
+    assert_equal(db, lake, ["t"], ("delta-rs", "sluice"))
+
+
+def test_old_rows_are_whole_with_identity_full(db, sluice, lake):
+    db.sql(*TABLE, "ALTER TABLE t REPLICA IDENTITY FULL")
+    sluice.sync_once(db.url, lake, *HISTORY)
+    db.sql("DELETE FROM t WHERE id = 2", "UPDATE t SET a = 7 WHERE id = 1")
+    sluice.sync_once(db.url, lake, *HISTORY)
+    assert history(lake, "id", "a", "b") == [("delete", 2, 2, "two"), ("update", 1, 7, "one")]
+    assert_equal(db, lake, ["t"])
+
+
+def test_values_that_were_not_sent_are_named(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, a int, b text, c text)", "ALTER TABLE t ALTER COLUMN b SET STORAGE EXTERNAL",
+           "INSERT INTO t VALUES (1, 1, repeat('x', 9000), NULL)")
+    sluice.sync_once(db.url, lake, *HISTORY)
+    db.sql("UPDATE t SET a = 2", "UPDATE t SET b = 'short'")
+    sluice.sync_once(db.url, lake, *HISTORY)
+    assert history(lake, "a", "b", "c", "__unchanged") == [("update", 2, None, None, ["b"]), ("update", 2, "short", None, None)]
+    assert_equal(db, lake, ["t"])
+
+
+def test_columns_follow_and_earlier_changes_keep_what_they_had(db, sluice, lake):
+    db.sql(*TABLE)
+    sluice.sync_once(db.url, lake, *HISTORY)
+    db.sql("UPDATE t SET a = 5 WHERE id = 1", "ALTER TABLE t ADD COLUMN c int DEFAULT 7", "UPDATE t SET a = 6 WHERE id = 1",
+           "ALTER TABLE t RENAME COLUMN b TO d", "ALTER TABLE t ALTER COLUMN a TYPE bigint", "INSERT INTO t VALUES (9, 9, 'nine', 9)")
+    sluice.sync_once(db.url, lake, *HISTORY)
+    assert history(lake, "id", "a", "d", "c") == [
+        ("update", 1, 5, "one", None), ("update", 1, 6, "one", 7), ("insert", 9, 9, "nine", 9)]
+    assert_equal(db, lake, ["t"])
+
+
+@pytest.mark.parametrize("step", ["data_written:2", "committed:1", "committed:2", "epoch_committed:1"])
+def test_killed_at_a_step_each_change_is_there_once(db, sluice, lake, step):
+    db.sql(*TABLE)
+    sluice.sync_once(db.url, lake, *HISTORY)
+    db.sql("INSERT INTO t SELECT g, g, 'x' FROM generate_series(10, 20) g", "UPDATE t SET a = 0 WHERE id < 15",
+           "DELETE FROM t WHERE id > 18")
+    done = sluice.run("sync", db.url, lake, "--once", *HISTORY, code=None, env={"SLUICE_CRASH_AT": step})
+    assert done.code == -9, repr(done)
+    db.sql("INSERT INTO t VALUES (100, 1, 'last')")
+    sluice.sync_once(db.url, lake, *HISTORY)
+    ops = [h[0] for h in history(lake)]
+    assert (ops.count("insert"), ops.count("update"), ops.count("delete")) == (12, 7, 2), ops
+    assert_equal(db, lake, ["t"])
