@@ -35,8 +35,8 @@ def retain(lake, interval):
 def test_new_tables_have_a_retention_of_a_week(db, sluice, lake):
     db.sql(*TABLE)
     sluice.sync_once(db.url, lake)
-    assert properties(lake)["delta.logRetentionDuration"] == "interval 7 days"
-    assert properties(lake)["delta.deletedFileRetentionDuration"] == "interval 7 days"
+    assert properties(lake)["delta.logRetentionDuration"] == "interval 1 days"
+    assert properties(lake)["delta.deletedFileRetentionDuration"] == "interval 6 hours"
     db.sql("DELETE FROM t", "INSERT INTO t VALUES (1, 'x')")
     before = files(lake)
     sluice.sync_once(db.url, lake)

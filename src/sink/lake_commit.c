@@ -189,8 +189,10 @@ static int commit_new(struct lake_table *t, uint64_t lsn, struct err *err)
     if (lake_schema_has_ntz(t->lake))
         features[features[0] ? 1 : 0] = "timestampNtz";
     c.n_configuration = lake_schema_properties(t, &arena, kv, 0);
-    kv[c.n_configuration++] = (struct delta_kv){STR("delta.logRetentionDuration"), STR("interval 7 days")};
-    kv[c.n_configuration++] = (struct delta_kv){STR("delta.deletedFileRetentionDuration"), STR("interval 7 days")};
+    /* Each commit buries the files that it masks rows of, and checkpoints carry them until this time has passed: a week
+     * of commits a second would be too many. */
+    kv[c.n_configuration++] = (struct delta_kv){STR("delta.logRetentionDuration"), STR("interval 1 days")};
+    kv[c.n_configuration++] = (struct delta_kv){STR("delta.deletedFileRetentionDuration"), STR("interval 6 hours")};
     struct delta_file *files = ARENA_NEW_N(&arena, struct delta_file, t->files.n + 1);
     while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
         struct lake_file *f = p;
