@@ -139,6 +139,10 @@ const struct command command_sync = {
         "  sluice sync postgres://user:password@host/shop ./lake\n"
         "  sluice sync 'host=db user=cdc dbname=shop' ./lake --tables 'public.*' --once\n"
         "\n"
+        "Columns follow the source's: rows that are there read a new column's constant default at once; where the source\n"
+        "wrote all rows anew (a volatile default), the table is copied anew by itself. Files that no version within\n"
+        "delta.deletedFileRetentionDuration (7 days in new tables) needs are deleted now and then; so is the old log.\n"
+        "\n"
         "The source needs wal_level = logical and a user with REPLICATION; what is missing is named at the start, with the\n"
         "SQL that mends it.",
     CLI_OPTIONS(OPTIONS),
