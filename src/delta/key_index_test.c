@@ -585,23 +585,23 @@ static void test_key_index__resident_memory_stays_within_its_limit(void **state)
     assert_int_equal(entries(idx, 29, NULL, NULL), 1);
 }
 
+static void test_key_index__a_small_one_takes_many_in_one_epoch(void **state)
+{
+    CLEANUP(key_index_freep) struct key_index *idx = build(&opts, 0, 1, 1);
+    struct err err;
+    (void)state;
+    for (uint32_t i = 0; i < 200000; i++)
+        assert_int_equal(key_index_replace(idx, hash_of(i), 8, i, &err), 0);
+    if (key_index_commit(idx, 2, &err))
+        fail_msg("%s", err.msg);
+    for (uint32_t i = 0, row; i < 200000; i++) {
+        assert_int_equal(entries(idx, i, NULL, &row), 1);
+        assert_int_equal(row, i);
+    }
+}
+
 int main(void)
 {
-    static void test_key_index__a_small_one_takes_many_in_one_epoch(void **state)
-    {
-        CLEANUP(key_index_freep) struct key_index *idx = build(&opts, 0, 1, 1);
-        struct err err;
-        (void)state;
-        for (uint32_t i = 0; i < 200000; i++)
-            assert_int_equal(key_index_replace(idx, hash_of(i), 8, i, &err), 0);
-        if (key_index_commit(idx, 2, &err))
-            fail_msg("%s", err.msg);
-        for (uint32_t i = 0, row; i < 200000; i++) {
-            assert_int_equal(entries(idx, i, NULL, &row), 1);
-            assert_int_equal(row, i);
-        }
-    }
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_build__finds_all_and_nothing_else),
