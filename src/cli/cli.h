@@ -59,6 +59,6 @@ bool cli_ms(const char *text, uint64_t *ret);
 /* "a, b" → what stands between the commas. NULL gives none. The array is the caller's (mem_free), the items are borrowed. */
 struct str *cli_list(const char *text, size_t *ret_n);
 
-extern const struct command command_sql, command_status, command_sync, command_verify;
+extern const struct command command_debug, command_sql, command_status, command_sync, command_verify;
 
 #endif

@@ -12,6 +12,7 @@ static const struct command *const COMMANDS[] = {
     &command_status,
     &command_verify,
     &command_sql,
+    &command_debug,
 };
 
 static const struct command *find(const char *name)

@@ -16,6 +16,7 @@
 #include "delta/key_table.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -484,6 +485,33 @@ struct key_index *key_index_of_table(struct key_table *t, const struct key_index
     key_table_limit(&idx->table, opt->rss_max);
     idx->ov_max = opt->overlay_max ? opt->overlay_max : OVERLAY_MAX;
     return idx;
+}
+
+int key_index_look(const char *path, struct key_index_file *ret, struct err *err)
+{
+    CLEANUP(file_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct key_head head;
+    char boot[KEY_BOOT_ID];
+
+    if (fd < 0)
+        return err_set_errno(err, "cannot read %s", path);
+    ssize_t n = pread(fd, &head, sizeof head, 0);
+    if (n < 0)
+        return err_set_errno(err, "cannot read %s", path);
+    if (n != sizeof head || memcmp(head.magic, key_magic, sizeof key_magic) != 0)
+        return err_set(err, ERR_INPUT, "%s is no key index", path);
+    TRY(key_boot_id(boot, err));
+    *ret = (struct key_index_file){.format = head.format,
+                                   .clean = head.clean == 1,
+                                   .synced = head.synced == 1,
+                                   .this_boot = memcmp(boot, head.boot_id, sizeof boot) == 0,
+                                   .version = head.version,
+                                   .table_id = head.table_id,
+                                   .fingerprint = head.fingerprint,
+                                   .n = head.n,
+                                   .cap = head.cap,
+                                   .bytes = (uint64_t)MAX(file_size(path), 0)};
+    return 0;
 }
 
 int key_index_open(const char *path, const struct key_index_options *opt, struct key_index **ret, struct err *err)

@@ -50,6 +50,16 @@ void key_index_free(struct key_index *idx); /* forgets the overlay; the file sta
 DEFINE_FREEP(key_index)
 struct key_index_info key_index_info(const struct key_index *idx);
 
+/* What a file says of itself, without opening it for use: for inspection, also while another process has it open.
+ * ERR_INPUT when it is no key index. */
+struct key_index_file {
+    uint32_t format;
+    bool clean, synced, this_boot; /* left whole; written out; by this boot of the machine */
+    int64_t version;
+    uint64_t table_id, fingerprint, n, cap, bytes;
+};
+int key_index_look(const char *path, struct key_index_file *ret, struct err *err) MUST_CHECK;
+
 /*
  * Look-up. Candidates of hashes[0..n) are appended to `ret`, ascending by i, with the table prefetched ahead; the
  * overlay's and the file's entries, without those that the overlay deletes. Order among the candidates of one hash is

@@ -17,8 +17,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-static const char magic[8] = {'S', 'L', 'K', 'E', 'Y', 'I', 'D', 'X'};
-
 enum {
     PIECE_SHIFT = 16,       /* a fault maps in the 64 KiB around it */
     RUN = 64,               /* slots read at once without a mapping: nearly always up to a free one */
@@ -86,7 +84,7 @@ static int table_create(struct key_table *t, const char *path, struct err *err)
     if (map == MAP_FAILED)
         return err_set_errno(err, "map %s", path);
     table_map_done(t, map);
-    memcpy(t->head->magic, magic, sizeof magic);
+    memcpy(t->head->magic, key_magic, sizeof key_magic);
     t->head->format = KEY_FORMAT;
     t->head->cap = t->cap;
     return key_boot_id(t->head->boot_id, err);
@@ -132,7 +130,7 @@ static int table_open(struct key_table *t, struct err *err)
     ssize_t n = pread(t->fd, &head, sizeof head, 0);
     if (n < 0)
         return err_set_errno(err, "read %s", t->path);
-    if (n != sizeof head || memcmp(head.magic, magic, sizeof magic) != 0 || head.format != KEY_FORMAT)
+    if (n != sizeof head || memcmp(head.magic, key_magic, sizeof key_magic) != 0 || head.format != KEY_FORMAT)
         return err_set(err, ERR_NOT_FOUND, "%s is no key index of this format", t->path);
     t->cap = head.cap;
     t->bytes = KEY_HEAD_BYTES + head.cap * sizeof(struct key_slot);

@@ -15,6 +15,8 @@
 
 enum { KEY_HEAD_BYTES = 4096, KEY_FORMAT = 1, KEY_BOOT_ID = 40, KEY_CAP_STEP = 1024 };
 
+static const char key_magic[8] = {'S', 'L', 'K', 'E', 'Y', 'I', 'D', 'X'};
+
 struct key_head {
     char magic[8];
     uint32_t format;
