@@ -101,10 +101,11 @@ static int print_batch(void *self, uint32_t relation, struct batch *batch, struc
     return 0;
 }
 
-static int print_truncate(void *self, uint32_t relation, struct position pos, struct err *err)
+static int print_truncate(void *self, uint32_t relation, struct position pos, int64_t commit_us, struct err *err)
 {
     char at[LSN_TEXT];
 
+    (void)commit_us;
     (void)err;
     printf("truncate %s %s #%llu\n", name_of(self, relation), lsn_text(pos.lsn, at), (unsigned long long)pos.ordinal);
     return 0;

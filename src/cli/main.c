@@ -8,11 +8,7 @@
 #include <unistd.h>
 
 static const struct command *const COMMANDS[] = {
-    &command_sync,
-    &command_status,
-    &command_verify,
-    &command_sql,
-    &command_debug,
+    &command_sync, &command_status, &command_verify, &command_sql, &command_debug,
 };
 
 static const struct command *find(const char *name)
