@@ -182,16 +182,37 @@ static bool same_columns(const struct relation *a, const struct relation *b)
     return true;
 }
 
+static bool same_key(const struct relation *a, const struct relation *b)
+{
+    if (a->identity != IDENTITY_KEY || b->identity != IDENTITY_KEY)
+        return false;
+    for (uint32_t i = 0; i < a->n_columns; i++) {
+        const struct relation_column *c = by_attnum(b, a->columns[i].attnum);
+        if (c && !c->key_seq != !a->columns[i].key_seq)
+            return false;
+    }
+    return true;
+}
+
+/* REPLICA IDENTITY FULL flags all columns; which of them are the primary key is not in the message. Before and after must
+ * agree on it: rows that are found by a key which was dropped, or is not there yet, could be several. */
+static const struct relation *known_key(const struct relation *live, const struct relation *prev)
+{
+    if (!live || !prev)
+        return live ? live : prev;
+    return same_key(live, prev) ? live : NULL;
+}
+
 static void set_identity(struct relation *rel, const struct pgoutput_relation *msg, const struct relation *live,
                          const struct relation *prev)
 {
-    const struct relation *known = live && live->identity == IDENTITY_KEY ? live : prev;
+    const struct relation *known = known_key(live, prev);
     bool has_key = false;
 
     rel->full = msg->identity == 'f';
     for (uint32_t i = 0; i < rel->n_columns; i++) {
         struct relation_column *c = &rel->columns[i];
-        if (rel->full) { /* all columns are flagged; the primary key is the catalog's knowledge */
+        if (rel->full) {
             const struct relation_column *k = by_attnum(known, c->attnum);
             c->key_seq = k ? k->key_seq : 0;
         }
@@ -224,6 +245,17 @@ static bool is_catalog_now(const struct relation *live, const struct pgoutput_re
     return live && n == live->n_columns;
 }
 
+/* A name that the catalog does not have any more is not followed: the table has it no longer, or will not for long. */
+static void set_name(struct relation *rel, const struct pgoutput_relation *msg, const struct relation *live,
+                     const struct relation *prev)
+{
+    bool is_now = !live || (str_eq(live->schema, msg->schema) && str_eq(live->name, msg->name));
+    bool keep = !is_now && prev;
+
+    rel->schema = arena_str(&rel->arena, keep ? prev->schema : msg->schema);
+    rel->name = arena_str(&rel->arena, keep ? prev->name : msg->name);
+}
+
 struct relation *pg_schema_reconcile(const struct relation *prev, const struct relation *live,
                                      const struct pgoutput_relation *msg, const struct pg_schema_filter *filter,
                                      int16_t *ret_map)
@@ -236,8 +268,7 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
     int highest = 0;
 
     rel->oid = msg->oid;
-    rel->schema = arena_str(&rel->arena, msg->schema);
-    rel->name = arena_str(&rel->arena, msg->name);
+    set_name(rel, msg, live, prev);
     rel->blocks = live ? live->blocks : 0;
     rel->row_estimate = live ? live->row_estimate : -1;
     rel->partitioned = live ? live->partitioned : false;

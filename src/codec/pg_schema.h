@@ -25,7 +25,8 @@ bool pg_schema_column(const struct field *f, struct relation_column *ret_col);
 struct relation *pg_schema_relation(const struct schema *s, uint32_t oid, struct table_name name);
 
 /*
- * The relation that a Relation message describes, with attnums and resolved types.
+ * The relation that a Relation message describes, with attnums and resolved types. Its name is the message's where the
+ * catalog has that name too, else (a rename that was followed by another, or an old message) prev's.
  *
  * `prev` is what was known before the message (NULL: nothing); `live` is the catalog now (NULL: the table is gone),
  * which may be ahead of the message. The message lists columns in attnum order, and added columns have higher attnums

@@ -22,10 +22,13 @@ struct reject {
 
 struct sink_ops {
     /*
-     * A relation will send rows of the transaction that commits at `lsn`, or has changed since its last ones. `schema`
-     * has a field for each of its columns. Told again when `*ret_from` was not below `lsn` and later rows come.
-     * `*ret_from`: changes of transactions whose commit LSN is at or below it are in the sink already, and are not
-     * sent; UINT64_MAX: none are wanted (the table is not ours, or is quarantined, or is still being copied).
+     * Changes of transactions whose commit LSN is at or below it are in the sink already, and are not sent;
+     * UINT64_MAX: none are wanted (the table is not ours, or is quarantined, or is still being copied).
+     */
+    uint64_t (*from)(void *sink, uint32_t relation);
+    /*
+     * A relation will send rows of the transaction that commits at `lsn`, or has changed since its last ones; a row that
+     * from() lets through follows at once. `schema` has a field for each of its columns. `*ret_from`: as from() gives it now.
      */
     int (*relation)(void *sink, const struct relation *rel, const struct schema *schema, uint64_t lsn,
                     uint64_t *ret_from, struct err *err);

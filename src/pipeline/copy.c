@@ -144,6 +144,7 @@ static int finish_chunk(struct copy_job *job, struct copy_worker *w, const struc
     }
     for (size_t i = 0; i < n_rejects; i++) {
         struct reject r = rejects[i].r;
+        r.pos.ordinal = copy_reject_ordinal(task->chunk + (task->changed_since ? t->plan->n : 0), i);
         r.column = arena_str(&t->arena, r.column);
         r.value = arena_str(&t->arena, r.value);
         r.reason = arena_str(&t->arena, r.reason);

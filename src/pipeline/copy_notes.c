@@ -27,12 +27,12 @@ void copy_plan_free(struct copy_plan *p)
     mem_free(p);
 }
 
-/* Changes when the columns, their types or the key do. */
+/* Changes when the columns, their types or the key do, and with the folder that the files are in. */
 static uint64_t fingerprint(const struct copy_table *t)
 {
     CLEANUP(buf_deinit) struct buf b = {0};
 
-    buf_printf(&b, "%d", t->rel->identity);
+    buf_printf(&b, "%d %.*s %.*s", t->rel->identity, STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
     for (uint32_t i = 0; i < t->schema->n_fields; i++) {
         buf_printf(&b, "\n%.*s ", STR_ARG(t->schema->fields[i].name));
         buf_add_str(&b, field_meta_get(&t->schema->fields[i], STR(PG_SCHEMA_COLUMN)));
@@ -141,7 +141,7 @@ static struct copy_plan *read_plan(const struct copy_table *t, char *path, struc
     return p;
 }
 
-static void read_rejects(struct copy_table *t, yyjson_val *list, uint64_t lsn)
+static void read_rejects(struct copy_table *t, yyjson_val *list, uint64_t lsn, uint64_t chunk)
 {
     yyjson_val *r;
     size_t i, n;
@@ -149,7 +149,7 @@ static void read_rejects(struct copy_table *t, yyjson_val *list, uint64_t lsn)
     yyjson_arr_foreach(list, i, n, r)
     {
         MEM_GROW(t->rejects, t->n_rejects, t->cap_rejects);
-        t->rejects[t->n_rejects++].r = (struct reject){.pos = {lsn, 0},
+        t->rejects[t->n_rejects++].r = (struct reject){.pos = {lsn, copy_reject_ordinal(chunk, i)},
                                                        .column = arena_str(&t->arena, text(yyjson_arr_get(r, 0))),
                                                        .value = arena_str(&t->arena, text(yyjson_arr_get(r, 1))),
                                                        .reason = arena_str(&t->arena, text(yyjson_arr_get(r, 2)))};
@@ -167,7 +167,7 @@ static bool read_done(struct copy_table *t, struct copy_plan *p, struct str line
 
     if (ok) {
         p->done[chunk] = (struct copy_done){lsn, (uint32_t)num(root, "xmin")};
-        read_rejects(t, yyjson_obj_get(root, "rejects"), lsn);
+        read_rejects(t, yyjson_obj_get(root, "rejects"), lsn, chunk);
     }
     if (ok && path.n) {
         MEM_GROW(t->files, t->n_files, t->cap_files);

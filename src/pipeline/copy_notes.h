@@ -27,6 +27,11 @@ struct copy_plan {
     size_t n;
 };
 
+/* What tells a rejected value of a copy from the others: the same when its notes are read again. */
+static inline uint64_t copy_reject_ordinal(uint64_t task, size_t i)
+{
+    return (task + 1) << 32 | (i + 1);
+}
 void copy_plan_free(struct copy_plan *p);
 /* Reads notes: the plan, and the files and rejects of finished chunks into `t`. NULL when there are none, or they are of
  * another set of columns. */

@@ -45,7 +45,7 @@ int sync_commit_epoch(struct sync *s, struct err *err)
     s->applied = MAX(s->applied, s->read_lsn);
     s->trim_lsn = s->read_end_lsn;
     sync_note_tables(s);
-    return 0;
+    return sync_follow_names(s, err);
 }
 
 bool sync_epoch_is_open(const struct sync *s)
@@ -135,7 +135,8 @@ static int idle(struct sync *s, uint64_t seen_lsn, struct err *err)
     if (sync_epoch_is_open(s) && since >= s->o->epoch_us)
         TRY(sync_commit_epoch(s, err));
     if (!sync_epoch_is_open(s)) {
-        s->applied = MAX(s->applied, seen_lsn);
+        if (seen_lsn) /* the end of a record: the next one, which may be a commit, begins just there */
+            s->applied = MAX(s->applied, seen_lsn - 1);
         TRY(sync_barrier_reached(s, seen_lsn, err));
         if (can_show_table(s)) {
             TRY(delta_sink_commit(s->sink, s->applied, err));
@@ -186,7 +187,7 @@ static bool is_caught_up(const struct sync *s)
     struct lake_table *t;
     size_t cursor = 0;
 
-    if (s->copy || s->applied < s->target_lsn)
+    if (s->copy || s->applied + 1 < s->target_lsn)
         return false;
     while (delta_sink_next(s->sink, &cursor, NULL, &t) == 0)
         if (t->state == LAKE_STAGED)

@@ -257,6 +257,7 @@ int sync_prepare(struct sync *s, struct err *err)
         TRY(make_slot(s, &owner, snapshot, err));
     s->applied = s->state.applied;
     TRY(state_save(&s->state, err));
+    TRY(sync_recover_names(s, err));
     TRY(sync_open_tables(s, err));
     TRY(sync_start_copy(s, &tables, s->state.start, snapshot[0] ? snapshot : NULL, TAKE_PTR(owner), err));
     TRY(start_receiving(s, err));

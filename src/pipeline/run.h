@@ -52,6 +52,17 @@ int sync_ask(struct sync *s, int (*ask)(struct sync *s, void *arg, struct err *e
              struct err *err) MUST_CHECK;
 bool sync_is_stopping(const struct sync *s);
 
+/* ---- names.c: tables that were renamed, dropped or made again ---- */
+
+/* Ends renames that a kill cut short. Before the tables are opened. */
+int sync_recover_names(struct sync *s, struct err *err) MUST_CHECK;
+/* Folders follow the names that the stream has shown. Just after a commit. */
+int sync_follow_names(struct sync *s, struct err *err) MUST_CHECK;
+/* Tables whose name another one has now make way; at the start, folders follow the catalog. No epoch is open. */
+int sync_follow_catalog(struct sync *s, const struct pg_tables *tables, struct err *err) MUST_CHECK;
+/* Why a table of this name cannot be in the lake, or NULL. */
+const char *sync_bad_name(struct str schema, struct str name);
+
 /* ---- tables.c: tables come in ---- */
 
 /* Opens the tables that follow already. */

@@ -45,6 +45,17 @@ struct state_table *state_add(struct state *s, uint32_t oid, struct str schema, 
     return t;
 }
 
+void state_remove(struct state *s, uint32_t oid)
+{
+    struct state_table *t = state_find(s, oid);
+
+    if (t) {
+        size_t i = (size_t)(t - s->tables);
+        memmove(t, t + 1, (s->n_tables - i - 1) * sizeof *t);
+        s->n_tables--;
+    }
+}
+
 void state_set_reason(struct state *s, struct state_table *t, const char *reason)
 {
     t->reason = arena_str(&s->arena, str_of(reason));
@@ -78,6 +89,9 @@ static int read_table(struct state *s, yyjson_val *obj, struct err *err)
     struct state_table *t = state_add(s, (uint32_t)yyjson_get_uint(yyjson_obj_get(obj, "oid")), get_str(obj, "schema"),
                                       get_str(obj, "name"));
 
+    yyjson_val *was = yyjson_obj_get(obj, "was");
+    t->was_schema = arena_str(&s->arena, str_of(yyjson_get_str(yyjson_arr_get(was, 0))));
+    t->was_name = arena_str(&s->arena, str_of(yyjson_get_str(yyjson_arr_get(was, 1))));
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_is(st, names[i])) {
             t->state = (enum table_state)i;
@@ -138,6 +152,13 @@ int state_save(const struct state *s, struct err *err)
         if (t->reason.n) {
             buf_add_cstr(&out, ",\"reason\":");
             buf_add_json_str(&out, t->reason);
+        }
+        if (t->was_name.n) {
+            buf_add_cstr(&out, ",\"was\":[");
+            buf_add_json_str(&out, t->was_schema);
+            buf_add_char(&out, ',');
+            buf_add_json_str(&out, t->was_name);
+            buf_add_char(&out, ']');
         }
         buf_add_char(&out, '}');
     }

@@ -5,6 +5,8 @@
  *    "start":"0/1A2B3C","applied":"0/1A2B80",
  *    "tables":[{"oid":16385,"schema":"public","name":"orders","state":"streaming"}, …]}
  *
+ * A table's schema and name are those of its folder in the lake. It may also have "reason" and "was":["schema","name"].
+ *
  * Positions of tables stand in the tables (txn actions); `applied` is for those without changes of late: every table in state
  * "streaming" has all changes of transactions that committed at or before it.
  */
@@ -26,6 +28,7 @@ struct state_table {
     struct str schema, name;
     enum table_state state;
     struct str reason;
+    struct str was_schema, was_name; /* not empty: the folder is about to be renamed from this (pipeline/names.c) */
 };
 
 struct state {
@@ -46,6 +49,7 @@ void state_deinit(struct state *s);
 struct state_table *state_find(struct state *s, uint32_t oid); /* or NULL */
 /* Copies the names. The pointer is good until the next add. */
 struct state_table *state_add(struct state *s, uint32_t oid, struct str schema, struct str name);
+void state_remove(struct state *s, uint32_t oid); /* pointers to other tables are no good any more */
 void state_set_reason(struct state *s, struct state_table *t, const char *reason);
 const char *table_state_name(enum table_state st);
 /* The folder of a lake's state: `state_dir`, or <lake>/_sluice when it is NULL. Free with mem_free. */

@@ -11,7 +11,7 @@
 
 #include <assert.h>
 
-enum { LOOK_FOR_TABLES_US = 5000000 };
+enum { LOOK_FOR_TABLES_US = 5000000, COPY_FILES = 1 << 20 };
 
 static bool is_resync(const struct sync *s, const struct relation *r)
 {
@@ -45,25 +45,36 @@ int sync_open_tables(struct sync *s, struct err *err)
 /* ---- copying ---- */
 
 /* Which of the chosen tables have to be copied. */
-static size_t choose(struct sync *s, const struct pg_tables *tables, struct relation **ret, struct err *err)
+static size_t choose(struct sync *s, const struct pg_tables *tables, struct relation **ret)
 {
     size_t n = 0;
 
-    (void)err;
     for (size_t i = 0; i < tables->n; i++) {
         struct relation *r = tables->items[i];
         struct state_table *st = state_find(&s->state, r->oid);
         bool resync = !s->looked && is_resync(s, r);
+        const char *why = r->n_columns ? sync_bad_name(r->schema, r->name) : "the table has no columns";
         if (!st)
             st = state_add(&s->state, r->oid, r->schema, r->name);
+        if (why && (resync || st->state == TABLE_NEW || st->state == TABLE_COPYING)) {
+            log_warn("table_quarantined", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
+                     log_quote(why));
+            st->state = TABLE_QUARANTINED;
+            state_set_reason(&s->state, st, why);
+            continue;
+        }
         if (resync || st->state == TABLE_NEW || st->state == TABLE_COPYING) {
             st->state = TABLE_COPYING;
             st->reason = (struct str){0};
             struct lake_table *t = delta_sink_find(s->sink, r->oid);
             if (t && t->state == LAKE_QUARANTINED)
                 lake_table_free(delta_sink_remove(s->sink, r->oid));
-            else if (t)
+            else if (t) {
                 t->being_copied = true;
+                t->next_file += COPY_FILES; /* the copy takes the numbers in between */
+            }
+            st->schema = arena_str(&s->state.arena, r->schema);
+            st->name = arena_str(&s->state.arena, r->name);
             ret[n++] = r;
         }
     }
@@ -86,7 +97,6 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn
 {
     CLEANUP(pg_conn_freep) struct pg_conn *held = owner;
     CLEANUP(mem_freep) struct relation **chosen = MEM_NEW_N(struct relation *, tables->n + 1);
-    size_t n = choose(s, tables, chosen, err);
     char name[PG_SNAPSHOT_NAME], at[LSN_TEXT];
     struct copy_config config = {.url = s->o->url,
                                  .lake = s->o->lake,
@@ -98,6 +108,8 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn
                                  .stop_fd = s->o->stop_fd};
 
     assert(!s->copy);
+    TRY(sync_follow_catalog(s, tables, err));
+    size_t n = choose(s, tables, chosen);
     s->looked = true;
     TRY(state_save(&s->state, err));
     if (!n)
@@ -216,7 +228,7 @@ int sync_look_for_tables(struct sync *s, struct err *err)
     int64_t now = clock_mono_us();
     size_t n_new = 0;
 
-    if (s->copy || now - s->last_look_us < LOOK_FOR_TABLES_US)
+    if (s->copy || now - s->last_look_us < LOOK_FOR_TABLES_US || sync_epoch_is_open(s))
         return 0;
     s->last_look_us = now;
     TRY(sync_ask(s, ask_tables, &tables, err));

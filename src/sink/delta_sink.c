@@ -7,6 +7,7 @@
 
 #define DEAD_SCHEMA "sluice"
 #define DEAD_TABLE "dead_letters"
+enum { DEAD_COLUMNS = 7 };
 
 struct delta_sink {
     struct lake_env env;
@@ -102,6 +103,18 @@ static int quarantine_or_fail(struct lake_table *t, int rc, const struct err *wh
     if (err)
         *err = *why;
     return rc;
+}
+
+/* Until its history is open, a table set aside asks for rows: relation() opens it. */
+static uint64_t sink_from(void *self, uint32_t relation)
+{
+    const struct delta_sink *s = self;
+    const struct lake_table *t = delta_sink_find(s, relation);
+    const struct lake_history *h = imap_get(&s->histories, relation);
+
+    if (t && (t->state != LAKE_QUARANTINED || (s->env.history && !h)))
+        return t->position;
+    return h ? h->table->position : UINT64_MAX;
 }
 
 /* ---- histories ---- */
@@ -207,7 +220,10 @@ static int make_room(struct delta_sink *s, struct err *err)
         while (delta_sink_next(s, &cursor, NULL, &t) == 0)
             if (!largest || t->buffer.bytes > largest->buffer.bytes)
                 largest = t;
-        TRY(lake_table_flush(largest, err));
+        struct err why;
+        int rc = lake_table_flush(largest, &why);
+        if (rc)
+            TRY(quarantine_or_fail(largest, rc, &why, err));
     }
     return 0;
 }
@@ -247,11 +263,17 @@ static struct field dead_field(const char *name, enum type_id type)
     return (struct field){.name = str_of(name), .physical = str_of(name), .type = {.id = type}, .nullable = true};
 }
 
+/* A value that is rejected again, after a restart, replaces itself: table, position, ordinal and column are a key. */
+static bool is_dead_key(uint32_t column)
+{
+    return column <= 2 || column == 4;
+}
+
 static struct schema *dead_letter_schema(void)
 {
     struct schema *s = schema_new();
 
-    s->n_fields = 7;
+    s->n_fields = DEAD_COLUMNS;
     s->fields = ARENA_NEW_N(&s->arena, struct field, s->n_fields);
     s->fields[0] = dead_field("table_name", TYPE_STRING);
     s->fields[1] = dead_field("position", TYPE_STRING);
@@ -262,8 +284,22 @@ static struct schema *dead_letter_schema(void)
     s->fields[6] = dead_field("reason", TYPE_STRING);
     for (uint32_t i = 0; i < s->n_fields; i++) /* the columns as lake_schema.c knows columns: by number */
         field_meta_set(&s->fields[i], &s->arena, STR("sluice.column"),
-                       str_of(arena_printf(&s->arena, "\"%u 25 25 -1 0 b -\"", i + 1)));
+                       str_of(arena_printf(&s->arena, "\"%u 25 25 -1 0 b %c\"", i + 1, is_dead_key(i) ? 'k' : '-')));
     return s;
+}
+
+static struct relation *dead_letter_relation(void)
+{
+    struct relation *rel = relation_new();
+
+    rel->schema = STR(DEAD_SCHEMA);
+    rel->name = STR(DEAD_TABLE);
+    rel->identity = IDENTITY_KEY;
+    rel->n_columns = DEAD_COLUMNS;
+    rel->columns = ARENA_NEW_N(&rel->arena, struct relation_column, rel->n_columns);
+    for (uint16_t i = 0; i < rel->n_columns; i++)
+        rel->columns[i].key_seq = is_dead_key(i) ? (uint16_t)(i + 1) : 0;
+    return rel;
 }
 
 static int open_dead_letters(struct delta_sink *s, struct err *err)
@@ -272,10 +308,7 @@ static int open_dead_letters(struct delta_sink *s, struct err *err)
 
     if (s->dead)
         return 0;
-    CLEANUP(relation_unrefp) struct relation *rel = relation_new();
-    rel->schema = name.schema;
-    rel->name = name.table;
-    rel->identity = IDENTITY_NONE;
+    CLEANUP(relation_unrefp) struct relation *rel = dead_letter_relation();
     if (!s->dead_schema)
         s->dead_schema = dead_letter_schema();
     TRY(lake_table_open(&s->env, name, &s->dead, err));
@@ -289,8 +322,6 @@ int delta_sink_dead_letter(struct delta_sink *s, const char *table, const struct
     char at[LSN_TEXT];
 
     TRY(open_dead_letters(s, err));
-    if (r->pos.ordinal && r->pos.lsn <= s->dead->position)
-        return 0; /* seen before a restart */
     if (!s->dead_rows)
         s->dead_rows = batch_new(s->dead_schema, 16);
     struct batch *b = s->dead_rows;
@@ -344,7 +375,7 @@ static void sink_set_aside(void *self, uint32_t relation, const struct err *why)
         (void)quarantine_or_fail(t, ERR_UNSUPPORTED, why, NULL);
 }
 
-static const struct sink_ops ops = {sink_relation, sink_write, sink_truncate, sink_reject, sink_set_aside};
+static const struct sink_ops ops = {sink_from, sink_relation, sink_write, sink_truncate, sink_reject, sink_set_aside};
 
 struct sink delta_sink_ops(struct delta_sink *s)
 {

@@ -17,15 +17,6 @@
 
 #include <assert.h>
 
-/* A pending file that nobody will see. */
-static int drop_pending(struct lake_table *t, struct lake_file *f, struct err *err)
-{
-    TRY(store_remove(t->store, f->path, err));
-    imap_remove(&t->files, f->id);
-    lake_file_free(f);
-    return 0;
-}
-
 static bool is_empty(const struct lake_file *f)
 {
     return f->masked >= f->rows;
@@ -71,10 +62,12 @@ static int write_vectors(struct lake_table *t, struct arena *arena, struct imap 
     return descs->n ? store_put(t->store, path.p, buf_str(&bytes), err) : 0;
 }
 
-static struct delta_file add_of(const struct lake_file *f, struct delta_dv_desc *dv)
+static struct delta_file add_of(const struct lake_file *f, struct delta_dv_desc *dv, struct arena *arena)
 {
+    struct str stats = str_of(f->stats);
+
     return (struct delta_file){.path = str_of(f->path),
-                               .stats = str_of(f->stats),
+                               .stats = dv ? delta_stats_widen(stats, f->rows, arena) : stats,
                                .dv = dv,
                                .size = f->size,
                                .time_ms = clock_now_us() / 1000,
@@ -113,37 +106,61 @@ static int foreign_commit(const struct lake_table *t, int64_t ours, int64_t expe
                    (long long)expected);
 }
 
-static int add_actions(struct lake_table *t, struct delta_tx *tx, struct imap *descs, struct err *err)
+static void add_actions(struct lake_table *t, struct delta_tx *tx, struct imap *descs)
 {
     size_t cursor = 0;
     void *p;
 
     while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
         struct lake_file *f = p;
-        if (f->pending && (f->doomed || is_empty(f))) {
-            TRY(drop_pending(t, f, err));
-        } else if (f->pending) {
-            struct delta_file add = add_of(f, imap_get(descs, f->id));
+        f->doomed |= is_empty(f);
+        if (f->pending && !f->doomed) {
+            struct delta_file add = add_of(f, imap_get(descs, f->id), &tx->arena);
             delta_tx_add_file(tx, &add);
-        } else if (f->doomed || is_empty(f)) {
-            f->doomed = true;
+        } else if (!f->pending && f->doomed) {
             delta_tx_remove_file(tx, logged(tx, f), !f->compacted);
-        } else if (f->dv_dirty) {
+        } else if (!f->pending && f->dv_dirty) {
             delta_tx_set_dv(tx, logged(tx, f), imap_get(descs, f->id));
         }
     }
-    return 0;
 }
 
-/* What was pending is in the log now. */
+/* The highest number of a live file of ours. */
+static uint32_t highest_file(const struct lake_table *t)
+{
+    uint32_t highest = 0;
+    size_t cursor = 0;
+    void *p;
+
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        const struct lake_file *f = p;
+        if (lake_file_is_live(f) && f->id < LAKE_FOREIGN)
+            highest = MAX(highest, f->id);
+    }
+    return highest;
+}
+
+/* The number of a file is never used again, or the key index would take the new one's rows for the old one's. Mostly the
+ * newest file says what the next number is; where it leaves, a txn action does. */
+static void note_next_file(struct lake_table *t, struct delta_tx *tx)
+{
+    if (highest_file(t) + 1 < t->next_file)
+        delta_tx_set_txn(tx, str_of(arena_printf(&tx->arena, "%s" LAKE_FILES_APP, t->env->app_id)), t->next_file);
+}
+
+/* What was pending is in the log now. Files that nobody will see go only here: until the commit, the notes of a copy may
+ * name them. */
 static void settle(struct lake_table *t)
 {
+    struct err err;
     size_t cursor = 0;
     void *p;
 
     while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
         struct lake_file *f = p;
         if (f->doomed) {
+            if (f->pending && store_remove(t->store, f->path, &err))
+                log_err(LOG_WARN, "file_left", &err);
             imap_remove(&t->files, f->id);
             lake_file_free(f);
             continue;
@@ -163,7 +180,8 @@ static int commit_existing(struct lake_table *t, uint64_t lsn, const char *opera
 
     TRY(write_vectors(t, &tx->arena, &descs, err));
     crash_point("vectors_written");
-    TRY(add_actions(t, tx, &descs, err));
+    add_actions(t, tx, &descs);
+    note_next_file(t, tx);
     TRY(lake_schema_commit(t, tx, err));
     if (lsn)
         delta_tx_set_txn(tx, str_of(t->env->app_id), (int64_t)lsn);
@@ -196,10 +214,9 @@ static int commit_new(struct lake_table *t, uint64_t lsn, struct err *err)
     struct delta_file *files = ARENA_NEW_N(&arena, struct delta_file, t->files.n + 1);
     while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
         struct lake_file *f = p;
-        if (f->doomed || is_empty(f))
-            TRY(drop_pending(t, f, err));
-        else
-            files[c.n_files++] = add_of(f, imap_get(&descs, f->id));
+        f->doomed |= is_empty(f);
+        if (!f->doomed)
+            files[c.n_files++] = add_of(f, imap_get(&descs, f->id), &arena);
     }
     c.files = files;
     TRY(delta_table_create(t->store, t->env->engine, &c, &t->delta, err));
@@ -268,6 +285,8 @@ int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
     t->position = lsn;
     t->n_commits++;
     settle(t);
+    if (expected == 0 && highest_file(t) + 1 < t->next_file)
+        TRY(lake_index_drop(t, err)); /* there was no place for note_next_file */
     TRY(foreign_commit(t, version, expected, err));
     commit_index(t, version);
     crash_point("index_committed");

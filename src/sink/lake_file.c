@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { REPLACED_MAX = 32 << 20 }; /* bytes of rows read once more that are kept in memory */
+
 char *lake_file_name(uint32_t id)
 {
     char uuid[DELTA_UUID];
@@ -27,10 +29,10 @@ uint32_t lake_file_id(struct str path)
     if (path.n == 5 + 8 + 1 + 36 + 8 && str_has_prefix(path, STR("part-")) && path.p[13] == '-') {
         memcpy(text, path.p + 5, 8);
         unsigned long id = strtoul(text, &end, 16);
-        if (!*end && id < 0x80000000u)
+        if (!*end && id < LAKE_FOREIGN)
             return (uint32_t)id;
     }
-    return 0x80000000u | ((uint32_t)hash64(path.p, path.n) & 0x7ffffffeu);
+    return LAKE_FOREIGN | ((uint32_t)hash64(path.p, path.n) & 0x7ffffffeu);
 }
 
 struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct str path)
@@ -39,8 +41,9 @@ struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct 
 
     f->id = id;
     f->path = mem_strndup(path.p, path.n);
+    assert(!imap_get(&t->files, id));
     imap_put(&t->files, id, f);
-    if (id < 0x80000000u && id >= t->next_file)
+    if (id < LAKE_FOREIGN && id >= t->next_file)
         t->next_file = id + 1;
     return f;
 }
@@ -276,5 +279,7 @@ int lake_table_replace_rows(struct lake_table *t, const char *path, struct err *
             TRY(apply_chunk(t, chunk, err));
         TRY(rc);
     }
+    if (t->buffer.bytes > REPLACED_MAX)
+        TRY(lake_table_flush(t, err));
     return store_remove(t->store, path, err);
 }

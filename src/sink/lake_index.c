@@ -147,6 +147,21 @@ int lake_index_rc(const struct lake_table *t, int rc, struct err *err)
     return err_hint(err, "give the table a primary key, or exclude it");
 }
 
+/* Does the log have what the files say? Not when the open epoch has masked rows, or removed files: an index made now lacks
+ * them, and must not count as the log's version if the epoch comes to nothing. */
+static bool is_as_logged(const struct lake_table *t)
+{
+    size_t cursor = 0;
+    void *p;
+
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        const struct lake_file *f = p;
+        if (!f->pending && (f->doomed || f->dv_dirty))
+            return false;
+    }
+    return true;
+}
+
 static int build(struct lake_table *t, const char *path, const struct key_index_options *opt, int64_t version,
                  struct err *err)
 {
@@ -189,7 +204,7 @@ static bool catch_up(struct lake_table *t, int64_t version)
     int64_t from = key_index_info(t->index).version;
     struct err err;
 
-    if (from < 0 || from > version || version - from > REPLAY_MAX)
+    if (from < 0 || from > version || version - from > REPLAY_MAX || (from < version && !is_as_logged(t)))
         return false;
     for (int64_t v = from + 1; v <= version; v++)
         if (replay_commit(t, v, &err))
@@ -245,12 +260,12 @@ int lake_index_ready(struct lake_table *t, struct err *err)
         }
     }
     if (!t->index) {
-        if (build(t, path, &opt, version, err))
+        if (build(t, path, &opt, is_as_logged(t) ? version : -1, err))
             return err_wrap(err, "key index of table %s", t->name);
         log_debug("index_built", "table=%s keys=%llu", t->name, (unsigned long long)key_index_info(t->index).n);
     }
     while (t->state != LAKE_STAGED && imap_next(&t->files, &cursor, NULL, &p) == 0)
-        if (((struct lake_file *)p)->pending)
+        if (((struct lake_file *)p)->pending && lake_file_is_live(p))
             TRY(lake_index_add_file(t, p, err));
     return 0;
 }

@@ -29,10 +29,8 @@ static const struct field *field_by_attnum(const struct schema *s, int attnum)
 static int digits_before_point(const struct type *t)
 {
     switch (t->id) {
-    case TYPE_BYTE:
-        return 3;
+    case TYPE_BYTE: /* sic: the protocol asks for as many as for an integer */
     case TYPE_SHORT:
-        return 5;
     case TYPE_INTEGER:
         return 10;
     case TYPE_LONG:
@@ -206,6 +204,8 @@ int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const s
     CLEANUP(schema_unrefp) struct schema *s = schema_clone(fresh ? source : t->lake);
 
     (void)rel;
+    if (!source->n_fields)
+        return err_set(err, ERR_UNSUPPORTED, "table %s has no columns", t->name);
     t->max_column_id = highest_id(s, t->max_column_id);
     if (!t->mapped && (fresh ? has_odd_name(source) : needs_mapping(s, source) || has_odd_name(source))) {
         t->mapped = t->schema_dirty = true;
@@ -215,8 +215,8 @@ int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const s
         t->schema_dirty = true;
     else
         TRY(merge(t, source, s, err));
-    if (t->mapped) /* columns just added */
-        delta_schema_map(s, &t->max_column_id, true, hash64(t->uuid, strlen(t->uuid)));
+    if (t->mapped) /* columns just added; a table copied anew has files with the columns' own names */
+        delta_schema_map(s, &t->max_column_id, !fresh, hash64(t->uuid, strlen(t->uuid)));
     TRY(check_names(t, s, err));
     schema_unref(t->lake);
     t->lake = TAKE_PTR(s);

@@ -32,16 +32,21 @@ static struct lake_table *table_new(const struct lake_env *env, struct table_nam
     return t;
 }
 
-void lake_table_free(struct lake_table *t)
+static void forget_files(struct lake_table *t)
 {
     size_t cursor = 0;
     void *f;
 
-    if (!t)
-        return;
     while (imap_next(&t->files, &cursor, NULL, &f) == 0)
         lake_file_free(f);
     imap_deinit(&t->files);
+}
+
+void lake_table_free(struct lake_table *t)
+{
+    if (!t)
+        return;
+    forget_files(t);
     key_index_free(t->index);
     key_matches_deinit(&t->matches);
     row_buffer_deinit(&t->buffer);
@@ -58,14 +63,29 @@ void lake_table_free(struct lake_table *t)
     mem_free(t);
 }
 
-/* Fills t->files from the log. */
-static int load_files(struct lake_table *t, struct err *err)
+/* Rows of a file whose writer did not say how many. */
+static int count_rows(struct lake_table *t, struct lake_file *f, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0}, path = {0};
+    int64_t rows;
+
+    store_local_path(t->store, f->path, &path);
+    buf_add_cstr(&sql, "SELECT count(*) FROM read_parquet(");
+    buf_add_sql_literal(&sql, buf_str(&path));
+    buf_add_cstr(&sql, ", hive_partitioning=false)");
+    TRY(engine_query_i64(t->env->conn, sql.p, &rows, err));
+    f->rows = (uint32_t)rows;
+    return 0;
+}
+
+int lake_table_load_files(struct lake_table *t, struct err *err)
 {
     struct delta_snapshot *s = delta_table_snapshot(t->delta);
     const struct delta_file *df;
     size_t cursor = 0;
     int rc = 0;
 
+    forget_files(t);
     while (rc == 0 && (df = delta_snapshot_next(s, &cursor))) {
         uint32_t id = lake_file_id(df->path);
         if (imap_get(&t->files, id)) {
@@ -74,7 +94,9 @@ static int load_files(struct lake_table *t, struct err *err)
         }
         struct lake_file *f = lake_table_add_file(t, id, df->path);
         f->size = df->size;
-        f->rows = df->num_records >= 0 ? (uint32_t)df->num_records : 0;
+        f->rows = (uint32_t)MAX(df->num_records, 0);
+        if (df->num_records < 0 && t->env->conn)
+            rc = count_rows(t, f, err);
         f->masked = df->dv ? (uint64_t)df->dv->cardinality : 0;
         f->dv_loaded = df->dv == NULL;
     }
@@ -86,7 +108,7 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
 {
     CLEANUP(lake_table_freep) struct lake_table *t = table_new(env, name);
     bool exists;
-    int64_t position;
+    int64_t position, next_file;
 
     *ret = NULL;
     TRY(delta_table_exists(t->store, &exists, err));
@@ -98,6 +120,9 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
     struct delta_snapshot *s = delta_table_snapshot(t->delta);
     if (delta_snapshot_txn(s, str_of(env->app_id), &position))
         t->position = (uint64_t)position;
+    CLEANUP(mem_freep) char *files_app = mem_printf("%s" LAKE_FILES_APP, env->app_id);
+    if (delta_snapshot_txn(s, str_of(files_app), &next_file))
+        t->next_file = (uint32_t)next_file;
     snprintf(t->uuid, sizeof t->uuid, "%.*s", STR_ARG(s->head->metadata->id));
     t->lake = schema_clone(s->head->schema);
     t->mapped = s->head->mapping != DELTA_MAPPING_NONE;
@@ -109,7 +134,7 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
     if (str_to_i64(str_split(&storage, ' '), &t->storage) && str_to_i64(storage, &attributes))
         t->attributes = (int)attributes;
     delta_snapshot_unref(s);
-    TRY(load_files(t, err));
+    TRY(lake_table_load_files(t, err));
     *ret = TAKE_PTR(t);
     return 0;
 }
@@ -157,12 +182,12 @@ int lake_table_relation(struct lake_table *t, const struct relation *rel, const 
     CLEANUP(schema_unrefp) struct schema *before = t->lake ? schema_ref(t->lake) : NULL;
 
     TRY(lake_table_flush(t, err));
+    uint64_t old = t->n_keys ? key_fingerprint(t->write, t->key_cols, t->n_keys) : 0;
     TRY(lake_schema_evolve(t, rel, schema, err));
     relation_unref(t->rel);
     schema_unref(t->source);
     t->rel = relation_ref(rel);
     t->source = schema_ref(schema);
-    uint64_t old = t->n_keys ? key_fingerprint(t->write, t->key_cols, t->n_keys) : 0;
     t->key_cols = mem_realloc_n(t->key_cols, rel->n_columns + 1, sizeof *t->key_cols);
     t->n_keys = 0;
     for (uint32_t i = 0; i < rel->n_columns; i++)
@@ -355,13 +380,8 @@ int lake_table_truncate(struct lake_table *t, struct err *err)
     TRY(lake_index_drop(t, err));
     while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
         struct lake_file *f = p;
-        if (!f->pending) {
-            f->doomed = true;
-            continue;
-        }
-        TRY(store_remove(t->store, f->path, err));
-        imap_remove(&t->files, f->id);
-        lake_file_free(f);
+        f->doomed = true;
+        f->compacted = false;
     }
     return 0;
 }

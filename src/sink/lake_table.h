@@ -41,7 +41,7 @@ struct lake_env {
 };
 
 struct lake_file {
-    uint32_t id;     /* unique in the table for ever: part of the file's name */
+    uint32_t id;     /* unique in the table for ever: part of the file's name; from LAKE_FOREIGN on: another writer's */
     uint32_t rows;   /* physical */
     char *path;      /* from the table's root */
     int64_t size;    /* bytes */
@@ -53,6 +53,9 @@ struct lake_file {
     bool doomed;    /* in the log, to be removed by the next commit */
     bool compacted; /* pending file made by compaction: its rows are not a change of data */
 };
+
+enum { LAKE_FOREIGN = 1u << 31 };
+#define LAKE_FILES_APP "/files" /* after the app id: the txn action that says the next file number */
 
 enum lake_state {
     LAKE_STREAMING,
@@ -100,6 +103,8 @@ struct lake_table {
     struct key_matches matches; /* scratch */
 };
 
+/* Fills t->files from the log, instead of what is there. */
+int lake_table_load_files(struct lake_table *t, struct err *err) MUST_CHECK;
 /* Opens the table of this name when the lake has it, else gives NULL. */
 int lake_table_open(const struct lake_env *env, struct table_name name, struct lake_table **ret,
                     struct err *err) MUST_CHECK;

@@ -67,10 +67,10 @@ static void place(struct row_buffer *b, uint32_t ordinal)
 {
     uint32_t mask = b->slot_cap - 1, i = (uint32_t)b->hash[ordinal].lo & mask;
 
-    while (b->slots[i])
+    while (b->slots[i] && bit_get(b->live, b->slots[i] - 1))
         i = (i + 1) & mask;
+    b->slot_used += !b->slots[i]; /* else a dead row's: a row that changes all the time takes one slot */
     b->slots[i] = ordinal + 1;
-    b->slot_used++;
 }
 
 static void grow_slots(struct row_buffer *b)

@@ -1,7 +1,8 @@
 /*
  * Messages → batches.
  *
- *   R  remembered; announced to the sink when it says something new
+ *   R  remembered; what it says is worked out, and announced to the sink, by the first row after it that the sink wants.
+ *      So messages from before the sink's position (after a restart, or a rewind for another table) change nothing
  *   I  one row OP_INSERT
  *   U  one row OP_UPDATE, after an OP_BEFORE with the old image where the row is not found by the new one's key
  *   D  one row OP_DELETE
@@ -25,9 +26,12 @@ struct epoch_table {
     struct pg_value_codec *codecs; /* by relation column */
     int16_t *map;                  /* message column → relation column, -1: not replicated */
     uint32_t n_map;
-    struct buf said; /* the last Relation message, as compared with the next */
-    uint64_t from;   /* changes up to here are in the sink */
-    bool announced;
+    struct buf said;               /* the last Relation message, as compared with the next */
+    struct buf heard;              /* its bytes, and … */
+    struct pgoutput_relation last; /* … the message itself, pointing into them */
+    bool stale;                    /* `last` is not worked out yet */
+    bool knows_from;
+    uint64_t from; /* changes up to here are in the sink */
     struct batch *batch;
 };
 
@@ -48,6 +52,7 @@ static void table_free(struct epoch_table *t)
     mem_free(t->codecs);
     mem_free(t->map);
     buf_deinit(&t->said);
+    buf_deinit(&t->heard);
     batch_free(t->batch);
     mem_free(t);
 }
@@ -96,7 +101,9 @@ void pg_epoch_forget_sink(struct pg_epoch *e)
     while (imap_next(&e->tables, &cursor, NULL, &t) == 0) {
         struct epoch_table *table = t;
         batch_free(TAKE_PTR(table->batch));
-        table->announced = false;
+        relation_unref(TAKE_PTR(table->rel)); /* what the lake remembers counts */
+        table->stale = true;
+        table->knows_from = false;
     }
 }
 
@@ -129,16 +136,24 @@ static void describe(const struct pgoutput_relation *r, struct buf *out)
         buf_printf(out, "\n%d %u %d %.*s", col.key, col.type_oid, col.typmod, STR_ARG(col.name));
 }
 
-static int announce(struct pg_epoch *e, struct epoch_table *t, struct err *err)
+/* Keeps the message for when it is needed. */
+static void hear(struct epoch_table *t, const struct pgoutput_relation *msg)
 {
-    t->announced = true;
-    if (!t->rel) {
-        t->from = UINT64_MAX;
-        return 0;
-    }
-    TRY(e->opt.sink.ops->relation(e->opt.sink.self, t->rel, t->schema, e->pos.lsn, &t->from, err));
-    t->announced = t->from < e->pos.lsn || t->from == UINT64_MAX;
-    return 0;
+    struct pgoutput_columns cols = msg->columns;
+    struct pgoutput_column col;
+
+    while (pgoutput_columns_next(&cols, &col))
+        ;
+    size_t n_cols = (size_t)(cols.p - msg->columns.p);
+    buf_reset(&t->heard);
+    buf_add(&t->heard, msg->columns.p, n_cols);
+    buf_add_str(&t->heard, msg->schema);
+    buf_add_str(&t->heard, msg->name);
+    t->last = *msg;
+    t->last.columns.p = (const uint8_t *)t->heard.p;
+    t->last.schema = str_make(t->heard.p + n_cols, msg->schema.n);
+    t->last.name = str_make(t->heard.p + n_cols + msg->schema.n, msg->name.n);
+    t->stale = true;
 }
 
 static void adopt_relation(struct epoch_table *t, struct relation *rel)
@@ -152,32 +167,53 @@ static void adopt_relation(struct epoch_table *t, struct relation *rel)
         t->codecs[i] = pg_value_codec_of(&rel->columns[i]);
 }
 
-static int add_relation(struct pg_epoch *e, const struct pgoutput_relation *msg, struct err *err)
+static void add_relation(struct pg_epoch *e, const struct pgoutput_relation *msg)
 {
     CLEANUP(buf_deinit) struct buf said = {0};
     struct epoch_table *t = imap_get(&e->tables, msg->oid);
 
     describe(msg, &said);
     if (t && str_eq(buf_str(&t->said), buf_str(&said)))
-        return 0;
+        return;
     if (!t) {
         t = MEM_NEW(struct epoch_table);
         t->oid = msg->oid;
         imap_put(&e->tables, msg->oid, t);
     }
-    TRY(table_flush(e, t, err));
-    CLEANUP(relation_unrefp) struct relation *prev = t->rel ? relation_ref(t->rel) : NULL;
-    CLEANUP(relation_unrefp) struct relation *live = NULL;
-    if (!prev)
-        TRY(e->opt.known(e->opt.ctx, msg->oid, &prev, err));
-    TRY(e->opt.live(e->opt.ctx, msg->oid, &live, err));
     buf_deinit(&t->said);
     t->said = said;
     said = (struct buf){0};
-    t->n_map = msg->columns.n;
+    hear(t, msg);
+}
+
+/* Works out what the last Relation message says, and tells the sink. */
+static int announce(struct pg_epoch *e, struct epoch_table *t, struct err *err)
+{
+    CLEANUP(relation_unrefp) struct relation *prev = t->rel ? relation_ref(t->rel) : NULL;
+    CLEANUP(relation_unrefp) struct relation *live = NULL;
+
+    TRY(table_flush(e, t, err));
+    if (!prev)
+        TRY(e->opt.known(e->opt.ctx, t->oid, &prev, err));
+    TRY(e->opt.live(e->opt.ctx, t->oid, &live, err));
+    t->n_map = t->last.columns.n;
     t->map = mem_realloc_n(t->map, t->n_map + 1u, sizeof *t->map);
-    adopt_relation(t, pg_schema_reconcile(prev, live, msg, &e->opt.columns, t->map));
-    return announce(e, t, err);
+    adopt_relation(t, pg_schema_reconcile(prev, live, &t->last, &e->opt.columns, t->map));
+    t->stale = false;
+    return e->opt.sink.ops->relation(e->opt.sink.self, t->rel, t->schema, e->pos.lsn, &t->from, err);
+}
+
+/* Is a change of the open transaction wanted? Then the table is ready for it. */
+static int is_wanted(struct pg_epoch *e, struct epoch_table *t, bool *ret, struct err *err)
+{
+    if (!t->knows_from) {
+        t->from = e->opt.sink.ops->from(e->opt.sink.self, t->oid);
+        t->knows_from = true;
+    }
+    if (t->stale && e->pos.lsn > t->from)
+        TRY(announce(e, t, err));
+    *ret = e->pos.lsn > t->from;
+    return 0;
 }
 
 /* A value that its type cannot hold: NULL is there already, the value goes to the dead letters. */
@@ -272,15 +308,15 @@ static int add_row(struct pg_epoch *e, const struct pgoutput_msg *msg, struct er
 {
     struct epoch_table *t = imap_get(&e->tables, msg->row.relation_oid);
     char at[LSN_TEXT];
+    bool wanted;
     int rc;
 
     e->pos.ordinal++;
     if (!t)
         return err_set(err, ERR_INPUT, "a change at %s names relation %u, which was not described before",
                        lsn_text(e->pos.lsn, at), msg->row.relation_oid);
-    if (!t->announced)
-        TRY(announce(e, t, err));
-    if (e->pos.lsn <= t->from)
+    TRY(is_wanted(e, t, &wanted, err));
+    if (!wanted)
         return 0;
     switch (msg->tag) {
     case 'I':
@@ -304,11 +340,10 @@ static int add_truncate(struct pg_epoch *e, const struct pgoutput_msg *msg, stru
     e->pos.ordinal++;
     for (uint32_t i = 0; i < msg->truncate.n; i++) {
         struct epoch_table *t = imap_get(&e->tables, pgoutput_truncate_oid(msg, i));
-        if (!t)
-            continue;
-        if (!t->announced)
-            TRY(announce(e, t, err));
-        if (e->pos.lsn <= t->from)
+        bool wanted = false;
+        if (t)
+            TRY(is_wanted(e, t, &wanted, err));
+        if (!wanted)
             continue;
         TRY(table_flush(e, t, err));
         TRY(e->opt.sink.ops->truncate(e->opt.sink.self, t->oid, e->pos, e->commit_us, err));
@@ -320,7 +355,8 @@ int pg_epoch_add(struct pg_epoch *e, const struct pgoutput_msg *msg, struct err 
 {
     switch (msg->tag) {
     case 'R':
-        return add_relation(e, &msg->relation, err);
+        add_relation(e, &msg->relation);
+        return 0;
     case 'I':
     case 'U':
     case 'D':

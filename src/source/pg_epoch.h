@@ -18,7 +18,7 @@ struct pg_epoch_options {
     size_t batch_bytes;  /* … or so many bytes (0: 4 MiB) */
     /*
      * The relation as the catalog has it now, NULL when it is gone or not chosen; and as the lake remembers it. Asked when a
-     * Relation message differs from the one before. Both give a reference.
+     * Relation message differs from the one before, and a row that the sink wants follows. Both give a reference.
      */
     int (*live)(void *ctx, uint32_t oid, struct relation **ret, struct err *err);
     int (*known)(void *ctx, uint32_t oid, struct relation **ret, struct err *err);
@@ -37,7 +37,8 @@ void pg_epoch_begin(struct pg_epoch *e, uint64_t commit_lsn, int64_t commit_us);
 int pg_epoch_add(struct pg_epoch *e, const struct pgoutput_msg *msg, struct err *err) MUST_CHECK;
 /* Hands the batches that are still open to the sink. */
 int pg_epoch_flush(struct pg_epoch *e, struct err *err) MUST_CHECK;
-/* Forgets what is known of all relations: each is announced to the sink anew by its next Relation message, or row. */
+/* Forgets what is known of all relations: each is announced to the sink anew by its next
+ * row that the sink wants, and compared with what the lake remembers. */
 void pg_epoch_forget_sink(struct pg_epoch *e);
 uint64_t pg_epoch_changes(const struct pg_epoch *e); /* rows handed over since it was made */
 

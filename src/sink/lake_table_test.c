@@ -1,0 +1,936 @@
+/*
+ * A table driven by hand: batches in, commits out, read back through the engine and compared with a plain list of rows.
+ * The random test does everything that can happen to a table, in any order, from seeds.
+ */
+#include "sink/lake_table.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "codec/pg_schema.h"
+#include "codec/pg_type.h"
+#include "delta/scan.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { ATTS = 24, ROWS = 6000 };
+
+/* A column as the source has it now. */
+struct col {
+    int attnum;
+    char name[32];
+    uint32_t oid;
+    bool key;
+};
+
+/* A row: the text of each value by attnum, NULL is NULL. Strings are owned. */
+struct row {
+    char *v[ATTS];
+};
+
+struct rows {
+    struct row r[ROWS];
+    size_t n;
+};
+
+struct world {
+    char dir[512];
+    struct engine *engine;
+    struct engine_conn *conn;
+    struct lake_env env;
+    struct lake_table *t;
+    struct relation *rel;
+    struct schema *schema;
+    struct col cols[ATTS];
+    uint32_t n_cols;
+    int next_attnum;
+    enum relation_identity identity;
+    char table[32];
+    struct rows now, saved; /* as the source is; as it was at the last commit */
+    struct col saved_cols[ATTS];
+    uint32_t n_saved_cols;
+    struct batch *batch;
+    uint64_t lsn;
+    uint64_t random;
+};
+
+static struct world w;
+static struct err err;
+
+#define OK(call)                                              \
+    do {                                                      \
+        if (call)                                             \
+            fail_msg("%d: %s: %s", __LINE__, #call, err.msg); \
+    } while (0)
+
+static uint32_t dice(uint32_t n)
+{
+    w.random = w.random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(w.random >> 33) % n;
+}
+
+/* ---- the plain list ---- */
+
+static void row_clear(struct row *r)
+{
+    for (int i = 0; i < ATTS; i++)
+        mem_free(TAKE_PTR(r->v[i]));
+}
+
+static void rows_clear(struct rows *rs)
+{
+    for (size_t i = 0; i < rs->n; i++)
+        row_clear(&rs->r[i]);
+    rs->n = 0;
+}
+
+static void rows_copy(struct rows *to, const struct rows *from)
+{
+    rows_clear(to);
+    for (; to->n < from->n; to->n++)
+        for (int i = 0; i < ATTS; i++)
+            to->r[to->n].v[i] = from->r[to->n].v[i] ? mem_strdup(from->r[to->n].v[i]) : NULL;
+}
+
+static int find_key(const char *key)
+{
+    for (size_t i = 0; i < w.now.n; i++)
+        if (strcmp(w.now.r[i].v[1], key) == 0)
+            return (int)i;
+    return -1;
+}
+
+static void remove_row(size_t i)
+{
+    row_clear(&w.now.r[i]);
+    w.now.r[i] = w.now.r[--w.now.n];
+    memset(&w.now.r[w.now.n], 0, sizeof w.now.r[0]);
+}
+
+/* ---- the table ---- */
+
+static void make_relation(void)
+{
+    relation_unref(w.rel);
+    schema_unref(w.schema);
+    w.rel = relation_new();
+    w.rel->oid = 4711;
+    w.rel->schema = STR("public");
+    w.rel->name = arena_str(&w.rel->arena, str_of(w.table));
+    w.rel->identity = w.identity;
+    w.rel->full = w.identity == IDENTITY_ROW;
+    w.rel->n_columns = w.n_cols;
+    w.rel->columns = ARENA_NEW_N(&w.rel->arena, struct relation_column, w.n_cols);
+    for (uint32_t i = 0; i < w.n_cols; i++)
+        w.rel->columns[i] = (struct relation_column){.name = arena_str(&w.rel->arena, str_of(w.cols[i].name)),
+                                                     .attnum = (int16_t)w.cols[i].attnum,
+                                                     .declared_oid = w.cols[i].oid,
+                                                     .type_oid = w.cols[i].oid,
+                                                     .typmod = -1,
+                                                     .typtype = 'b',
+                                                     .key_seq = w.cols[i].key};
+    w.schema = pg_schema_of(w.rel);
+}
+
+static struct col *add_col(const char *name, uint32_t oid, bool key)
+{
+    struct col *c = &w.cols[w.n_cols++];
+
+    *c = (struct col){.attnum = w.next_attnum++, .oid = oid, .key = key};
+    snprintf(c->name, sizeof c->name, "%s", name);
+    return c;
+}
+
+static void begin(const char *table, enum relation_identity identity)
+{
+    w.n_cols = 0;
+    w.next_attnum = 1;
+    w.lsn = 100;
+    w.identity = identity;
+    snprintf(w.table, sizeof w.table, "%s", table);
+    rows_clear(&w.now);
+    rows_clear(&w.saved);
+    add_col("id", PG_OID_INT4, identity == IDENTITY_KEY);
+    add_col("a", PG_OID_INT4, false);
+    add_col("b", PG_OID_TEXT, false);
+    make_relation();
+    memcpy(w.saved_cols, w.cols, sizeof w.cols);
+    w.n_saved_cols = w.n_cols;
+    OK(lake_table_stage(&w.env, w.rel, w.schema, 0, 0, &w.t, &err));
+}
+
+static void end(void)
+{
+    batch_free(TAKE_PTR(w.batch));
+    lake_table_free(TAKE_PTR(w.t));
+    rows_clear(&w.now);
+    rows_clear(&w.saved);
+}
+
+static void send(void)
+{
+    if (w.batch)
+        OK(lake_table_apply(w.t, TAKE_PTR(w.batch), &err));
+}
+
+static void put_value(uint32_t row, uint32_t c, const char *text)
+{
+    struct column *col = &w.batch->cols[c];
+    int32_t i4;
+    int64_t i8;
+
+    if (!text)
+        return;
+    if (w.cols[c].oid == PG_OID_TEXT) {
+        column_set_str(w.batch, col, row, str_of(text));
+        return;
+    }
+    i8 = strtoll(text, NULL, 10);
+    i4 = (int32_t)i8;
+    column_set(col, row, w.cols[c].oid == PG_OID_INT4 ? (void *)&i4 : (void *)&i8);
+}
+
+/* `missing`: attnum of a value that is not sent, or 0. */
+static void put_row(enum batch_op op, const struct row *r, int missing)
+{
+    if (!w.batch)
+        w.batch = batch_new(w.schema, 16);
+    uint32_t at = batch_add_row(w.batch, op, (struct position){w.lsn, 1}, 0);
+    bool key_only = w.identity == IDENTITY_KEY && (op == OP_BEFORE || op == OP_DELETE);
+    for (uint32_t c = 0; c < w.n_cols; c++)
+        if (w.cols[c].attnum == missing)
+            column_set_missing(&w.batch->cols[c], at);
+        else if (!key_only || w.cols[c].key)
+            put_value(at, c, r->v[w.cols[c].attnum]);
+}
+
+static char *random_value(uint32_t oid)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+    char text[4001];
+    size_t n = dice(40) == 0 ? 4000 : dice(30);
+
+    if (oid != PG_OID_TEXT)
+        return dice(10) ? mem_printf("%d", (int)dice(1000000)) : NULL;
+    if (dice(10) == 0)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        text[i] = letters[dice(26)];
+    text[n] = 0;
+    return mem_strdup(text);
+}
+
+static void insert(const char *key)
+{
+    struct row *r = &w.now.r[w.now.n++];
+
+    assert_true(w.now.n < ROWS);
+    for (uint32_t c = 0; c < w.n_cols; c++)
+        r->v[w.cols[c].attnum] = w.cols[c].attnum == 1 ? mem_strdup(key) : random_value(w.cols[c].oid);
+    put_row(OP_INSERT, r, 0);
+}
+
+static void update(size_t i, const char *new_key, int missing)
+{
+    struct row *r = &w.now.r[i];
+
+    if (new_key || w.identity == IDENTITY_ROW)
+        put_row(OP_BEFORE, r, 0);
+    for (uint32_t c = 0; c < w.n_cols; c++) {
+        int a = w.cols[c].attnum;
+        if (a == missing || (a == 1 && !new_key))
+            continue;
+        mem_free(r->v[a]);
+        r->v[a] = a == 1 ? mem_strdup(new_key) : random_value(w.cols[c].oid);
+    }
+    put_row(OP_UPDATE, r, missing);
+}
+
+static void drop(size_t i)
+{
+    put_row(OP_DELETE, &w.now.r[i], 0);
+    remove_row(i);
+}
+
+static void change_relation(void)
+{
+    send();
+    make_relation();
+    OK(lake_table_relation(w.t, w.rel, w.schema, &err));
+    if (w.t->schema_dirty)
+        w.t->dirty = true;
+}
+
+static void commit(void)
+{
+    send();
+    OK(lake_table_commit(w.t, ++w.lsn, &err));
+    rows_copy(&w.saved, &w.now);
+    memcpy(w.saved_cols, w.cols, sizeof w.cols);
+    w.n_saved_cols = w.n_cols;
+}
+
+/* As after a kill, or an orderly end: what was not committed is gone. */
+static void reopen(bool without_index)
+{
+    batch_free(TAKE_PTR(w.batch));
+    lake_table_free(TAKE_PTR(w.t));
+    if (without_index) {
+        CLEANUP(mem_freep) char *path = mem_printf("%s/state/index", w.dir);
+        OK(file_remove_tree(path, &err));
+    }
+    rows_copy(&w.now, &w.saved);
+    memcpy(w.cols, w.saved_cols, sizeof w.cols);
+    w.n_cols = w.n_saved_cols;
+    make_relation();
+    OK(lake_table_open(&w.env, (struct table_name){STR("public"), str_of(w.table)}, &w.t, &err));
+    assert_non_null(w.t);
+    OK(lake_table_relation(w.t, w.rel, w.schema, &err));
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* All rows as sorted lines of what the table holds; freed with free_lines. */
+static char **read_lines(size_t *ret_n, uint64_t *ret_records)
+{
+    CLEANUP(mem_freep) char *path = mem_printf("%s/lake/public/%s", w.dir, w.table);
+    CLEANUP(store_unrefp) struct store *store = store_local_new(path);
+    CLEANUP(delta_table_freep) struct delta_table *dt = NULL;
+    CLEANUP(delta_scan_freep) struct delta_scan *scan = NULL;
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    const struct engine_chunk *chunk;
+    char **lines = NULL;
+    size_t n = 0, cap = 0;
+
+    OK(delta_table_open(store, w.engine, &dt, &err));
+    struct delta_snapshot *s = delta_table_snapshot(dt);
+    *ret_records = (uint64_t)s->records;
+    assert_int_equal(s->head->schema->n_fields, w.n_saved_cols);
+    OK(delta_scan_new(w.engine, store, s, NULL, &scan, &err));
+    delta_snapshot_unref(s);
+    buf_add_cstr(&sql, "SELECT concat(''");
+    for (uint32_t c = 0; c < w.n_saved_cols; c++) {
+        buf_add_cstr(&sql, ", '|', coalesce(CAST(");
+        buf_add_sql_ident(&sql, str_of(w.saved_cols[c].name));
+        buf_add_cstr(&sql, " AS VARCHAR), 'NULL')");
+    }
+    buf_printf(&sql, ") FROM (%s)", delta_scan_sql(scan));
+    OK(engine_query(w.conn, sql.p, &result, &err));
+    while (engine_result_next(result, &chunk, &err) == 0)
+        for (uint32_t i = 0; i < chunk->n; i++) {
+            MEM_GROW(lines, n, cap);
+            struct str line = engine_str(&chunk->cols[0], i);
+            lines[n++] = mem_strndup(line.p, line.n);
+        }
+    if (n)
+        qsort(lines, n, sizeof *lines, by_text);
+    *ret_n = n;
+    return lines;
+}
+
+static void free_lines(char **lines, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        mem_free(lines[i]);
+    mem_free(lines);
+}
+
+/* The newest version is as the source was at the last commit. */
+static void check(const char *what)
+{
+    size_t n, want_n = w.saved.n;
+    uint64_t records;
+    char **have = read_lines(&n, &records), **want = MEM_NEW_N(char *, want_n + 1);
+
+    for (size_t i = 0; i < want_n; i++) {
+        CLEANUP(buf_deinit) struct buf line = {0};
+        for (uint32_t c = 0; c < w.n_saved_cols; c++) {
+            const char *v = w.saved.r[i].v[w.saved_cols[c].attnum];
+            buf_printf(&line, "|%s", v ? v : "NULL");
+        }
+        want[i] = buf_take(&line);
+    }
+    if (want_n)
+        qsort(want, want_n, sizeof *want, by_text);
+    for (size_t i = 0; i < n && i < want_n; i++)
+        if (strcmp(have[i], want[i]) != 0)
+            fail_msg("%s: the lake has %.200s where the source has %.200s", what, have[i], want[i]);
+    if (n != want_n || records != want_n)
+        fail_msg("%s: %zu rows (%llu records) where the source has %zu", what, n, (unsigned long long)records, want_n);
+    free_lines(have, n);
+    free_lines(want, want_n);
+}
+
+static int setup(void **state)
+{
+    const char *tmp = getenv("SLUICE_TEST_TMP");
+    struct engine_options o = {.threads = 1};
+
+    (void)state;
+    snprintf(w.dir, sizeof w.dir, "%s/lake_table_test.%d", tmp ? tmp : "/tmp", (int)getpid());
+    OK(file_remove_tree(w.dir, &err));
+    OK(engine_open(&o, &w.engine, &err));
+    OK(engine_connect(w.engine, &w.conn, &err));
+    w.env = (struct lake_env){.engine = w.engine,
+                              .conn = w.conn,
+                              .root = mem_printf("%s/lake", w.dir),
+                              .state_dir = mem_printf("%s/state", w.dir),
+                              .app_id = "test",
+                              .deletion_vectors = true,
+                              .target_file_bytes = 1 << 20,
+                              .checkpoint_interval = 10};
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    relation_unref(w.rel);
+    schema_unref(w.schema);
+    engine_conn_free(w.conn);
+    engine_free(w.engine);
+    mem_free((char *)w.env.root);
+    mem_free((char *)w.env.state_dir);
+    return file_remove_tree(w.dir, NULL);
+}
+
+/* ---- by hand ---- */
+
+static void test_stage__first_commit_masks_rows_of_its_own_files(void **state)
+{
+    (void)state;
+    begin("staged", IDENTITY_KEY);
+    for (int i = 0; i < 50; i++) {
+        CLEANUP(mem_freep) char *key = mem_printf("%d", i);
+        insert(key);
+    }
+    send();
+    OK(lake_table_flush(w.t, &err));
+    update(3, NULL, 3); /* its b stands in the file that is not in the log yet */
+    drop(4);
+    commit();
+    check("first commit");
+    struct delta_snapshot *s = delta_table_snapshot(w.t->delta);
+    const struct delta_file *f;
+    size_t cursor = 0;
+    while ((f = delta_snapshot_next(s, &cursor)))
+        assert_true(!f->dv || !strstr(f->stats.p, "\"tightBounds\":true"));
+    delta_snapshot_unref(s);
+    end();
+}
+
+static void test_apply__missing_values_come_from_wherever_they_stand(void **state)
+{
+    (void)state;
+    begin("missing", IDENTITY_KEY);
+    insert("1"), insert("2"), insert("3");
+    commit();
+    update(0, NULL, 3); /* from an older file */
+    update(0, NULL, 3); /* from the buffer, which lacks it: its origin */
+    insert("4");
+    update(3, NULL, 3); /* from the buffer */
+    update(1, "20", 3); /* with another key */
+    send();
+    OK(lake_table_flush(w.t, &err));
+    update(0, NULL, 3); /* from a file of this epoch */
+    update(1, "2", 3);
+    commit();
+    check("missing values");
+    reopen(false);
+    update(2, NULL, 3);
+    commit();
+    check("after opening again");
+    end();
+}
+
+static void test_truncate__then_rows_and_numbers_that_are_never_used_twice(void **state)
+{
+    (void)state;
+    begin("truncated", IDENTITY_KEY);
+    for (int i = 0; i < 3; i++) {
+        CLEANUP(mem_freep) char *key = mem_printf("%d", i);
+        insert(key);
+        commit();
+    }
+    OK(lake_table_truncate(w.t, &err));
+    rows_clear(&w.now);
+    commit();
+    check("truncated");
+    reopen(false); /* the index still has rows of files 1 to 3 */
+    for (int i = 10; i < 14; i++) {
+        CLEANUP(mem_freep) char *key = mem_printf("%d", i);
+        insert(key);
+        commit();
+    }
+    insert("0"), insert("1"), insert("2"); /* must not mask rows of files that took over the numbers */
+    commit();
+    check("after truncate");
+    assert_true(w.t->next_file > 6);
+    end();
+}
+
+static void test_index__made_in_an_epoch_that_comes_to_nothing_is_not_believed(void **state)
+{
+    (void)state;
+    begin("abandoned", IDENTITY_KEY);
+    insert("1"), insert("2");
+    commit();
+    reopen(true);
+    OK(lake_table_truncate(w.t, &err));
+    rows_clear(&w.now);
+    insert("3"); /* the index is made here, without the rows that are going */
+    send();
+    reopen(false); /* and they have not gone */
+    update(0, NULL, 3), drop(1);
+    commit();
+    check("truncate that was not committed");
+    reopen(true);
+    update(0, NULL, 3);
+    send();
+    w.cols[0].key = false, w.cols[1].key = true; /* in the middle: made anew, without the row just masked */
+    make_relation();
+    OK(lake_table_relation(w.t, w.rel, w.schema, &err));
+    put_row(OP_DELETE, &w.now.r[0], 0);
+    send();
+    reopen(false);
+    update(0, NULL, 3);
+    commit();
+    check("key that was not committed");
+    end();
+}
+
+static void test_relation__copied_anew_over_a_table_with_renamed_columns(void **state)
+{
+    (void)state;
+    begin("resync", IDENTITY_KEY);
+    insert("1");
+    commit();
+    snprintf(w.cols[1].name, sizeof w.cols[1].name, "renamed");
+    change_relation();
+    insert("2");
+    commit();
+    check("renamed");
+    assert_true(w.t->mapped);
+    /* A copy writes its files with the source's own names. */
+    lake_table_free(TAKE_PTR(w.t));
+    OK(lake_table_stage(&w.env, w.rel, w.schema, w.lsn, w.lsn, &w.t, &err));
+    for (uint32_t i = 0; i < w.t->write->n_fields; i++)
+        assert_true(str_eq(w.t->write->fields[i].physical, w.schema->fields[i].name));
+    rows_clear(&w.now);
+    insert("7"), insert("8");
+    commit();
+    check("copied anew");
+    reopen(true);
+    update(0, NULL, 3);
+    commit();
+    check("and changed");
+    end();
+}
+
+static void test_relation__changes_of_columns_in_the_middle_of_an_epoch(void **state)
+{
+    (void)state;
+    begin("evolves", IDENTITY_KEY);
+    insert("1"), insert("2"), insert("3");
+    commit();
+    insert("4");
+    add_col("c", PG_OID_TEXT, false);
+    change_relation();
+    insert("5");
+    update(0, NULL, 3);
+    snprintf(w.cols[2].name, sizeof w.cols[2].name, "body");
+    change_relation();
+    insert("6");
+    update(1, NULL, 3);
+    w.cols[1].oid = PG_OID_INT8;
+    change_relation();
+    insert("7");
+    update(3, NULL, 4); /* c is missing in a row of before it was there: NULL */
+    commit();
+    check("add, rename, widen");
+    w.cols[1] = w.cols[2], w.cols[2] = w.cols[3], w.n_cols = 3; /* drop a */
+    change_relation();
+    insert("8");
+    add_col("a", PG_OID_TEXT, false);
+    change_relation();
+    insert("9");
+    commit();
+    check("drop, add the same name");
+    reopen(true);
+    for (size_t i = 0; i < w.now.n; i++)
+        update(i, NULL, 3);
+    commit();
+    check("all rows changed");
+    end();
+}
+
+static void test_relation__key_moves_to_another_column(void **state)
+{
+    (void)state;
+    begin("rekeyed", IDENTITY_KEY);
+    for (int i = 0; i < 20; i++) {
+        CLEANUP(mem_freep) char *key = mem_printf("%d", i);
+        insert(key);
+        mem_free(w.now.r[i].v[2]);
+        w.now.r[i].v[2] = mem_printf("%d", 1000 + i);
+        put_value(w.batch->n - 1, 1, w.now.r[i].v[2]);
+    }
+    commit();
+    insert("20");
+    mem_free(w.now.r[20].v[2]);
+    w.now.r[20].v[2] = mem_strdup("1020");
+    put_value(w.batch->n - 1, 1, "1020");
+    w.cols[0].key = false, w.cols[1].key = true;
+    change_relation();
+    drop(5), drop(20 - 1), drop(18);
+    commit();
+    check("key is a");
+    w.identity = IDENTITY_ROW;
+    w.cols[1].key = false;
+    change_relation();
+    insert("7"), insert("7");
+    update(3, NULL, 0), drop(2);
+    commit();
+    check("no key, whole rows");
+    reopen(false);
+    drop(1), update(0, "99", 0);
+    commit();
+    check("opened again");
+    end();
+}
+
+static void test_apply__equal_rows_are_told_apart_by_number_only(void **state)
+{
+    struct row same = {.v = {NULL, "1", "2", "three"}};
+
+    (void)state;
+    begin("equal", IDENTITY_ROW);
+    w.env.compact_files = 3;
+    for (int i = 0; i < 200; i++) {
+        struct row *r = &w.now.r[w.now.n++];
+        for (int a = 1; a <= 3; a++)
+            r->v[a] = mem_strdup(same.v[a]);
+        put_row(OP_INSERT, r, 0);
+        if (i % 20 == 0)
+            commit();
+    }
+    commit();
+    for (int i = 0; i < 30; i++) {
+        drop(0);
+        if (i % 10 == 0)
+            commit();
+    }
+    commit();
+    check("equal rows");
+    assert_true(key_index_info(w.t->index).n <= 200); /* compaction sheds what it leaves behind */
+    reopen(true);
+    for (int i = 0; i < 30; i++)
+        drop(0);
+    commit();
+    check("opened again");
+    w.env.compact_files = 0;
+    end();
+}
+
+static void test_apply__too_many_equal_rows_are_the_tables_own_trouble(void **state)
+{
+    (void)state;
+    begin("equals", IDENTITY_ROW);
+    struct row same = {.v = {NULL, "1", "2", "three"}};
+    for (int i = 0; i <= KEY_INDEX_SAME_MAX + 100; i++)
+        put_row(OP_INSERT, &same, 0);
+    int rc = lake_table_apply(w.t, TAKE_PTR(w.batch), &err);
+    if (rc == 0)
+        rc = lake_table_flush(w.t, &err);
+    if (rc == 0) {
+        put_row(OP_DELETE, &same, 0);
+        rc = lake_table_apply(w.t, TAKE_PTR(w.batch), &err);
+    }
+    assert_int_equal(rc, ERR_UNSUPPORTED);
+    end();
+}
+
+static void test_commit__of_nothing_but_dead_rows_makes_no_files(void **state)
+{
+    (void)state;
+    begin("empty", IDENTITY_KEY);
+    insert("1");
+    send();
+    OK(lake_table_flush(w.t, &err));
+    drop(0);
+    insert("2");
+    drop(0);
+    commit();
+    check("nothing");
+    assert_int_equal(w.t->files.n, 0);
+    insert("3");
+    commit();
+    drop(0);
+    commit();
+    check("all gone");
+    reopen(false);
+    insert("1"), insert("2");
+    commit();
+    check("and back");
+    end();
+}
+
+static void test_stage__is_held_until_its_position(void **state)
+{
+    bool exists;
+
+    (void)state;
+    begin("held", IDENTITY_KEY);
+    w.t->hold_until = 105;
+    insert("1");
+    commit();
+    OK(delta_table_exists(w.t->store, &exists, &err));
+    assert_false(exists);
+    while (w.lsn < 105)
+        commit();
+    check("held");
+    end();
+}
+
+static void test_commit__of_another_writer_is_noticed(void **state)
+{
+    (void)state;
+    begin("foreign", IDENTITY_KEY);
+    for (int i = 0; i < 6; i++) {
+        CLEANUP(mem_freep) char *key = mem_printf("%d", i);
+        insert(key);
+        commit();
+    }
+    /* Somebody merges the files. */
+    struct world mine = w;
+    w.env.compact_files = 2;
+    w.env.app_id = "other";
+    w.batch = NULL;
+    OK(lake_table_open(&w.env, (struct table_name){STR("public"), str_of(w.table)}, &w.t, &err));
+    OK(lake_table_relation(w.t, w.rel, w.schema, &err));
+    w.t->next_file = 1000; /* its numbers are others */
+    OK(lake_compact(w.t, &err));
+    lake_table_free(w.t);
+    w.env = mine.env;
+    w.t = mine.t;
+    insert("6"); /* goes along, and then the table has to be read again */
+    send();
+    assert_int_equal(lake_table_commit(w.t, ++w.lsn, &err), ERR_CONFLICT);
+    rows_copy(&w.saved, &w.now);
+    check("beside another writer");
+    reopen(false);
+    update(0, NULL, 3), drop(1); /* rows that stand in the other's file now */
+    commit();
+    check("on top of another writer");
+    end();
+}
+
+static void test_relation__a_thousand_columns_and_long_strings(void **state)
+{
+    (void)state;
+    struct relation *rel = relation_new();
+    rel->oid = 1;
+    rel->schema = STR("public"), rel->name = STR("wide");
+    rel->identity = IDENTITY_KEY;
+    rel->n_columns = 1600;
+    rel->columns = ARENA_NEW_N(&rel->arena, struct relation_column, rel->n_columns);
+    for (uint32_t i = 0; i < rel->n_columns; i++)
+        rel->columns[i] = (struct relation_column){.name = str_of(arena_printf(&rel->arena, "c%u", i)),
+                                                   .attnum = (int16_t)(i + 1),
+                                                   .declared_oid = i ? PG_OID_TEXT : PG_OID_INT4,
+                                                   .type_oid = i ? PG_OID_TEXT : PG_OID_INT4,
+                                                   .typmod = -1,
+                                                   .typtype = 'b',
+                                                   .key_seq = i == 0};
+    struct schema *schema = pg_schema_of(rel);
+    OK(lake_table_stage(&w.env, rel, schema, 0, 0, &w.t, &err));
+    struct batch *b = batch_new(schema, 16);
+    CLEANUP(mem_freep) char *big = mem_alloc(20 << 20);
+    memset(big, 'x', 20 << 20);
+    for (int32_t i = 0; i < 3; i++) {
+        uint32_t row = batch_add_row(b, OP_INSERT, (struct position){1, 1}, 0);
+        column_set(&b->cols[0], row, &i);
+        column_set_str(b, &b->cols[1599], row, str_make(big, 20 << 20));
+    }
+    OK(lake_table_apply(w.t, b, &err));
+    OK(lake_table_commit(w.t, 5, &err));
+    b = batch_new(schema, 16);
+    uint32_t row = batch_add_row(b, OP_UPDATE, (struct position){6, 1}, 0);
+    int32_t key = 1;
+    column_set(&b->cols[0], row, &key);
+    column_set_missing(&b->cols[1599], row);
+    OK(lake_table_apply(w.t, b, &err));
+    OK(lake_table_commit(w.t, 6, &err));
+    assert_int_equal(w.t->files.n, 2);
+    schema_unref(schema);
+    relation_unref(rel);
+    end();
+}
+
+static void test_relation__without_columns_is_refused(void **state)
+{
+    (void)state;
+    begin("bare", IDENTITY_NONE);
+    w.n_cols = 0;
+    make_relation();
+    assert_int_equal(lake_table_relation(w.t, w.rel, w.schema, &err), ERR_UNSUPPORTED);
+    end();
+}
+
+static void test_relation__a_change_of_type_that_is_no_widening_is_refused(void **state)
+{
+    (void)state;
+    begin("narrowed", IDENTITY_KEY);
+    insert("1");
+    commit();
+    w.cols[1].oid = PG_OID_TEXT;
+    make_relation();
+    assert_int_equal(lake_table_relation(w.t, w.rel, w.schema, &err), ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.msg, "public.narrowed"));
+    check("as it was");
+    end();
+}
+
+/* ---- at random ---- */
+
+static void random_relation_change(void)
+{
+    switch (dice(4)) {
+    case 0:
+        if (w.next_attnum < ATTS && w.n_cols < 10) {
+            char name[16];
+            snprintf(name, sizeof name, "n%u", dice(12));
+            for (uint32_t c = 0; c < w.n_cols; c++)
+                if (strcmp(w.cols[c].name, name) == 0)
+                    return;
+            add_col(name, dice(2) ? PG_OID_TEXT : PG_OID_INT4, false);
+        }
+        break;
+    case 1:
+        if (w.n_cols > 3) {
+            uint32_t c = 3 + dice(w.n_cols - 3);
+            for (size_t i = 0; i < w.now.n; i++)
+                mem_free(TAKE_PTR(w.now.r[i].v[w.cols[c].attnum]));
+            memmove(&w.cols[c], &w.cols[c + 1], (w.n_cols - c - 1) * sizeof w.cols[0]);
+            w.n_cols--;
+        }
+        break;
+    case 2:
+        snprintf(w.cols[dice(w.n_cols)].name, sizeof w.cols[0].name, "r%u", dice(1000000));
+        break;
+    default:
+        if (w.cols[1].oid == PG_OID_INT4)
+            w.cols[1].oid = PG_OID_INT8;
+    }
+    change_relation();
+}
+
+static void random_row(uint32_t n_keys)
+{
+    CLEANUP(mem_freep) char *key = mem_printf("%u", dice(n_keys));
+    bool keyed = w.identity == IDENTITY_KEY;
+    size_t at = w.now.n ? dice((uint32_t)w.now.n) : 0;
+    uint32_t what = dice(10);
+    /* Only text is ever missing. */
+    uint32_t c = dice(w.n_cols);
+    int missing = keyed && w.cols[c].oid == PG_OID_TEXT && dice(2) ? w.cols[c].attnum : 0;
+
+    if (!w.now.n || what < 4) {
+        if (!keyed || find_key(key) < 0)
+            insert(key);
+    } else if (what < 7) {
+        update(at, NULL, missing);
+    } else if (what < 8) {
+        if (!keyed || find_key(key) < 0)
+            update(at, key, missing);
+    } else {
+        drop(at);
+    }
+}
+
+static void run_random(uint64_t seed, enum relation_identity identity, bool vectors, uint32_t compact)
+{
+    char name[32], what[100];
+    uint32_t n_keys;
+
+    w.random = seed;
+    w.env.deletion_vectors = vectors;
+    w.env.compact_files = compact;
+    snprintf(name, sizeof name, "random_%llu", (unsigned long long)seed);
+    begin(name, identity);
+    n_keys = dice(2) ? 30 : 600;
+    for (int epoch = 0; epoch < 14; epoch++) {
+        uint32_t n = dice(4) ? dice(60) : dice(900);
+        for (uint32_t i = 0; i < n; i++) {
+            random_row(n_keys);
+            if (dice(30) == 0)
+                send();
+            if (dice(150) == 0) {
+                send();
+                OK(lake_table_flush(w.t, &err));
+            }
+            if (dice(400) == 0) {
+                send();
+                OK(lake_table_truncate(w.t, &err));
+                rows_clear(&w.now);
+            }
+            if (dice(200) == 0)
+                random_relation_change();
+        }
+        if (epoch && dice(6) == 0) {
+            send();
+            reopen(dice(2)); /* before the commit: the epoch is gone */
+        } else {
+            commit();
+        }
+        snprintf(what, sizeof what, "seed %llu, epoch %d", (unsigned long long)seed, epoch);
+        check(what);
+        if (dice(5) == 0)
+            reopen(dice(2));
+    }
+    end();
+    w.env.deletion_vectors = true;
+    w.env.compact_files = 0;
+}
+
+static void test_random__as_a_plain_list(void **state)
+{
+    const char *only = getenv("SLUICE_TEST_SEED"), *many = getenv("SLUICE_TEST_SEEDS");
+    uint64_t n = many ? strtoull(many, NULL, 10) : 8;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= n; seed++)
+        if (!only || strtoull(only, NULL, 10) == seed)
+            run_random(seed, seed % 4 == 3 ? IDENTITY_ROW : IDENTITY_KEY, seed % 3 != 2, seed % 2 ? 3 : 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stage__first_commit_masks_rows_of_its_own_files),
+        cmocka_unit_test(test_apply__missing_values_come_from_wherever_they_stand),
+        cmocka_unit_test(test_truncate__then_rows_and_numbers_that_are_never_used_twice),
+        cmocka_unit_test(test_index__made_in_an_epoch_that_comes_to_nothing_is_not_believed),
+        cmocka_unit_test(test_relation__copied_anew_over_a_table_with_renamed_columns),
+        cmocka_unit_test(test_relation__changes_of_columns_in_the_middle_of_an_epoch),
+        cmocka_unit_test(test_relation__key_moves_to_another_column),
+        cmocka_unit_test(test_apply__equal_rows_are_told_apart_by_number_only),
+        cmocka_unit_test(test_apply__too_many_equal_rows_are_the_tables_own_trouble),
+        cmocka_unit_test(test_commit__of_nothing_but_dead_rows_makes_no_files),
+        cmocka_unit_test(test_stage__is_held_until_its_position),
+        cmocka_unit_test(test_commit__of_another_writer_is_noticed),
+        cmocka_unit_test(test_relation__a_thousand_columns_and_long_strings),
+        cmocka_unit_test(test_relation__without_columns_is_refused),
+        cmocka_unit_test(test_relation__a_change_of_type_that_is_no_widening_is_refused),
+        cmocka_unit_test(test_random__as_a_plain_list),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,94 @@
+"""Tables that are renamed, dropped and made again; restarts over a log that begins before schema changes."""
+from lib.oracle import assert_equal
+
+
+def test_renamed_table_takes_its_folder_along(db, sluice, lake):
+    db.sql("CREATE SCHEMA attic", "CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'x' FROM generate_series(1, 50) g")
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t"))
+    db.sql("UPDATE t SET v = 'y' WHERE id < 5", "ALTER TABLE t RENAME TO u", "INSERT INTO u VALUES (100, 'after')")
+    sync.wait_until(lambda: lake.exists("u") and lake.count("u") == 51, what="the renamed table")
+    assert not lake.exists("t")
+    db.sql("ALTER TABLE u SET SCHEMA attic", "DELETE FROM attic.u WHERE id = 7")
+    sync.wait_until(lambda: lake.exists("attic.u") and lake.count("attic.u") == 50, what="the moved table")
+    sync.term()
+    assert_equal(db, lake, ["attic.u"])
+    db.sql("ALTER TABLE attic.u RENAME TO w")  # without a row: followed by the next start
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["attic.w"])
+    db.sql("UPDATE attic.w SET v = 'z'")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["attic.w"])
+
+
+def test_rename_that_a_kill_cuts_short(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'x' FROM generate_series(1, 50) g")
+    sluice.sync_once(db.url, lake)
+    names = ["t"]
+    for step in ("rename_noted", "folder_renamed"):
+        names.append(f"t_{step}")
+        db.sql(f"ALTER TABLE {names[-2]} RENAME TO {names[-1]}", f"INSERT INTO {names[-1]} VALUES ({100 + len(names)}, 'a')")
+        assert sluice.sync_once(db.url, lake, env={"SLUICE_CRASH_AT": step}, code=None).code == -9
+        sluice.sync_once(db.url, lake)
+        assert not lake.exists(names[-2])
+        assert_equal(db, lake, [names[-1]])
+
+
+def test_rename_onto_a_table_of_the_lake_sets_aside(db, sluice, lake):
+    db.sql("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)", "CREATE TABLE c (id int PRIMARY KEY)")
+    sluice.sync_once(db.url, lake)
+    db.sql("INSERT INTO a VALUES (1)", "DROP TABLE b", "ALTER TABLE a RENAME TO b", "INSERT INTO b VALUES (2)", "INSERT INTO c VALUES (1)")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["c"])  # the others go on
+
+
+def test_table_made_again_is_copied_anew(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'old' FROM generate_series(1, 50) g")
+    sluice.sync_once(db.url, lake)
+    db.sql("UPDATE t SET v = 'later' WHERE id = 1", "DROP TABLE t", "CREATE TABLE t (id bigint PRIMARY KEY, w int, v text)",
+           "INSERT INTO t SELECT g, g, 'new' FROM generate_series(30, 60) g")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"])
+    db.sql("UPDATE t SET v = 'newer' WHERE id = 40")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"])
+
+
+def test_table_swapped_for_a_new_one(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'old' FROM generate_series(1, 50) g")
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t"))
+    db.tx("ALTER TABLE t RENAME TO t_old", "CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (7, 'new')")
+    sync.wait_until(lambda: lake.exists("t_old") and lake.exists("t") and lake.count("t") == 1, what="the new table")
+    db.sql("INSERT INTO t VALUES (8, 'newer')", "DELETE FROM t_old WHERE id = 3")
+    sync.wait_until(lambda: lake.count("t") == 2 and lake.count("t_old") == 49, what="both")
+    sync.term()
+    assert_equal(db, lake, ["t", "t_old"])
+
+
+def test_restart_over_a_log_older_than_the_columns(db, sluice, lake):
+    """The spool still begins with the table as it was: that must not undo what came since."""
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, a int)")
+    sluice.sync_once(db.url, lake)
+    db.sql("INSERT INTO t VALUES (1, 1)", "ALTER TABLE t ADD COLUMN b text", "INSERT INTO t VALUES (2, 2, 'two')",
+           "ALTER TABLE t RENAME COLUMN a TO x", "ALTER TABLE t ADD COLUMN a text", "INSERT INTO t VALUES (3, 3, 'three', 'aaa')")
+    for i in range(3):
+        sluice.sync_once(db.url, lake)
+        assert_equal(db, lake, ["t"])
+        db.sql(f"UPDATE t SET a = 'again {i}' WHERE id = 1")
+    # Another table joins: the spool is read again from its start, in the same process.
+    db.sql("CREATE TABLE other (id int PRIMARY KEY)", "INSERT INTO other VALUES (1)")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t", "other"])
+
+
+def test_resync_of_a_table_with_renamed_columns(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, a int)", "INSERT INTO t VALUES (1, 1)")
+    sluice.sync_once(db.url, lake)
+    db.sql("ALTER TABLE t RENAME COLUMN a TO b", "INSERT INTO t VALUES (2, 2)")
+    sluice.sync_once(db.url, lake)
+    sluice.sync_once(db.url, lake, "--resync", "t")
+    assert_equal(db, lake, ["t"])
+    db.sql("UPDATE t SET b = 5")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"])
