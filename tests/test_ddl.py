@@ -85,6 +85,40 @@ def test_changes_one_after_the_other_while_it_runs(db, sluice, lake):
     assert_equal(db, lake, ["t"], ("delta-rs", "sluice"))
 
 
+@pytest.mark.parametrize("change", ["ALTER TABLE t ADD COLUMN d int DEFAULT 7", "ALTER TABLE t ALTER COLUMN b TYPE varchar(9)", "resync"])
+def test_copied_anew_after_a_rename(db, sluice, lake, change):
+    """The files of the new copy have the columns' physical names, which are not their names any more."""
+    db.sql(*BASE)
+    sluice.sync_once(db.url, lake)
+    db.sql("ALTER TABLE t RENAME COLUMN a TO c", "UPDATE t SET c = 5 WHERE id = 1")
+    sluice.sync_once(db.url, lake)
+    if change == "resync":
+        sluice.sync_once(db.url, lake, "--resync", "t")
+    else:
+        db.sql(change, "INSERT INTO t (id, c) VALUES (3, 3)")
+        sluice.sync_once(db.url, lake)
+    db.sql("UPDATE t SET b = 'z' WHERE id = 1", "DELETE FROM t WHERE id = 2")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"], ("delta-rs", "sluice"))
+
+
+def test_widened_then_killed_and_replayed(db, sluice, lake):
+    """After a restart the log is read again from before the change: old descriptions of the table come by."""
+    db.sql(*BASE)
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t"))
+    for i, wider in enumerate(["bigint", None, None]):
+        db.sql(f"INSERT INTO t (id, a) VALUES ({10 + i}, 1)", *([f"ALTER TABLE t ALTER COLUMN a TYPE {wider}"] if wider else []),
+               f"INSERT INTO t (id, a) VALUES ({100 + i}, 9000000000)")
+        sync.wait_until(lambda n=100 + i: any(r[0] == n for r in lake.read("t").rows), what=f"row {100 + i}")
+        sync.kill()
+        sync = sluice.start_sync(db.url, lake)
+    db.sql("INSERT INTO t (id) VALUES (9999)")
+    sync.wait_until(lambda: any(r[0] == 9999 for r in lake.read("t").rows), what="the last row")
+    sync.term()
+    assert_equal(db, lake, ["t"])
+
+
 def test_a_dropped_table_does_not_stop_the_others(db, sluice, lake):
     db.sql(*BASE, "CREATE TABLE other (id int PRIMARY KEY)")
     sync = sluice.start_sync(db.url, lake)

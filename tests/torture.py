@@ -70,7 +70,7 @@ class Torture:
         workload.run(30)
         try:
             for i in range(kills):
-                self.one(db, workload)
+                self.one(db, workload, copying=i < 5)
                 if i % 10 == 9:
                     self.compare(db, workload)
             self.compare(db, workload)
@@ -80,14 +80,22 @@ class Torture:
         db.drop()
         shutil.rmtree(home)
 
-    def one(self, db, workload):
+    def pick(self, copying):
+        """The next step in turn, those of the initial copy only while there is one."""
+        for _ in self.points:
+            self.next_point += 1
+            point = self.points[self.next_point % len(self.points)]
+            if copying == point.startswith("chunk") or not any(p.startswith("chunk") for p in self.points):
+                return point
+        return point
+
+    def one(self, db, workload, copying):
         """Starts sluice, lets clients write, and kills it."""
         kind = self.rng.choices(["moment", "step", "server"], [5, 5 if self.points else 0, 1])[0]
         env, point = {}, None
         if kind == "step":
-            point = self.points[self.next_point % len(self.points)]
-            self.next_point += 1
-            env["SLUICE_CRASH_AT"] = f"{point}:{self.rng.choice([1, 1, 2, 3, 5])}"
+            point = self.pick(copying and self.rng.random() < 0.6)
+            env["SLUICE_CRASH_AT"] = f"{point}:{self.rng.choice([1, 1, 1, 2, 4])}"
         if not workload.threads:
             workload.start(1000000, truncates="truncate" not in self.without)
         process = self.sluice.start_sync(db.url, self.lake, env=env)
