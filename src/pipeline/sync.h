@@ -26,7 +26,7 @@ struct sync_options {
     unsigned copy_sessions; /* parallel readers of the first copy */
     uint32_t chunk_blocks;  /* size of a chunk of the first copy, in pages of 8 kB */
     bool copy_on_write;     /* no deletion vectors */
-    bool history;       /* a table <table>__history beside each: sink/lake_history.h */
+    bool history;           /* a table <table>__history beside each: sink/lake_history.h */
     bool no_compaction;
     bool no_heartbeat;
     bool binary; /* values in binary form: a little faster; a column added later with a type whose binary form we do not
