@@ -233,26 +233,4 @@ static void insert(const char *key)
     put_row(OP_INSERT, r, 0);
 }
 
-static void update(size_t i, const char *new_key, int missing)
-{
-    struct row *r = &w.now.r[i];
-
-    if (new_key || w.identity == IDENTITY_ROW)
-        put_row(OP_BEFORE, r, 0);
-    for (uint32_t c = 0; c < w.n_cols; c++) {
-        int a = w.cols[c].attnum;
-        if (a == missing || (a == 1 && !new_key))
-            continue;
-        mem_free(r->v[a]);
-        r->v[a] = a == 1 ? mem_strdup(new_key) : random_value(w.cols[c].oid);
-    }
-    put_row(OP_UPDATE, r, missing);
-}
-
-static void drop(size_t i)
-{
-    put_row(OP_DELETE, &w.now.r[i], 0);
-    remove_row(i);
-}
-
 #endif
