@@ -63,6 +63,9 @@ def test_log_and_index(db, sluice, lake, spooled):
     text = sluice.run("debug", "log", lake.table_path("t")).out
     assert text.startswith("0 ") and "add=1(rows=1" in text and re.search(r"txn\(sluice/\d+/\S+ \d+ = 0/[0-9A-F]+\)", text)
     assert len(text.splitlines()) == lake.version("t") + 1
+    for i in range(2):  # the second upsert has to look for the row of the first
+        db.sql(f"INSERT INTO t VALUES (1, 'v{i}') ON CONFLICT (id) DO UPDATE SET v = 'v{i}'")
+        sluice.sync_once(db.url, lake)
     index = next((lake.path / "_sluice" / "index").rglob("*"))
     assert re.search(r"^clean +yes$", sluice.run("debug", "index", index).out, re.M)
     assert "no key index" in sluice.run("debug", "index", lake.path / "_sluice" / "state.json", code=REFUSED).err

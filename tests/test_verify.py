@@ -144,17 +144,30 @@ def test_sync_goes_on_when_verify_is_killed(db, sluice, lake):
     sync.term()
 
 
-def test_two_at_once_both_end(db, sluice, lake):
-    """They take each other's barrier away and begin anew; sync goes on."""
+def test_several_at_once_take_turns(db, sluice, lake):
     db.sql(*TABLE)
     sync = sluice.start_sync(db.url, lake)
     sync.wait_until(lambda: lake.exists("t"))
     done = []
     both = [threading.Thread(target=lambda: done.append(sluice.run("verify", db.url, lake, timeout=120)))
-            for _ in range(2)]
+            for _ in range(3)]
     for t in both:
         t.start()
     for t in both:
         t.join()
-    assert len(done) == 2
+    assert len(done) == 3
     sync.term()
+
+
+def test_a_quarantined_table_is_told(db, sluice, lake):
+    db.sql("CREATE TABLE q (n numeric(10,2) PRIMARY KEY)", "INSERT INTO q VALUES (1)", *TABLE)
+    sluice.sync_once(db.url, lake)
+    db.sql("INSERT INTO q VALUES ('NaN')")
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_log("quarantined")
+    for _ in range(2):  # while sync runs, and after
+        done = sluice.run("verify", db.url, lake, code=DIFFERENCE)
+        assert "public.q: not followed any more: quarantined" in done.out and "public.t: equal" in done.out
+        assert "1 of 2 tables" in done.err
+        if sync.alive():
+            sync.term()

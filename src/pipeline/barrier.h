@@ -11,7 +11,8 @@
  * "at ID" is followed by a line for each table: "<oid> <version>", or "<oid> <state> <reason>" for one that cannot be
  * compared. "passed": a table has changes of L or later (the hold had ended by itself): verify begins anew with another
  * ID. Both files are replaced as a whole. Whoever dies leaves nothing behind that matters: sync holds for at most
- * BARRIER_HOLD_US and never twice for one ID; files of before its start are removed.
+ * BARRIER_HOLD_US and never twice for one ID; files of before its start are removed. Several verifies take turns, by a
+ * lock on <state>/barrier.lock.
  */
 #ifndef SLUICE_PIPELINE_BARRIER_H
 #define SLUICE_PIPELINE_BARRIER_H

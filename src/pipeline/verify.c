@@ -12,6 +12,7 @@
 #include "pipeline/verify.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "delta/table.h"
@@ -21,7 +22,10 @@
 #include "source/pg_setup.h"
 #include "spool/spool_look.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -164,8 +168,26 @@ static int wait_answer(struct verify *v, const char *id, uint64_t lsn, const cha
     }
 }
 
+/* One verify at a time meets the sync. The lock goes with the file. */
+static int take_turn(struct verify *v, int *ret_fd, struct err *err)
+{
+    CLEANUP(mem_freep) char *path = mem_printf("%s/barrier.lock", v->state_dir);
+    CLEANUP(file_closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+    if (fd < 0)
+        return err_set_errno(err, "cannot open %s", path);
+    while (flock(fd, LOCK_EX | LOCK_NB)) {
+        if (errno != EWOULDBLOCK)
+            return err_set_errno(err, "cannot lock %s", path);
+        TRY(pause_or_late(v, PAUSE_US, "another verify of this lake", err));
+    }
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
 /* 0: the items have versions; 1: try again. */
-static int meet(struct verify *v, struct err *err)
+static int talk(struct verify *v, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf lines = {0};
     char id[BARRIER_ID];
@@ -185,6 +207,16 @@ static int meet(struct verify *v, struct err *err)
     while (rest.p)
         take_line(v, str_split(&rest, '\n'));
     return 0;
+}
+
+static int meet(struct verify *v, struct err *err)
+{
+    CLEANUP(file_closep) int turn = -1;
+
+    TRY(take_turn(v, &turn, err));
+    int rc = talk(v, err);
+    barrier_clear(v->state_dir);
+    return rc;
 }
 
 /* ---- while none runs ---- */
@@ -400,7 +432,6 @@ static int round_trip(struct verify *v, struct err *err)
     }
     state_deinit(&state);
     int rc = running ? meet(v, err) : stand_still(v, err);
-    barrier_clear(v->state_dir);
     if (rc)
         return rc < 0 ? rc : pause_or_late(v, PAUSE_US, "a position that source and lake have in common", err);
     int64_t left = v->deadline_us - clock_mono_us();
