@@ -275,6 +275,7 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
     rel->columns = ARENA_NEW_N(&rel->arena, struct relation_column, cols.n);
     for (uint32_t i = 0; prev && i < prev->n_columns; i++)
         highest = MAX(highest, prev->columns[i].attnum);
+    highest = prev ? MAX(highest, prev->max_attnum) : highest; /* a new column's number is above dropped ones' */
     for (uint32_t i = 0; pgoutput_columns_next(&cols, &col); i++) {
         if (!is_wanted(filter, msg, col.name)) {
             ret_map[i] = -1;
@@ -293,6 +294,7 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
     rel->storage = live ? live->storage : 0;
     rel->n_attributes = live ? live->n_attributes : 0;
     rel->current = same_columns(rel, live);
+    rel->max_attnum = (int16_t)highest;
     set_identity(rel, msg, live, prev);
     return rel;
 }

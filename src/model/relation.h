@@ -45,6 +45,7 @@ struct relation {
     enum relation_identity identity;
     bool full; /* REPLICA IDENTITY FULL: the stream carries whole old rows */
     bool partitioned;
+    int16_t max_attnum;    /* the highest that the stream has shown, of dropped columns too; 0 = not known */
     int64_t blocks;        /* size in pages at the time of reading (sum of the partitions) */
     int64_t storage;       /* another number when all rows were written anew (pg_class.relfilenode); 0 = unknown */
     int16_t n_attributes;  /* pg_class.relnatts: the highest attnum that was ever given */

@@ -207,7 +207,9 @@ int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const s
     if (!source->n_fields)
         return err_set(err, ERR_UNSUPPORTED, "table %s has no columns", t->name);
     t->max_column_id = highest_id(s, t->max_column_id);
-    if (!t->mapped && (fresh ? has_odd_name(source) : needs_mapping(s, source) || has_odd_name(source))) {
+    bool maps = fresh ? t->mapped || has_odd_name(source) /* the copy's files have the names of now */
+                      : !t->mapped && (needs_mapping(s, source) || has_odd_name(source));
+    if (maps) {
         t->mapped = t->schema_dirty = true;
         delta_schema_map(s, &t->max_column_id, false, 0); /* what is there keeps its names in the files */
     }
