@@ -211,6 +211,8 @@ int apply_next(struct apply *a, struct err *err)
             forget_streams(a);
             continue;
         }
+        if (frame.kind == SPOOL_CONTEXT && frame.xid)
+            continue; /* for a streamed transaction alone: its pieces that are needed say it themselves */
         rc = take(a, &frame, err);
         if (rc == ERR_INPUT)
             err_wrap(err, "frame at %s", lsn_text(frame.lsn, at));

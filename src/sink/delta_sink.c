@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/pg_schema.h"
 #include "sink/lake_history.h"
 
 #define DEAD_SCHEMA "sluice"
@@ -288,29 +289,15 @@ static struct schema *dead_letter_schema(void)
     return s;
 }
 
-static struct relation *dead_letter_relation(void)
-{
-    struct relation *rel = relation_new();
-
-    rel->schema = STR(DEAD_SCHEMA);
-    rel->name = STR(DEAD_TABLE);
-    rel->identity = IDENTITY_KEY;
-    rel->n_columns = DEAD_COLUMNS;
-    rel->columns = ARENA_NEW_N(&rel->arena, struct relation_column, rel->n_columns);
-    for (uint16_t i = 0; i < rel->n_columns; i++)
-        rel->columns[i].key_seq = is_dead_key(i) ? (uint16_t)(i + 1) : 0;
-    return rel;
-}
-
 static int open_dead_letters(struct delta_sink *s, struct err *err)
 {
     struct table_name name = {STR(DEAD_SCHEMA), STR(DEAD_TABLE)};
 
     if (s->dead)
         return 0;
-    CLEANUP(relation_unrefp) struct relation *rel = dead_letter_relation();
     if (!s->dead_schema)
         s->dead_schema = dead_letter_schema();
+    CLEANUP(relation_unrefp) struct relation *rel = pg_schema_relation(s->dead_schema, 0, name);
     TRY(lake_table_open(&s->env, name, &s->dead, err));
     if (!s->dead)
         return lake_table_stage(&s->env, rel, s->dead_schema, 0, 0, &s->dead, err);
