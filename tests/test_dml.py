@@ -22,7 +22,7 @@ def rows(sluice, lake, query):
 def assert_rows(sluice, lake, table, expected):
     expected = sorted(expected, key=repr)
     for reader in ("delta-rs", "polars", "sluice"):
-        got = sorted(map(tuple, lake.read(table, reader=reader, program=sluice).rows), key=repr)
+        got = sorted(map(tuple, lake.read(table, reader=reader).rows), key=repr)
         assert got == expected, reader
 
 

@@ -365,7 +365,8 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
     const struct schema *schema = snapshot->head->schema;
 
     if (!schema->n_fields)
-        return err_set(err, ERR_UNSUPPORTED, "table %s has no columns: there is nothing to read", store->name);
+        return err_set(err, ERR_UNSUPPORTED, "table %s: its metaData has no columns: there is nothing to read",
+                       store->name);
     for (uint32_t i = 0; i < schema->n_fields; i++) {
         const struct type *bad = unreadable(&schema->fields[i].type);
         if (bad)

@@ -151,8 +151,9 @@ static int write_file(struct chunk_reader *r, struct copy_file *ret, struct err 
     return rc;
 }
 
-int copy_chunk(const struct copy_chunk_task *task, struct copy_file *ret, struct copy_reject **ret_rejects,
-               size_t *ret_n_rejects, struct err *err)
+/* Reads the chunk; `text`: all columns in their text form. */
+static int read_chunk(const struct copy_chunk_task *task, bool text, struct copy_file *ret,
+                      struct copy_reject **ret_rejects, size_t *ret_n_rejects, struct err *err)
 {
     const struct relation *rel = task->table->rel;
     struct chunk_reader r = {.task = task};
@@ -161,7 +162,7 @@ int copy_chunk(const struct copy_chunk_task *task, struct copy_file *ret, struct
     r.binary = MEM_NEW_N(bool, rel->n_columns + 1);
     for (uint32_t i = 0; i < rel->n_columns; i++) {
         r.codecs[i] = pg_value_codec_of(&rel->columns[i]);
-        r.binary[i] = pg_type_binary_safe(&rel->columns[i]);
+        r.binary[i] = !text && pg_type_binary_safe(&rel->columns[i]);
     }
     *ret = (struct copy_file){0};
     pg_copy_reader_init(&r.rows, (uint16_t)rel->n_columns, ROW_MAX);
@@ -175,4 +176,30 @@ int copy_chunk(const struct copy_chunk_task *task, struct copy_file *ret, struct
     *ret_rejects = r.rejects;
     *ret_n_rejects = r.n_rejects;
     return rc;
+}
+
+static void forget(const struct copy_chunk_task *task, struct copy_file *file)
+{
+    const struct relation *rel = task->table->rel;
+    CLEANUP(mem_freep)
+    char *path = mem_printf("%s/%.*s/%.*s/%s", task->config->lake, STR_ARG(rel->schema), STR_ARG(rel->name),
+                            file->path ? file->path : "");
+
+    if (file->path)
+        unlink(path);
+    mem_free(file->path);
+    mem_free(file->stats);
+    *file = (struct copy_file){0};
+}
+
+int copy_chunk(const struct copy_chunk_task *task, struct copy_file *ret, struct copy_reject **ret_rejects,
+               size_t *ret_n_rejects, struct err *err)
+{
+    TRY(read_chunk(task, false, ret, ret_rejects, ret_n_rejects, err));
+    if (!*ret_n_rejects)
+        return 0;
+    /* Values that do not fit: once more in text, so that the dead letters can show them as PostgreSQL prints them. */
+    forget(task, ret);
+    copy_rejects_free(*ret_rejects, *ret_n_rejects);
+    return read_chunk(task, true, ret, ret_rejects, ret_n_rejects, err);
 }

@@ -176,7 +176,7 @@ static int mind_copy(struct sync *s, struct err *err)
         return 0;
     int rc = copy_poll(s->copy, err);
     if (rc != 1)
-        return rc;
+        return rc < 0 ? sync_copy_rc(rc, err) : 0;
     if (sync_epoch_is_open(s))
         TRY(sync_commit_epoch(s, err));
     return sync_finish_copy(s, err);
@@ -283,7 +283,7 @@ static int run_once(const struct sync_options *o, bool *ret_ran, struct err *err
     s.apply.before = before_transaction;
     progress_init(&s.progress);
     int rc = sync_prepare(&s, err);
-    *ret_ran = rc == 0;
+    *ret_ran = rc == 0 || s.copied;
     if (rc == 0)
         rc = run(&s, err);
     if (rc == ERR_CANCELLED && sync_is_stopping(&s))

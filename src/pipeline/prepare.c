@@ -174,7 +174,8 @@ static int check_source(struct sync *s, const struct pg_tables *tables, struct e
                              .create_slot = s->state.start == 0};
 
     if (!tables->n) {
-        err_set(err, ERR_USAGE, "no table to follow: the patterns take none");
+        err_set(err, ERR_USAGE, "no table to follow: %s takes none",
+                tables->n_unmatched ? tables->unmatched[0] : "the choice of tables");
         return err_hint(err, "sluice sync … --tables 'public.*' takes all tables of a schema");
     }
     TRY(pg_setup_check(s->conn, &setup, tables, &check, err));

@@ -37,6 +37,7 @@ struct sync {
     uint64_t changes_at_rest; /* when memory was last given back */
     int64_t last_commit_us, last_remember_us, last_look_us;
     bool state_dirty;
+    bool copied; /* a copy was begun: a table that changes under it is no error of the user's */
     bool looked; /* the tables of the start were chosen: --resync is done with */
 };
 
@@ -71,6 +72,9 @@ int sync_open_tables(struct sync *s, struct err *err) MUST_CHECK;
  * a temporary slot is made when there is something to copy. */
 int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn, const char *snapshot,
                     struct pg_conn *owner, struct err *err) MUST_CHECK;
+/* A table that was dropped or altered between the catalog and the snapshot: ERR_CONFLICT, so that everything is looked
+ * at anew. `err` is needed. */
+int sync_copy_rc(int rc, struct err *err);
 /* Takes in the tables of a copy that is done, and rewinds the spool for them. */
 int sync_finish_copy(struct sync *s, struct err *err) MUST_CHECK;
 /* Looks now and then whether tables were added at the source. */

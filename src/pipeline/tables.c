@@ -119,7 +119,17 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn
         snapshot = name;
     }
     log_info("copy_started", "tables=%zu lsn=%s sessions=%u", n, lsn_text(lsn, at), config.sessions);
-    return copy_start(&config, chosen, n, lsn, snapshot, TAKE_PTR(held), &s->copy, err);
+    s->copied = true;
+    return sync_copy_rc(copy_start(&config, chosen, n, lsn, snapshot, TAKE_PTR(held), &s->copy, err), err);
+}
+
+int sync_copy_rc(int rc, struct err *err)
+{
+    bool moved = rc == ERR_NOT_FOUND || strcmp(err->sqlstate, "42P01") == 0 || strcmp(err->sqlstate, "42703") == 0;
+
+    if (rc < 0 && moved)
+        return err->code = ERR_CONFLICT;
+    return rc;
 }
 
 static int add_rejects(struct sync *s, const struct copy_table *c, struct lake_table *t, struct err *err)

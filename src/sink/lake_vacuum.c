@@ -77,7 +77,7 @@ static bool may_delete(const struct vacuum *v, const struct store_entry *e)
     bool ours = lake_file_id(base) < 0x80000000u || str_has_prefix(base, STR(".tmp-"));
     bool delta = str_has_suffix(base, STR(".parquet")) ||
                  (str_has_prefix(base, STR("deletion_vector_")) && str_has_suffix(base, STR(".bin")));
-    return ours ? age > DAY_MS : delta && age > MAX(v->retention_ms, (int64_t)DAY_MS);
+    return ours ? age > DAY_MS : delta && age > MAX(v->retention_ms, 7 * (int64_t)DAY_MS);
 }
 
 static int delete_idle(struct vacuum *v, bool partitioned, size_t *ret_n, struct err *err)
