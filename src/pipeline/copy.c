@@ -13,6 +13,7 @@
 #include "pipeline/copy_chunk.h"
 #include "pipeline/copy_notes.h"
 #include "sink/lake_table.h"
+#include "source/pg_catalog.h"
 
 #include <assert.h>
 
@@ -89,11 +90,25 @@ static void add_task(struct copy_job *job, struct copy_table *t, uint32_t chunk,
     job->tasks[job->n_tasks++] = (struct copy_task){t, chunk, changed_since};
 }
 
+/* The table as the snapshot has it: it may have been altered since the catalog was read. */
+static int look_again(struct copy_job *job, struct copy_table *t, struct err *err)
+{
+    struct relation *now;
+
+    TRY(pg_catalog_relation(pg_session_conn(job->workers[0].session), t->rel->oid, job->config.filter, &now, err));
+    relation_unref(t->rel);
+    schema_unref(t->schema);
+    t->rel = now;
+    t->schema = pg_schema_of(now);
+    return 0;
+}
+
 static int plan_table(struct copy_job *job, struct copy_table *t, struct err *err)
 {
     struct pg_conn *conn = pg_session_conn(job->workers[0].session);
     bool resumable = false;
 
+    TRY(look_again(job, t, err));
     TRY(copy_notes_read(job->config.state_dir, t, &t->plan, err));
     if (t->plan)
         TRY(is_resumable(job, t, &resumable, err));

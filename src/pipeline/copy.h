@@ -18,13 +18,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct pg_filter;
+
 struct copy_config {
     const char *url;
     const char *lake, *state_dir;
     struct engine *engine;
     unsigned sessions;
     uint32_t chunk_blocks;
-    bool tight_bounds; /* of statistics: tables with deletion vectors say it */
+    const struct pg_filter *filter; /* of columns; borrowed */
+    bool tight_bounds;              /* of statistics: tables with deletion vectors say it */
     int stop_fd;
 };
 

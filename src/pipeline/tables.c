@@ -104,6 +104,7 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn
                                  .engine = s->engine,
                                  .sessions = s->o->copy_sessions,
                                  .chunk_blocks = s->o->chunk_blocks,
+                                 .filter = &s->filter,
                                  .tight_bounds = s->env.deletion_vectors,
                                  .stop_fd = s->o->stop_fd};
 
@@ -125,7 +126,8 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn
 
 int sync_copy_rc(int rc, struct err *err)
 {
-    bool moved = rc == ERR_NOT_FOUND || strcmp(err->sqlstate, "42P01") == 0 || strcmp(err->sqlstate, "42703") == 0;
+    bool moved = rc == ERR_NOT_FOUND || rc == ERR_INPUT || strcmp(err->sqlstate, "42P01") == 0 ||
+                 strcmp(err->sqlstate, "42703") == 0;
 
     if (rc < 0 && moved)
         return err->code = ERR_CONFLICT;

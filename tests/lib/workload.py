@@ -238,7 +238,7 @@ class Client:
                     self.conn.execute("SET lock_timeout = '5s'")
                 self.transaction()
                 done += 1
-            except (psycopg.OperationalError, psycopg.errors.UniqueViolation, psycopg.InternalError):
+            except (psycopg.OperationalError, psycopg.errors.UniqueViolation, psycopg.InternalError, psycopg.Rollback):
                 done += 1
                 stop.wait(0.05)
         if self.conn is not None:
