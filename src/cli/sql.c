@@ -39,7 +39,7 @@ static void on_interrupt(int sig)
 {
     (void)sig;
     if (running)
-        engine_interrupt(running);
+        engine_interrupt(running); /* sets an atomic flag, no more. NOLINT(bugprone-signal-handler) */
 }
 
 static unsigned terminal_width(void)

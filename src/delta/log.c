@@ -49,7 +49,7 @@ static bool parse_checkpoint(struct str s, struct delta_log_name *n)
 
     if (str_is(s, "parquet"))
         return true;
-    if (s.n > 36 && s.p[36] == '.' && !memchr(uuid.p, '.', uuid.n)) {
+    if (s.p && s.n > 36 && s.p[36] == '.' && !memchr(uuid.p, '.', uuid.n)) {
         struct str ext = str_make(s.p + 37, s.n - 37);
         n->json = str_is(ext, "json");
         return n->json || str_is(ext, "parquet");
