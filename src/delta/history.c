@@ -74,7 +74,7 @@ int delta_history_read(struct store *store, size_t limit, struct delta_history *
     }
     make_times_rise(h.v, h.n);
     *ret = h;
-    h = (struct delta_history){0}; /* the caller's now: nothing to clean up. NOLINT(clang-analyzer-deadcode.DeadStores) */
+    h = (struct delta_history){0}; /* the caller's now. NOLINT(clang-analyzer-deadcode.DeadStores) */
     return 0;
 }
 
