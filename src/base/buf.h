@@ -50,7 +50,7 @@ struct reader {
 
 static inline struct reader reader_of(const void *p, size_t n)
 {
-    return (struct reader){p, (const uint8_t *)p + n, false};
+    return (struct reader){p, p ? (const uint8_t *)p + n : NULL, false};
 }
 
 static inline size_t reader_left(const struct reader *r)
