@@ -14,6 +14,15 @@ static inline void file_closep(int *fd) /* CLEANUP(file_closep) int fd = -1; */
     *fd = -1;
 }
 
+/* Hands ownership of a descriptor to the caller: `x->fd = file_take(&fd);`. */
+static inline int file_take(int *fd)
+{
+    int taken = *fd;
+
+    *fd = -1;
+    return taken;
+}
+
 /* Appends the whole file to `ret`, which bounds it by its max (ERR_LIMIT). */
 int file_read(const char *path, struct buf *ret, struct err *err) MUST_CHECK;
 /* Writes all n bytes to fd; `path` is for the message. */

@@ -196,7 +196,7 @@ int copy_notes_read(const char *state_dir, struct copy_table *t, struct copy_pla
     struct copy_plan *p = read_plan(t, path, line);
     if (!p)
         return 0;
-    while (rest.n && read_done(t, p, line = str_split(&rest, '\n')))
+    while (rest.n && read_done(t, p, str_split(&rest, '\n')))
         ;
     *ret = p;
     if (truncate(path, (off_t)bytes.n))

@@ -181,8 +181,7 @@ static int take_turn(struct verify *v, int *ret_fd, struct err *err)
             return err_set_errno(err, "cannot lock %s", path);
         TRY(pause_or_late(v, PAUSE_US, "another verify of this lake", err));
     }
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = file_take(&fd);
     return 0;
 }
 

@@ -79,7 +79,9 @@ static int children_of(struct session *s, const struct engine_type *from, struct
     ret->children = ARENA_NEW_N(&s->arena, struct field, from->n_children + 1);
     for (uint32_t i = 0; i < from->n_children; i++) {
         struct field *f = &ret->children[i];
-        f->name = ret->id == TYPE_STRUCT ? from->names[i] : ret->id == TYPE_ARRAY ? STR("element") : str_of(pair[i]);
+        f->name = ret->id == TYPE_STRUCT  ? from->names[i]
+                  : ret->id == TYPE_ARRAY ? STR("element")
+                                          : str_of(pair[i != 0]);
         f->name = f->physical = arena_str(&s->arena, f->name);
         f->nullable = !(ret->id == TYPE_MAP && i == 0);
         TRY(type_of(s, &from->children[i], column, &f->type, err));

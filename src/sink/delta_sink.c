@@ -6,6 +6,8 @@
 #include "codec/pg_schema.h"
 #include "sink/lake_history.h"
 
+#include <assert.h>
+
 #define DEAD_SCHEMA "sluice"
 #define DEAD_TABLE "dead_letters"
 enum { DEAD_COLUMNS = 7 };
@@ -221,6 +223,7 @@ static int make_room(struct delta_sink *s, struct err *err)
         while (delta_sink_next(s, &cursor, NULL, &t) == 0)
             if (!largest || t->buffer.bytes > largest->buffer.bytes)
                 largest = t;
+        assert(largest); /* the bytes are somebody's */
         struct err why;
         int rc = lake_table_flush(largest, &why);
         if (rc)

@@ -106,6 +106,21 @@ static int foreign_commit(const struct lake_table *t, int64_t ours, int64_t expe
                    (long long)expected);
 }
 
+/* A file that is new to the log, or that a copy put there before it was killed and now puts there once more: it is in the
+ * log at most once, with the rows masked that are masked now. */
+static void add_pending(struct delta_tx *tx, const struct lake_file *f, struct delta_dv_desc *dv)
+{
+    const struct delta_file *there = f->adopted ? delta_snapshot_find(tx->read, str_of(f->path)) : NULL;
+    struct delta_file add = add_of(f, dv, &tx->arena);
+
+    if (there && !f->doomed && !there->dv && !dv)
+        return;
+    if (there)
+        delta_tx_remove_file(tx, there, true);
+    if (!f->doomed)
+        delta_tx_add_file(tx, &add);
+}
+
 static void add_actions(struct lake_table *t, struct delta_tx *tx, struct imap *descs)
 {
     size_t cursor = 0;
@@ -114,12 +129,11 @@ static void add_actions(struct lake_table *t, struct delta_tx *tx, struct imap *
     while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
         struct lake_file *f = p;
         f->doomed |= is_empty(f);
-        if (f->pending && !f->doomed) {
-            struct delta_file add = add_of(f, imap_get(descs, f->id), &tx->arena);
-            delta_tx_add_file(tx, &add);
-        } else if (!f->pending && f->doomed) {
+        if (f->pending) {
+            add_pending(tx, f, imap_get(descs, f->id));
+        } else if (f->doomed) {
             delta_tx_remove_file(tx, logged(tx, f), !f->compacted);
-        } else if (!f->pending && f->dv_dirty) {
+        } else if (f->dv_dirty) {
             delta_tx_set_dv(tx, logged(tx, f), imap_get(descs, f->id));
         }
     }
@@ -148,8 +162,8 @@ static void note_next_file(struct lake_table *t, struct delta_tx *tx)
         delta_tx_set_txn(tx, str_of(arena_printf(&tx->arena, "%s" LAKE_FILES_APP, t->env->app_id)), t->next_file);
 }
 
-/* What was pending is in the log now. Files that nobody will see go only here: until the commit, the notes of a copy may
- * name them. */
+/* What was pending is in the log now. Files that nobody will see go, but not those of a copy: its notes name them until
+ * the table's state is saved, and VACUUM takes them. */
 static void settle(struct lake_table *t)
 {
     struct err err;
@@ -159,13 +173,13 @@ static void settle(struct lake_table *t)
     while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
         struct lake_file *f = p;
         if (f->doomed) {
-            if (f->pending && store_remove(t->store, f->path, &err))
+            if (f->pending && !f->adopted && store_remove(t->store, f->path, &err))
                 log_err(LOG_WARN, "file_left", &err);
             imap_remove(&t->files, f->id);
             lake_file_free(f);
             continue;
         }
-        f->pending = f->dv_dirty = f->compacted = false;
+        f->pending = f->adopted = f->dv_dirty = f->compacted = false;
         mem_free(TAKE_PTR(f->stats));
     }
     t->dirty = t->schema_dirty = t->replace_all = false;

@@ -60,7 +60,7 @@ void lake_table_adopt_file(struct lake_table *t, const char *path, uint32_t id, 
     f->rows = rows;
     f->size = size;
     f->stats = stats;
-    f->pending = f->dv_loaded = true;
+    f->pending = f->dv_loaded = f->adopted = true;
 }
 
 void lake_file_free(struct lake_file *f)

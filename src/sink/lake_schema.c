@@ -165,6 +165,7 @@ static int merge(struct lake_table *t, const struct schema *source, struct schem
             TRY(update_field(t, s, &fields[n], now, err));
         n++;
     }
+    assert(source->fields);
     for (uint32_t i = 0; i < source->n_fields; i++) {
         const struct field *now = &source->fields[i];
         if (!pg_schema_column(now, &col) ||

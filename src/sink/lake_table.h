@@ -49,7 +49,8 @@ struct lake_file {
     struct dv dv;    /* rows that are gone; loaded when first needed */
     uint64_t masked; /* rows that are gone (the dv's cardinality, also when it is not loaded) */
     bool dv_loaded, dv_dirty;
-    bool pending;   /* not in the log yet */
+    bool pending;   /* not in the log yet (but see `adopted`) */
+    bool adopted;   /* pending file of a copy, which may be in the log: its notes outlive a kill after the commit */
     bool doomed;    /* in the log, to be removed by the next commit */
     bool compacted; /* pending file made by compaction: its rows are not a change of data */
 };

@@ -470,6 +470,60 @@ static void test_stage__is_held_until_its_position(void **state)
     end();
 }
 
+/* Killed between the commit that showed a copied table and the note of it: the copy is staged again, from its notes. */
+static void stage_again(const struct lake_file *copied, const struct rows *rows)
+{
+    struct lake_file f = *copied;
+    CLEANUP(mem_freep) char *path = mem_strdup(f.path);
+
+    lake_table_free(TAKE_PTR(w.t));
+    OK(lake_table_stage(&w.env, w.rel, w.schema, w.lsn, w.lsn, &w.t, &err));
+    lake_table_adopt_file(w.t, path, f.id, f.rows, f.size, mem_strdup("{\"numRecords\":3}"));
+    rows_copy(&w.now, rows);
+}
+
+static struct lake_file *only_file(void)
+{
+    size_t cursor = 0;
+    void *f;
+
+    assert_int_equal(imap_next(&w.t->files, &cursor, NULL, &f), 0);
+    return f;
+}
+
+static void test_stage__a_copy_that_the_log_has_already(void **state)
+{
+    struct rows copied = {0};
+
+    (void)state;
+    begin("again", IDENTITY_KEY);
+    insert("1"), insert("2"), insert("3");
+    commit();
+    rows_copy(&copied, &w.saved);
+    stage_again(only_file(), &copied);
+    commit();
+    check("as it was");
+    stage_again(only_file(), &copied);
+    update(0, NULL, 0);
+    commit();
+    check("with a row masked");
+    /* The newer file goes as well: the copy has its three rows again, then loses another one. */
+    struct lake_file *f = NULL, *first = NULL;
+    size_t cursor = 0;
+    while (imap_next(&w.t->files, &cursor, NULL, (void **)&f) == 0)
+        first = !first || f->id < first->id ? f : first;
+    stage_again(first, &copied);
+    drop(1);
+    commit();
+    check("with another row masked");
+    stage_again(only_file(), &copied);
+    drop(0), drop(0), drop(0);
+    commit();
+    check("with all rows masked");
+    rows_clear(&copied);
+    end();
+}
+
 static void test_commit__of_another_writer_is_noticed(void **state)
 {
     (void)state;
@@ -696,6 +750,7 @@ int main(void)
         cmocka_unit_test(test_apply__too_many_equal_rows_are_the_tables_own_trouble),
         cmocka_unit_test(test_commit__of_nothing_but_dead_rows_makes_no_files),
         cmocka_unit_test(test_stage__is_held_until_its_position),
+        cmocka_unit_test(test_stage__a_copy_that_the_log_has_already),
         cmocka_unit_test(test_commit__of_another_writer_is_noticed),
         cmocka_unit_test(test_relation__a_thousand_columns_and_long_strings),
         cmocka_unit_test(test_relation__without_columns_is_refused),

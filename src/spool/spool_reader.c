@@ -81,8 +81,7 @@ static int open_segment(struct spool_reader *reader, uint64_t segment, struct er
         return rc == ERR_INPUT ? spool_damage(reader->spool, segment, 0, err) : rc;
     drop_block(reader);
     file_closep(&reader->fd);
-    reader->fd = fd;
-    fd = -1;
+    reader->fd = file_take(&fd);
     reader->segment = segment;
     reader->end = 0; /* until find_end */
     reader->next = SPOOL_SEGMENT_HEADER;

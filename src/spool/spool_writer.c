@@ -188,8 +188,7 @@ static int begin_segment(struct spool *spool, struct err *err)
     bool all_readable =
         spool->fd >= 0 && spool->readable.segment == spool->segment && spool->readable.offset == spool->offset;
     file_closep(&spool->fd);
-    spool->fd = fd;
-    fd = -1;
+    spool->fd = file_take(&fd);
     spool->segment = number;
     spool->offset = spool->data_start = w.offset;
     spool->ends_clean = true;
