@@ -40,6 +40,10 @@ int session_execute(struct session *s, const struct statement *st, struct buf *o
         return session_restore(s, &st->restore, out, err);
     case STATEMENT_VACUUM:
         return session_vacuum(s, &st->vacuum, out, err);
+    case STATEMENT_OPTIMIZE:
+        return session_optimize(s, &st->optimize, out, err);
+    case STATEMENT_REORG:
+        return session_reorg(s, &st->reorg, out, err);
     default:
         return err_set(err, ERR_UNSUPPORTED, "%s is not supported", statement_kind_name(st->kind));
     }
