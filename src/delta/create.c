@@ -56,7 +56,7 @@ static int map_schema(struct delta_metadata *m, struct schema *schema, struct ar
 }
 
 /* Names of the columns that rewritten files keep their row ids in: the table's for ever. */
-static void name_row_id_columns(struct delta_metadata *m, struct arena *arena)
+void delta_name_row_id_columns(struct delta_metadata *m, struct arena *arena)
 {
     static const char *const names[][2] = {
         {"delta.rowTracking.materializedRowIdColumnName", "_row-id-col-"},
@@ -92,7 +92,7 @@ static int make_metadata(const struct delta_create *c, struct arena *arena, cons
 
     TRY(take_feature_properties(m, arena, protocol, err));
     TRY(map_schema(m, schema, arena, err));
-    name_row_id_columns(m, arena);
+    delta_name_row_id_columns(m, arena);
     delta_schema_write(schema, &json);
     m->schema_json = arena_str(arena, buf_str(&json));
     TRY(delta_protocol_for(*protocol, m, schema, arena, protocol, err));
@@ -173,7 +173,7 @@ static int make_actions(const struct delta_create *c, struct arena *arena, int64
         delta_actions_add(
             a, arena,
             (struct delta_action){.kind = DELTA_TXN, .txn = arena_dup(arena, c->txn, sizeof(struct delta_txn))});
-    TRY(add_files(c, head->row_tracking, arena, a, err));
+    TRY(add_files(c, head->assigns_row_ids, arena, a, err));
     return delta_actions_check(a, err);
 }
 

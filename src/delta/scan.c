@@ -46,7 +46,10 @@ struct delta_scan {
     uint32_t n_parts;
     uint32_t *part_fields; /* index in the schema */
     struct part *parts;
-    struct scan_pcol *pcols;
+    struct scan_pcol *pcols;      /* n_parts; then, with row ids, the base id and the version of each file */
+    bool row_ids;
+    int64_t *row_numbers[2];
+    bool *no_row_ids;
     struct scan_files registered;
     struct buf sql;
 };
@@ -193,7 +196,7 @@ static int load_parts(struct delta_scan *scan, struct err *err)
     scan->n_parts = m->n_partition_columns;
     scan->part_fields = MEM_NEW_N(uint32_t, scan->n_parts + 1);
     scan->parts = MEM_NEW_N(struct part, scan->n_parts + 1);
-    scan->pcols = MEM_NEW_N(struct scan_pcol, scan->n_parts + 1);
+    scan->pcols = MEM_NEW_N(struct scan_pcol, scan->n_parts + 2);
     for (uint32_t k = 0; k < scan->n_parts; k++) {
         int field = schema_find(scan->snapshot->head->schema, m->partition_columns[k]);
         if (field < 0)
@@ -202,6 +205,27 @@ static int load_parts(struct delta_scan *scan, struct err *err)
         scan->part_fields[k] = (uint32_t)field;
         TRY(load_part(scan, k, err));
     }
+    return 0;
+}
+
+/* Base row id and default commit version of each file, as two more values a file. */
+static int load_row_ids(struct delta_scan *scan, struct err *err)
+{
+    if (!scan->row_ids)
+        return 0;
+    if (scan->snapshot->head->mapping == DELTA_MAPPING_ID)
+        return err_set(err, ERR_UNSUPPORTED, "row ids of a table whose columns are mapped by id cannot be kept");
+    scan->no_row_ids = MEM_NEW_N(bool, scan->n + 1);
+    scan->row_numbers[0] = MEM_NEW_N(int64_t, scan->n + 1);
+    scan->row_numbers[1] = MEM_NEW_N(int64_t, scan->n + 1);
+    for (uint32_t i = 0; i < scan->n; i++) {
+        scan->row_numbers[0][i] = scan->files[i]->base_row_id;
+        scan->row_numbers[1][i] = scan->files[i]->row_commit_version;
+        scan->no_row_ids[i] = scan->files[i]->base_row_id < 0;
+    }
+    for (uint32_t k = 0; k < 2; k++)
+        scan->pcols[scan->n_parts + k] =
+            (struct scan_pcol){.kind = PVAL_LONG, .number = scan->row_numbers[k], .is_null = scan->no_row_ids};
     return 0;
 }
 
@@ -238,6 +262,30 @@ static int part_sql(const struct delta_scan *scan, uint32_t k, const struct type
     return 0;
 }
 
+/* The property that names the column where files keep the ids (versions) of rows that were written again. */
+static struct str row_id_column(const struct delta_scan *scan, unsigned k)
+{
+    return delta_snapshot_property(scan->snapshot, k == 0 ? STR("delta.rowTracking.materializedRowIdColumnName")
+                                                          : STR("delta.rowTracking.materializedRowCommitVersionColumnName"));
+}
+
+static void row_ids_sql(struct delta_scan *scan)
+{
+    static const char *const names[] = {DELTA_ROW_ID, DELTA_ROW_VERSION};
+
+    for (unsigned k = 0; k < 2; k++) {
+        if (!scan->n) {
+            buf_printf(&scan->sql, ", 0::BIGINT AS %s", names[k]);
+            continue;
+        }
+        buf_add_cstr(&scan->sql, row_id_column(scan, k).n ? ", coalesce(r" : ", (");
+        if (row_id_column(scan, k).n)
+            buf_printf(&scan->sql, "%u, ", k);
+        buf_printf(&scan->sql, "pval_long(%lld, %u, file_index)%s) AS %s", (long long)scan->id, scan->n_parts + k,
+                   k == 0 ? " + file_row_number" : "", names[k]);
+    }
+}
+
 static int columns_sql(struct delta_scan *scan, bool with_position, struct err *err)
 {
     const struct schema *schema = scan->snapshot->head->schema;
@@ -264,6 +312,8 @@ static int columns_sql(struct delta_scan *scan, bool with_position, struct err *
         buf_add_cstr(&scan->sql, ", file_index AS __file, file_row_number AS __row");
     else if (with_position)
         buf_add_cstr(&scan->sql, ", 0::UBIGINT AS __file, 0::BIGINT AS __row");
+    if (scan->row_ids)
+        row_ids_sql(scan);
     return 0;
 }
 
@@ -304,6 +354,14 @@ static int schema_sql(struct delta_scan *scan, struct err *err)
         TRY(parquet_type_sql(&f->type, &type, err));
         buf_add_sql_literal(&scan->sql, buf_str(&type));
         buf_add_cstr(&scan->sql, ", default_value: NULL}");
+    }
+    for (unsigned k = 0; scan->row_ids && k < 2; k++) {
+        if (!row_id_column(scan, k).n)
+            continue;
+        buf_add_cstr(&scan->sql, any ? ", " : ", schema = map {");
+        any = true;
+        buf_add_sql_literal(&scan->sql, row_id_column(scan, k));
+        buf_printf(&scan->sql, ": {name: 'r%u', type: 'BIGINT', default_value: NULL}", k);
     }
     if (any)
         buf_add_char(&scan->sql, '}');
@@ -379,8 +437,12 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
     int rc = load_files(scan, store, o, err);
     if (rc == 0)
         rc = load_parts(scan, err);
+    scan->row_ids = o->with_row_ids;
+    if (rc == 0)
+        rc = load_row_ids(scan, err);
     if (rc == 0) {
-        scan->registered = (struct scan_files){scan->n, scan->deleted, scan->n_parts, scan->pcols};
+        scan->registered =
+            (struct scan_files){scan->n, scan->deleted, scan->n_parts + (scan->row_ids ? 2 : 0), scan->pcols};
         scan->id = scan_files_register(engine, &scan->registered);
         rc = build_sql(scan, store, o->with_position, err);
     }
@@ -407,6 +469,9 @@ void delta_scan_free(struct delta_scan *scan)
         buf_deinit(&scan->parts[k].literals);
         map_deinit(&scan->parts[k].seen);
     }
+    mem_free(scan->no_row_ids);
+    mem_free(scan->row_numbers[0]);
+    mem_free(scan->row_numbers[1]);
     mem_free(scan->dvs);
     mem_free(scan->deleted);
     mem_free(scan->files);

@@ -24,9 +24,16 @@ struct delta_scan_options {
     bool
         with_position; /* two more columns: __file UBIGINT (index, see delta_scan_file) and __row BIGINT (in the file) */
     bool with_deleted; /* do not mask deleted rows */
+    bool with_row_ids; /* row tracking: two more columns, DELTA_ROW_ID and DELTA_ROW_VERSION (BIGINT), after the others */
 };
 
-/* Reads the deletion vectors. ERR_UNSUPPORTED names a column of an unknown type; ERR_INPUT a broken partition value. */
+/* The row's id, and the version that wrote it last: as materialised in the file, else by its file and position; NULL in a
+ * file that has no ids. */
+#define DELTA_ROW_ID "__row_id"
+#define DELTA_ROW_VERSION "__row_version"
+
+/* Reads the deletion vectors. ERR_UNSUPPORTED names a column of an unknown type, or row ids of a table whose columns are
+ * mapped by id; ERR_INPUT a broken partition value. */
 int delta_scan_new(struct engine *engine, struct store *store, struct delta_snapshot *snapshot,
                    const struct delta_scan_options *options, struct delta_scan **ret, struct err *err) MUST_CHECK;
 void delta_scan_free(struct delta_scan *scan); /* takes NULL */

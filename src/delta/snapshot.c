@@ -45,6 +45,7 @@ static int head_init(struct delta_head *h, struct err *err)
             return err_set(err, ERR_INPUT, "the partition column \"%.*s\" is not in the schema",
                            STR_ARG(m->partition_columns[i]));
     h->row_tracking = delta_protocol_has(p, "rowTracking") && is_on(h, "delta.enableRowTracking");
+    h->assigns_row_ids = delta_protocol_has(p, "rowTracking") && !is_on(h, "delta.rowTrackingSuspended");
     h->ict = (delta_protocol_has(p, "inCommitTimestamp") || delta_protocol_has(p, "inCommitTimestamp-preview")) &&
              (is_on(h, "delta.enableInCommitTimestamps") || is_on(h, "delta.enableInCommitTimestamps-preview"));
     h->dv = delta_protocol_has(p, "deletionVectors") && is_on(h, "delta.enableDeletionVectors");

@@ -16,6 +16,7 @@ struct delta_head {
     struct schema *schema; /* with `physical` and `id` as the mapping mode has them */
     enum delta_mapping mapping;
     bool row_tracking, ict, dv, cdf, append_only; /* active: feature supported and property set */
+    bool assigns_row_ids; /* row tracking is supported and not suspended: each new file gets ids, active or not */
     int32_t checkpoint_interval;
     int64_t log_retention_ms, deleted_file_retention_ms;
     int64_t txn_retention_ms; /* delta.setTransactionRetentionDuration; -1: for ever */

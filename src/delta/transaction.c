@@ -191,6 +191,8 @@ static void add_commit_info(struct delta_tx *tx, struct attempt *at, const struc
         buf_add_cstr(&b, ",\"userMetadata\":");
         buf_add_json_str(&b, tx->user_metadata);
     }
+    if (head->row_tracking && tx->keeps_row_ids)
+        buf_add_cstr(&b, ",\"tags\":{\"delta.rowTracking.preserved\":\"true\"}");
     buf_printf(&b, ",\"engineInfo\":\"sluice/%s\",\"txnId\":\"%s\"}", SLUICE_VERSION, tx->txn_id);
     info->raw = arena_str(&at->arena, buf_str(&b));
     delta_actions_add(&at->actions, &at->arena, (struct delta_action){.kind = DELTA_COMMIT_INFO, .commit_info = info});
@@ -226,6 +228,7 @@ static int add_head(struct delta_tx *tx, struct attempt *at, const struct delta_
         return delta_protocol_check_write(p, err);
     }
     TRY(delta_schema_parse(m->schema_json, &schema, err));
+    delta_name_row_id_columns(m, &at->arena);
     if (tx->new_metadata)
         TRY(delta_protocol_for(p, m, schema, &at->arena, &p, err));
     TRY(delta_protocol_check_write(p, err));
@@ -279,6 +282,30 @@ static int assign_row_ids(struct attempt *at, const struct delta_snapshot *base,
     d->configuration = str_of(arena_printf(&at->arena, "{\"rowIdHighWaterMark\":%lld}", (long long)mark));
     delta_actions_add(&at->actions, &at->arena, (struct delta_action){.kind = DELTA_DOMAIN, .domain = d});
     return 0;
+}
+
+static bool names_path(const struct delta_tx *tx, struct str path)
+{
+    for (size_t i = 0; i < tx->actions.n; i++)
+        if (tx->actions.v[i].kind == DELTA_ADD && str_eq(tx->actions.v[i].file->path, path))
+            return true;
+    return map_get(&tx->removed, path) != NULL;
+}
+
+/* Row tracking is switched on: the files that have no ids yet are named once more, so that they get some. */
+static void backfill_row_ids(struct delta_tx *tx, struct attempt *at, const struct delta_snapshot *base)
+{
+    const struct delta_file *f;
+    size_t cursor = 0;
+
+    while ((f = delta_snapshot_next(base, &cursor))) {
+        if (f->base_row_id >= 0 || names_path(tx, f->path))
+            continue;
+        struct delta_file *copy = ARENA_NEW(&at->arena, struct delta_file);
+        *copy = *f;
+        copy->data_change = false;
+        delta_actions_add(&at->actions, &at->arena, (struct delta_action){.kind = DELTA_ADD, .file = copy});
+    }
 }
 
 static bool needs(const struct delta_head *head, const char *feature, const char *meta_prefix)
@@ -356,7 +383,9 @@ static int attempt_make(struct delta_tx *tx, const struct delta_snapshot *base, 
         delta_actions_add(&at->actions, &at->arena, head_actions.v[i]);
     for (size_t i = 0; i < tx->actions.n; i++)
         delta_actions_add(&at->actions, &at->arena, tx->actions.v[i]);
-    if (head->row_tracking)
+    if (head->row_tracking && !base->head->row_tracking)
+        backfill_row_ids(tx, at, base);
+    if (head->assigns_row_ids)
         TRY(assign_row_ids(at, base, err));
     TRY(delta_actions_check(&at->actions, err));
     for (size_t i = 0; i < at->actions.n; i++)

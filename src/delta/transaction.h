@@ -42,6 +42,7 @@ struct delta_tx {
     enum delta_isolation isolation;
     unsigned handles;      /* DELTA_HANDLES_* */
     bool blind_append;     /* only adds, and nothing of the table was read */
+    bool keeps_row_ids;    /* rows that are written again have their ids with them (row tracking) */
     bool read_whole_table; /* the result depends on every file: any foreign add or remove of data clashes */
     /*
      * Row-level rebase, or NULL: a winner removed (with its new add `theirs`, or NULL when the file is gone) a file
@@ -104,6 +105,8 @@ struct delta_create {
 /* Writes version 0 and opens the table. ERR_EXISTS when there is a table. */
 int delta_table_create(struct store *store, struct engine *engine, const struct delta_create *c,
                        struct delta_table **ret, struct err *err) MUST_CHECK;
+/* With delta.enableRowTracking: names the columns where files keep the ids of rows, where no property does yet. */
+void delta_name_row_id_columns(struct delta_metadata *m, struct arena *arena);
 /* A random UUID as text, for table ids and file names. */
 enum { DELTA_UUID = 37 };
 char *delta_uuid(char out[DELTA_UUID]);
