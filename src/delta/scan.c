@@ -46,7 +46,7 @@ struct delta_scan {
     uint32_t n_parts;
     uint32_t *part_fields; /* index in the schema */
     struct part *parts;
-    struct scan_pcol *pcols;      /* n_parts; then, with row ids, the base id and the version of each file */
+    struct scan_pcol *pcols; /* n_parts; then, with row ids, the base id and the version of each file */
     bool row_ids;
     int64_t *row_numbers[2];
     bool *no_row_ids;
@@ -265,8 +265,9 @@ static int part_sql(const struct delta_scan *scan, uint32_t k, const struct type
 /* The property that names the column where files keep the ids (versions) of rows that were written again. */
 static struct str row_id_column(const struct delta_scan *scan, unsigned k)
 {
-    return delta_snapshot_property(scan->snapshot, k == 0 ? STR("delta.rowTracking.materializedRowIdColumnName")
-                                                          : STR("delta.rowTracking.materializedRowCommitVersionColumnName"));
+    return delta_snapshot_property(scan->snapshot,
+                                   k == 0 ? STR("delta.rowTracking.materializedRowIdColumnName")
+                                          : STR("delta.rowTracking.materializedRowCommitVersionColumnName"));
 }
 
 static void row_ids_sql(struct delta_scan *scan)

@@ -24,7 +24,8 @@ struct delta_scan_options {
     bool
         with_position; /* two more columns: __file UBIGINT (index, see delta_scan_file) and __row BIGINT (in the file) */
     bool with_deleted; /* do not mask deleted rows */
-    bool with_row_ids; /* row tracking: two more columns, DELTA_ROW_ID and DELTA_ROW_VERSION (BIGINT), after the others */
+    bool
+        with_row_ids; /* row tracking: two more columns, DELTA_ROW_ID and DELTA_ROW_VERSION (BIGINT), after the others */
 };
 
 /* The row's id, and the version that wrote it last: as materialised in the file, else by its file and position; NULL in a

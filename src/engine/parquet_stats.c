@@ -156,6 +156,19 @@ static bool leaf_json(struct stats *st, const struct type *type, int column, str
     return text.p && parquet_stats_bound(type, text, st->what == MAX_VALUES, out);
 }
 
+/* Is the leaf at st->path among those that get statistics? */
+static bool is_wanted(const struct stats *st)
+{
+    struct str path = buf_str(&st->path);
+
+    for (uint32_t i = 0; i < st->spec->n_stats_paths; i++) {
+        struct str p = st->spec->stats_paths[i];
+        if (str_has_prefix(path, p) && (path.n == p.n || path.p[p.n] == '.'))
+            return true;
+    }
+    return !st->spec->stats_paths;
+}
+
 /* The object of one of the three kinds over a list of fields. False when it holds nothing (and adds nothing). */
 static bool fields_json(struct stats *st, const struct field *fields, uint32_t n, bool top, struct buf *out)
 {
@@ -163,6 +176,8 @@ static bool fields_json(struct stats *st, const struct field *fields, uint32_t n
     bool any = false;
 
     buf_add_char(out, '{');
+    if (top && st->spec->stats_fields)
+        n = MIN(n, st->spec->stats_fields);
     for (uint32_t i = 0; i < n && st->left; i++) {
         size_t before = out->n;
         if (any)
@@ -174,7 +189,7 @@ static bool fields_json(struct stats *st, const struct field *fields, uint32_t n
         buf_add_sql_ident(&st->path, fields[i].physical);
         bool is_struct = fields[i].type.id == TYPE_STRUCT;
         bool added = is_struct ? fields_json(st, fields[i].type.children, fields[i].type.n_children, false, out)
-                               : leaf_json(st, &fields[i].type, top ? (int)i : -1, out);
+                               : is_wanted(st) && leaf_json(st, &fields[i].type, top ? (int)i : -1, out);
         st->left -= !is_struct;
         st->path.n = path_n;
         if (!added)
@@ -227,7 +242,7 @@ void parquet_stats_json(const struct parquet_spec *spec, uint64_t rows, const st
         leaves_read(&st, columns);
         for (int what = MIN_VALUES; what <= NULL_COUNT; what++) {
             st.what = what;
-            st.left = spec->stats_columns ? spec->stats_columns : 32;
+            st.left = spec->stats_paths ? UINT32_MAX : spec->stats_columns ? spec->stats_columns : 32;
             buf_printf(out, ",\"%s\":", names[what]);
             fields_json(&st, spec->schema->fields, spec->schema->n_fields, true, out);
         }

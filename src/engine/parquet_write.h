@@ -20,8 +20,12 @@ struct parquet_spec {
     int level;                   /* of zstd; 0: 3. 1 takes half the time for files 3 % larger */
     uint32_t row_group_size;     /* 0: 122,880 rows (the best measured) */
     uint32_t stats_columns; /* leaf columns that get min/max/nullCount: 0 = 32 (Delta's default), UINT32_MAX = all */
-    bool no_stats;          /* numRecords only */
-    bool tight_bounds;      /* writes "tightBounds":true (tables with deletion vectors) */
+    uint32_t stats_fields;  /* only the first so many fields of the schema may have statistics; 0: all */
+    const struct str *stats_paths; /* these have statistics, and what is in them, instead of stats_columns: "a"."b" (SQL
+                                      identifiers of physical names); NULL: by stats_columns */
+    uint32_t n_stats_paths;
+    bool no_stats;     /* numRecords only */
+    bool tight_bounds; /* writes "tightBounds":true (tables with deletion vectors) */
 };
 
 /* What was written. `{0}` is valid; reset before each write. */

@@ -192,6 +192,7 @@ static int commit_existing(struct lake_table *t, uint64_t lsn, const char *opera
     CLEANUP(imap_deinit) struct imap descs = {0};
     char at[LSN_TEXT];
 
+    tx->keeps_row_ids = !lsn; /* a compaction; a row that the stream updates is a new row */
     TRY(write_vectors(t, &tx->arena, &descs, err));
     crash_point("vectors_written");
     add_actions(t, tx, &descs);

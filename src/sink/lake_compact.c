@@ -18,21 +18,27 @@
 
 enum { N_CLASSES = 8, SMALLEST = 16 << 10, MASKED_PERCENT = 25, MERGE_MAX = 512 };
 
-/* SELECT of the live rows of the files, in order of the list. */
-static int select_live(struct lake_table *t, struct lake_file **files, size_t n, char *const *constants,
-                       int64_t scan_id, struct buf *sql, struct err *err)
+/* SELECT of the live rows of the files, in order of the list. `columns`: the lake's, then those of row ids. */
+static int select_live(struct lake_table *t, const struct schema *columns, struct lake_file **files, size_t n,
+                       char *const *constants, int64_t scan_id, struct buf *sql, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf from = {0}, path = {0};
 
     buf_add_cstr(sql, "SELECT ");
-    for (uint32_t i = 0; i < t->lake->n_fields; i++) {
+    for (uint32_t i = 0; i < columns->n_fields; i++) {
+        bool own = i < t->lake->n_fields;
         buf_add_cstr(sql, i ? ", " : "");
-        if (constants && constants[i])
+        if (own && constants && constants[i]) {
             buf_add_cstr(sql, constants[i]);
-        else
-            buf_add_sql_ident(sql, t->lake->fields[i].physical);
+            continue;
+        }
+        buf_add_cstr(sql, own ? "" : "coalesce(");
+        buf_add_sql_ident(sql, columns->fields[i].physical);
+        if (!own)
+            buf_printf(sql, ", pval_long(%lld, %u, file_index)%s)", (long long)scan_id, i - t->lake->n_fields,
+                       i == t->lake->n_fields ? " + file_row_number" : "");
     }
-    TRY(lake_file_from(t, files[0], t->lake, &from, err));
+    TRY(lake_file_from(t, files[0], columns, &from, err));
     /* read_parquet('first', …) → read_parquet(['first', 'second', …], …) */
     const char *rest = strstr(from.p, ", hive_partitioning");
     assert(rest);
@@ -47,13 +53,77 @@ static int select_live(struct lake_table *t, struct lake_file **files, size_t n,
     return 0;
 }
 
+/*
+ * Row tracking: the ids that the rows have, as two more columns of the new file, under the names that the table's properties
+ * say. A file that is not in the log yet has none to keep.
+ */
+struct row_ids {
+    struct str columns[2]; /* physical; empty: the table does not track rows */
+    int64_t *numbers[2];   /* a file: its base id, its version */
+    bool *absent;          /* a file */
+    struct scan_pcol pcols[2];
+};
+
+static void row_ids_deinit(struct row_ids *ids)
+{
+    mem_free(ids->numbers[0]);
+    mem_free(ids->numbers[1]);
+    mem_free(ids->absent);
+}
+
+static void find_row_ids(const struct lake_table *t, struct lake_file **files, size_t n, struct arena *arena,
+                         struct row_ids *ret)
+{
+    struct delta_snapshot *s = t->delta ? delta_table_snapshot(t->delta) : NULL;
+
+    if (s && s->head->row_tracking) {
+        ret->columns[0] = delta_snapshot_property(s, STR("delta.rowTracking.materializedRowIdColumnName"));
+        ret->columns[1] = delta_snapshot_property(s, STR("delta.rowTracking.materializedRowCommitVersionColumnName"));
+        ret->absent = MEM_NEW_N(bool, n);
+        for (unsigned k = 0; k < 2; k++) {
+            ret->columns[k] = arena_str(arena, ret->columns[k]);
+            ret->numbers[k] = MEM_NEW_N(int64_t, n);
+            ret->pcols[k] = (struct scan_pcol){.kind = PVAL_LONG, .number = ret->numbers[k], .is_null = ret->absent};
+        }
+        for (size_t i = 0; i < n; i++) {
+            const struct delta_file *f = delta_snapshot_find(s, str_of(files[i]->path));
+            ret->absent[i] = !f || f->base_row_id < 0;
+            ret->numbers[0][i] = f ? f->base_row_id : -1;
+            ret->numbers[1][i] = f ? f->row_commit_version : -1;
+        }
+    }
+    delta_snapshot_unref(s);
+}
+
+/* The columns of the file with those of the ids after them. */
+static struct schema *schema_with(const struct schema *columns, const struct row_ids *ids)
+{
+    struct schema *s = schema_clone(columns);
+    struct field *fields = ARENA_NEW_N(&s->arena, struct field, s->n_fields + 2);
+
+    memcpy(fields, s->fields, s->n_fields * sizeof *fields);
+    s->fields = fields;
+    for (unsigned k = 0; k < 2 && ids->columns[k].n; k++) {
+        struct str name = arena_str(&s->arena, ids->columns[k]);
+        s->fields[s->n_fields++] =
+            (struct field){.name = name, .physical = name, .type = {.id = TYPE_LONG}, .nullable = true};
+    }
+    return s;
+}
+
 static int write_merged(struct lake_table *t, struct lake_file **files, size_t n, char *const *constants,
                         struct lake_file *out, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0}, tmp = {0};
     CLEANUP(mem_freep) const struct dv **deleted = MEM_NEW_N(const struct dv *, n);
-    struct parquet_spec spec = {.schema = t->lake, .tight_bounds = t->env->deletion_vectors};
-    struct scan_files scan = {.n = (uint32_t)n, .deleted = deleted};
+    CLEANUP(row_ids_deinit) struct row_ids row_ids = {0};
+    CLEANUP(arena_deinit) struct arena arena = {0};
+    find_row_ids(t, files, n, &arena, &row_ids);
+    CLEANUP(schema_unrefp) struct schema *columns = schema_with(t->lake, &row_ids);
+    struct parquet_spec spec = {
+        .schema = columns, .stats_fields = t->lake->n_fields, .tight_bounds = t->env->deletion_vectors};
+    struct scan_files scan = {
+        .n = (uint32_t)n, .deleted = deleted, .n_pcols = row_ids.columns[0].n ? 2 : 0, .pcols = row_ids.pcols};
     struct parquet_file info = {0};
 
     for (size_t i = 0; i < n; i++) {
@@ -61,8 +131,9 @@ static int write_merged(struct lake_table *t, struct lake_file **files, size_t n
         deleted[i] = files[i]->masked ? &files[i]->dv : NULL;
     }
     int64_t id = scan_files_register(t->env->engine, &scan);
+    lake_stats_columns(t, &arena, &spec);
     store_temp_path(t->store, ".parquet", &tmp);
-    int rc = select_live(t, files, n, constants, id, &sql, err);
+    int rc = select_live(t, columns, files, n, constants, id, &sql, err);
     if (rc == 0)
         rc = parquet_write_query(t->env->conn, sql.p, tmp.p, &spec, &info, err);
     scan_files_unregister(t->env->engine, id);

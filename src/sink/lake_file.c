@@ -7,6 +7,7 @@
 #include "sink/lake_table.h"
 
 #include "base/mem.h"
+#include "delta/stats_columns.h"
 #include "engine/parquet_write.h"
 
 #include <assert.h>
@@ -139,6 +140,15 @@ int lake_file_from(const struct lake_table *t, const struct lake_file *f, const 
     }
     buf_add_cstr(out, "})");
     return 0;
+}
+
+void lake_stats_columns(const struct lake_table *t, struct arena *arena, struct parquet_spec *spec)
+{
+    struct delta_snapshot *s = t->delta ? delta_table_snapshot(t->delta) : NULL;
+
+    if (s)
+        delta_stats_columns(s->head, arena, spec);
+    delta_snapshot_unref(s);
 }
 
 /* ---- unchanged TOAST values: read from where they stand ---- */

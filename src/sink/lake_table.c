@@ -441,7 +441,9 @@ static int write_rows(struct lake_table *t, struct lake_file *f, struct err *err
     struct parquet_file info = {0};
     struct flush_source source = {.t = t};
     CLEANUP(buf_deinit) struct buf tmp = {0};
+    CLEANUP(arena_deinit) struct arena arena = {0};
 
+    lake_stats_columns(t, &arena, &spec);
     store_temp_path(t->store, ".parquet", &tmp);
     int rc = parquet_write(t->env->conn, tmp.p, &spec, (struct feed_source){next_rows, &source}, &info, err);
     if (rc == 0)

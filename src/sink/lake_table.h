@@ -146,6 +146,9 @@ bool lake_file_is_live(const struct lake_file *f);
 /* The FROM clause that reads the file's columns under their physical names, absent ones as NULL. */
 int lake_file_from(const struct lake_table *t, const struct lake_file *f, const struct schema *schema, struct buf *out,
                    struct err *err) MUST_CHECK;
+/* Which columns of the next file get statistics, as the table's properties want it. */
+struct parquet_spec;
+void lake_stats_columns(const struct lake_table *t, struct arena *arena, struct parquet_spec *spec);
 /* Makes t->index ready at the log's version, plus the pending files. */
 int lake_index_ready(struct lake_table *t, struct err *err) MUST_CHECK;
 /* An index that cannot hold so many equal rows is the table's own trouble: ERR_LIMIT becomes ERR_UNSUPPORTED. */

@@ -1,0 +1,11 @@
+/* Which columns of a table get statistics: delta.dataSkippingStatsColumns, delta.dataSkippingNumIndexedCols. */
+#ifndef SLUICE_DELTA_STATS_COLUMNS_H
+#define SLUICE_DELTA_STATS_COLUMNS_H
+
+#include "delta/snapshot.h"
+#include "engine/parquet_write.h"
+
+/* Sets stats_columns, stats_paths and no_stats as the table's properties say. Memory of the arena. */
+void delta_stats_columns(const struct delta_head *head, struct arena *arena, struct parquet_spec *spec);
+
+#endif
