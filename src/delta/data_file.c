@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/delta_partition.h"
+#include "delta/stats_columns.h"
 #include "delta/transaction.h"
 #include "engine/parquet_write.h"
 
@@ -108,14 +109,12 @@ static void add_file(struct writing *w, const struct parquet_file *file, struct 
 
 static struct parquet_spec file_spec(const struct writing *w)
 {
-    struct str indexed = property(w->m, "delta.dataSkippingNumIndexedCols");
-    struct parquet_spec spec = {.schema = w->schema, .tight_bounds = w->data->head->dv, .no_stats = w->data->changes};
-    int64_t n;
+    struct parquet_spec spec = {.schema = w->schema,
+                                .tight_bounds = w->data->head->dv,
+                                .no_stats = w->data->changes,
+                                .stats_fields = w->schema->n_fields - (w->data->row_ids ? 2 : 0)};
 
-    if (str_to_i64(indexed, &n))
-        spec.stats_columns = n < 0 ? UINT32_MAX : (uint32_t)MIN(n, (int64_t)UINT32_MAX);
-    if (indexed.n && !spec.stats_columns)
-        spec.no_stats = true;
+    delta_stats_columns(w->data->head, w->arena, &spec);
     return spec;
 }
 

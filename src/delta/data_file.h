@@ -5,13 +5,9 @@
 #ifndef SLUICE_DELTA_DATA_FILE_H
 #define SLUICE_DELTA_DATA_FILE_H
 
-#include "delta/snapshot.h"
+#include "delta/scan.h"
 #include "engine/engine.h"
 #include "store/store.h"
-
-/* Columns that `from` also has when row ids are kept (BIGINT): the row's id and the version that wrote it last. */
-#define DELTA_ROW_ID "__row_id"
-#define DELTA_ROW_VERSION "__row_version"
 
 struct delta_data {
     const struct delta_head *head; /* of the table as it will be */

@@ -147,7 +147,9 @@ static int stage_updated(struct dml *d, const struct update *u, struct err *err)
         buf_add_sql_ident(&sql, d->schema->fields[i].name);
         buf_add_cstr(&sql, ", ");
     }
-    buf_add_cstr(&sql, "0 AS __clause FROM ");
+    buf_add_cstr(&sql, "0 AS __clause");
+    dml_add_staged_ids(d, &sql);
+    buf_add_cstr(&sql, " FROM ");
     dml_add_target(d, &sql);
     buf_printf(&sql, " WHERE NOT dv(%lld, __file, __row)", (long long)d->hit_id);
     return dml_exec(d, sql.p, err);

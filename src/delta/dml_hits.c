@@ -136,7 +136,7 @@ static int rewrite_file(struct dml *d, uint32_t file, uint64_t live, struct err 
 {
     const struct delta_file *f = delta_scan_file(d->scan, file);
     CLEANUP(delta_scan_freep) struct delta_scan *one = NULL;
-    struct delta_scan_options options = {.files = &f, .n_files = 1, .with_position = true};
+    struct delta_scan_options options = {.files = &f, .n_files = 1, .with_position = true, .with_row_ids = d->row_ids};
     struct scan_files hits = {.n = 1, .deleted = &d->hit_list[file]};
     CLEANUP(buf_deinit) struct buf sql = {0};
     uint64_t rows;
@@ -145,8 +145,9 @@ static int rewrite_file(struct dml *d, uint32_t file, uint64_t live, struct err 
     int64_t id = scan_files_register(engine_of(d->t->conn), &hits);
     buf_add_cstr(&sql, "SELECT ");
     dml_add_columns(d, "", &sql);
+    buf_add_cstr(&sql, d->row_ids ? ", " DELTA_ROW_ID ", " DELTA_ROW_VERSION : "");
     buf_printf(&sql, " FROM (%s) WHERE dv(%lld, __file, __row)", delta_scan_sql(one), (long long)id);
-    int rc = dml_write_file(d, sql.p, f->parts, f->n_parts, false, &rows, err);
+    int rc = dml_write_file(d, sql.p, f->parts, f->n_parts, &rows, err);
     scan_files_unregister(engine_of(d->t->conn), id);
     TRY(rc);
     if (rows + dv_cardinality(&d->hits[file]) != live)

@@ -34,6 +34,8 @@ struct dml {
     char **written; /* keys of files that go again when the statement fails */
     size_t n_written, cap_written;
     uint64_t bytes_added, bytes_removed, scan_us, start_us;
+    bool row_ids;    /* the table tracks rows: the scan has their ids, and rows that are written again keep them */
+    bool staged_ids; /* DML_ROWS has them, too (NULL for a new row) */
     uint64_t vectors_updated, vectors_removed, cdc_files;
     struct dml_result result;
 };
@@ -88,9 +90,12 @@ void dml_set_predicate(struct dml *d, struct str where);
 void dml_set_metrics(struct dml *d, const char *rows_name, uint64_t rows);
 /* Appends the table's columns, quoted, with "prefix." before each. */
 void dml_add_columns(const struct dml *d, const char *prefix, struct buf *sql);
-/* Writes `select` (columns by logical name) as one file with these partition values and adds it. */
-int dml_write_file(struct dml *d, const char *select, const struct delta_kv *parts, uint32_t n_parts, bool changes,
+/* Writes `select` (columns by logical name, then, when the table tracks rows, their ids) as one file with these partition
+ * values and adds it. */
+int dml_write_file(struct dml *d, const char *select, const struct delta_kv *parts, uint32_t n_parts,
                    uint64_t *ret_rows, struct err *err) MUST_CHECK;
+/* ", id, NULL": the ids of rows that are staged with new values; nothing when the table does not track rows. */
+void dml_add_staged_ids(struct dml *d, struct buf *sql);
 /* The metadata value of a key when it is a JSON string, unquoted into the arena; empty otherwise. */
 struct str dml_meta_text(const struct field *f, const char *key, struct arena *arena);
 

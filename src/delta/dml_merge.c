@@ -204,7 +204,9 @@ static int stage_merged(struct dml *d, const struct merge *g, struct err *err)
         buf_add_cstr(&sql, ", ");
         TRY(add_column(d, g, i, &sql, err));
     }
-    buf_add_cstr(&sql, ", __file, __row FROM ");
+    buf_add_cstr(&sql, ", __file, __row");
+    dml_add_staged_ids(d, &sql);
+    buf_add_cstr(&sql, " FROM ");
     dml_add_target(d, &sql);
     buf_printf(&sql, " %s temp." DML_SOURCE " AS ", join);
     buf_add_sql_ident(&sql, g->m->source_alias);

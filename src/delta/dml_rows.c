@@ -23,35 +23,44 @@ static void add_actions(struct dml *d, const struct delta_data_files *files, boo
     d->bytes_added += files->bytes;
 }
 
-static int write_data(struct dml *d, const char *from, const struct delta_kv *parts, uint32_t n_parts, bool changes,
-                      uint64_t *ret_rows, struct err *err)
+static int write_data(struct dml *d, const struct delta_data *data, uint64_t *ret_rows, struct err *err)
 {
-    struct delta_data data = {.head = d->head, .from = from, .parts = parts, .n_parts = n_parts, .changes = changes};
     struct delta_data_files files = {0};
-    int rc = delta_data_write(d->t->conn, d->t->table->store, &data, &d->tx->arena, &files, err);
+    int rc = delta_data_write(d->t->conn, d->t->table->store, data, &d->tx->arena, &files, err);
 
-    add_actions(d, &files, changes);
+    add_actions(d, &files, data->changes);
     *ret_rows = files.rows;
     return rc;
 }
 
-int dml_write_file(struct dml *d, const char *select, const struct delta_kv *parts, uint32_t n_parts, bool changes,
+int dml_write_file(struct dml *d, const char *select, const struct delta_kv *parts, uint32_t n_parts,
                    uint64_t *ret_rows, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf from = {0};
+    struct delta_data data = {.head = d->head, .parts = parts, .n_parts = n_parts, .row_ids = d->row_ids};
 
     buf_printf(&from, "(%s)", select);
-    return write_data(d, from.p, n_parts ? parts : NULL, n_parts, changes, ret_rows, err);
+    data.from = from.p;
+    if (!n_parts)
+        data.parts = NULL;
+    return write_data(d, &data, ret_rows, err);
 }
 
 int dml_write_rows(struct dml *d, uint64_t *ret_rows, struct err *err)
 {
-    return write_data(d, "(SELECT * FROM temp." DML_ROWS " WHERE __clause >= 0)", NULL, 0, false, ret_rows, err);
+    struct delta_data data = {
+        .head = d->head, .from = "(SELECT * FROM temp." DML_ROWS " WHERE __clause >= 0)", .row_ids = d->staged_ids};
+
+    return write_data(d, &data, ret_rows, err);
 }
 
 int dml_write_changes(struct dml *d, const char *select, struct err *err)
 {
+    CLEANUP(buf_deinit) struct buf from = {0};
+    struct delta_data data = {.head = d->head, .changes = true};
     uint64_t rows;
 
-    return dml_write_file(d, select, NULL, 0, true, &rows, err);
+    buf_printf(&from, "(%s)", select);
+    data.from = from.p;
+    return write_data(d, &data, &rows, err);
 }

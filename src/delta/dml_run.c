@@ -63,6 +63,14 @@ void dml_add_columns(const struct dml *d, const char *prefix, struct buf *sql)
     }
 }
 
+void dml_add_staged_ids(struct dml *d, struct buf *sql)
+{
+    if (!d->row_ids)
+        return;
+    d->staged_ids = true;
+    buf_add_cstr(sql, ", " DELTA_ROW_ID ", CAST(NULL AS BIGINT) AS " DELTA_ROW_VERSION);
+}
+
 /* What DuckDB says of the staging table is about the user's. */
 static void name_table(const struct dml *d, struct err *err)
 {
@@ -95,6 +103,7 @@ static int dml_begin(struct dml *d, const struct dml_target *t, const char *oper
     d->tx->handles = DELTA_HANDLES_CONSTRAINTS | DELTA_HANDLES_GENERATED | DELTA_HANDLES_IDENTITY |
                      DELTA_HANDLES_DEFAULTS | DELTA_HANDLES_CDF;
     d->head = d->tx->read->head;
+    d->row_ids = d->tx->keeps_row_ids = options.with_row_ids = d->head->row_tracking;
     d->schema = d->head->schema;
     d->logical = schema_clone(d->schema);
     delta_schema_unmap(d->logical);

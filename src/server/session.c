@@ -2,7 +2,7 @@
  * Statement → names resolved to tables at a version → DuckDB.
  *
  * A reference that only we understand (a schema of the lake, a path, a point in time) is rewritten to one quoted name,
- * "delta:<version>:<path>"; DuckDB asks for that name, as for every plain name that it does not have, when it binds, and
+ * "delta:<version>:<path>" (with "+ids" after the version: row ids, too); DuckDB asks for that name, as for every plain name that it does not have, when it binds, and
  * gets the SELECT over the table's files. So a temporary view over a lake table reads the newest version each time, and
  * DuckDB's own tables and common table expressions hide lake tables of the same name, as one expects.
  *
@@ -16,6 +16,8 @@
 #include "sql/rewrite.h"
 
 #include <assert.h>
+
+#define IDS "+ids"
 
 /* Whose statement runs on this thread: DuckDB's callback does not say. */
 static _Thread_local struct session *current;
@@ -63,9 +65,10 @@ void session_table_free(struct open_table *t)
 }
 
 /* Appends the SELECT over the table at the version. One scan a table and version in a statement. */
-static int pin(struct session *s, const char *path, int64_t version, struct buf *ret_sql, struct err *err)
+static int pin(struct session *s, const char *path, int64_t version, bool row_ids, struct buf *ret_sql, struct err *err)
 {
-    struct str key = str_of(arena_printf(&s->arena, "%lld:%s", (long long)version, path));
+    struct str key = str_of(arena_printf(&s->arena, "%lld%s:%s", (long long)version, row_ids ? IDS : "", path));
+    struct delta_scan_options options = {.with_row_ids = row_ids};
     struct delta_scan *scan = map_get(&s->pins, key);
     CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *snapshot = NULL;
     struct open_table *t;
@@ -76,7 +79,7 @@ static int pin(struct session *s, const char *path, int64_t version, struct buf 
             snapshot = delta_table_snapshot(t->table);
         else
             TRY(delta_snapshot_open(t->store, s->engine, version, &snapshot, err));
-        TRY(delta_scan_new(s->engine, t->store, snapshot, NULL, &scan, err));
+        TRY(delta_scan_new(s->engine, t->store, snapshot, &options, &scan, err));
         map_put(&s->pins, key, scan);
     }
     buf_add_cstr(ret_sql, delta_scan_sql(scan));
@@ -117,13 +120,16 @@ static int lookup(void *ctx, struct str name, struct buf *ret_sql, struct err *e
         return 1;
     if (str_has_prefix(name, STR("delta:"))) {
         str_split(&rest, ':');
-        if (str_to_i64(str_split(&rest, ':'), &version) && rest.n)
-            return pin(s, arena_strdup(&s->arena, rest), version, ret_sql, err);
+        struct str at = str_split(&rest, ':');
+        bool row_ids = str_has_suffix(at, STR(IDS));
+        at.n -= row_ids ? strlen(IDS) : 0;
+        if (str_to_i64(at, &version) && rest.n)
+            return pin(s, arena_strdup(&s->arena, rest), version, row_ids, ret_sql, err);
     }
     int rc = session_find(s, (struct str){0}, name, &path, err);
     if (rc == 1 && !memchr(name.p, '.', name.n) && !memchr(name.p, '/', name.n))
         return session_no_table(s, name, err); /* nor is it a file */
-    return rc ? rc : pin(s, path, LATEST, ret_sql, err);
+    return rc ? rc : pin(s, path, LATEST, false, ret_sql, err);
 }
 
 /* ---- references that only we understand ---- */
@@ -149,24 +155,53 @@ int session_travel(struct session *s, const char *path, const struct sql_travel 
     return delta_version_at(t->store, ms, false, ret, err);
 }
 
-static int write_key(struct session *s, const char *path, const struct sql_travel *travel, struct buf *out,
-                     struct err *err)
+static int write_key(struct session *s, const char *path, const struct sql_travel *travel, bool row_ids,
+                     struct buf *out, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf key = {0};
     int64_t version;
 
     TRY(session_travel(s, path, travel, &version, err));
-    buf_printf(&key, "delta:%lld:%s", (long long)version, path);
+    buf_printf(&key, "delta:%lld%s:%s", (long long)version, row_ids ? IDS : "", path);
     buf_add_sql_ident(out, buf_str(&key));
     return 0;
 }
 
-/* delta_scan('/path'), delta_scan('/path', version => 3). 1: another function. */
+/* name => value after the path of delta_scan(): a value goes up to the next comma or the end. */
+static int read_option(struct lexer *lx, struct sql_travel *travel, bool *row_ids, struct token *next, struct err *err)
+{
+    struct token name, token;
+    size_t start;
+
+    TRY(lexer_next(lx, &name, err));
+    TRY(lexer_next(lx, &token, err));
+    bool ok = token_is(&token, "=>") || token_is(&token, "=");
+    start = lx->pos;
+    TRY(lexer_next(lx, next, err));
+    for (int depth = 0; next->kind != TOKEN_END && (depth || !token_is(next, ","));) {
+        depth += token_is(next, "(") - token_is(next, ")");
+        TRY(lexer_next(lx, next, err));
+    }
+    size_t end = next->kind == TOKEN_END ? lx->end : next->at;
+    struct str value = str_trim(str_make(lx->script.p + start, end - start));
+    if (ok && token_is(&name, "version")) {
+        *travel = (struct sql_travel){.kind = TRAVEL_VERSION, .expr = value};
+        return 0;
+    }
+    if (!ok || !token_is(&name, "row_ids") ||
+        !(str_eq_nocase(value, STR("true")) || str_eq_nocase(value, STR("false"))))
+        return err_set(err, ERR_USAGE, "delta_scan() takes only version => N and row_ids => true beside the path");
+    *row_ids = str_eq_nocase(value, STR("true"));
+    return 0;
+}
+
+/* delta_scan('/path'), delta_scan('/path', version => 3, row_ids => true). 1: another function. */
 static int replace_call(struct session *s, const struct sql_ref *ref, struct buf *out, struct err *err)
 {
     struct lexer lx = lexer_of(ref->args);
     struct token path, token;
     struct sql_travel travel = ref->table.travel;
+    bool row_ids = false;
 
     if (ref->table.name.n_parts != 1 || !str_eq_nocase(ref->table.name.parts[0], STR("delta_scan")))
         return 1;
@@ -174,18 +209,11 @@ static int replace_call(struct session *s, const struct sql_ref *ref, struct buf
     if (path.kind != TOKEN_STRING)
         return err_set(err, ERR_USAGE, "delta_scan() wants the path of a table as a string");
     TRY(lexer_next(&lx, &token, err));
-    if (token_is(&token, ",")) {
-        TRY(lexer_next(&lx, &token, err));
-        bool ok = token_is(&token, "version");
-        TRY(lexer_next(&lx, &token, err));
-        if (!ok || !(token_is(&token, "=>") || token_is(&token, "=")))
-            return err_set(err, ERR_USAGE, "delta_scan() takes only version => N beside the path");
-        travel.kind = TRAVEL_VERSION;
-        travel.expr = str_make(lx.script.p + lx.pos, lx.end - lx.pos);
-    } else if (token.kind != TOKEN_END) {
+    while (token_is(&token, ","))
+        TRY(read_option(&lx, &travel, &row_ids, &token, err));
+    if (token.kind != TOKEN_END)
         return err_set(err, ERR_USAGE, "delta_scan() wants the path of a table as a string");
-    }
-    return write_key(s, arena_strdup(&s->arena, token_string(&path, &s->arena)), &travel, out, err);
+    return write_key(s, arena_strdup(&s->arena, token_string(&path, &s->arena)), &travel, row_ids, out, err);
 }
 
 /* Is it a schema (or database) of DuckDB's own? */
@@ -233,7 +261,7 @@ int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struc
             if (!file_exists(log))
                 return 1;
         }
-        return write_key(s, path, &t->travel, out, err);
+        return write_key(s, path, &t->travel, false, out, err);
     }
     if (name->n_parts == 1 && t->travel.kind == TRAVEL_NONE)
         return 1; /* DuckDB looks in its own catalog first, then asks */
@@ -245,7 +273,7 @@ int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struc
         return rc;
     if (rc == 1)
         return schema.n && is_own_schema(s, schema) ? 1 : session_no_table(s, ref->table.name.text, err);
-    return write_key(s, path, &t->travel, out, err);
+    return write_key(s, path, &t->travel, false, out, err);
 }
 
 /* ---- statements ---- */
