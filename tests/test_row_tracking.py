@@ -115,6 +115,7 @@ def test_compaction_of_the_pipeline_keeps_ids(sluice, lake, db):
     sync.wait_until(lambda: "OPTIMIZE" in [a["commitInfo"]["operation"] for _, actions in lake.log("t")
                                            for a in actions if "commitInfo" in a], what="a compaction")
     sync.term()
+    sluice.sync_once(db.url, lake)
     after = tracked(sluice, lake, "t")
     assert {k: v for k, v in after.items() if k >= 40} == {k: v for k, v in before.items() if k >= 40}
     ids = [i for i, _, _ in after.values()]
