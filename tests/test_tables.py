@@ -20,13 +20,55 @@ def test_without_a_key_full_identity_is_a_multiset(db, sluice, lake):
     assert_equal(db, lake, ["t"], READERS)
 
 
-def test_without_any_identity_is_refused_with_the_mend(db, sluice, lake):
-    """To publish such a table would break UPDATE and DELETE at the source."""
-    db.sql("CREATE TABLE t (a int, b text)", "CREATE TABLE u (a int PRIMARY KEY)", "INSERT INTO u VALUES (1)")
-    done = sluice.sync_once(db.url, lake, code=REFUSED)
+def test_without_any_identity_only_new_rows_come(db, sluice, lake):
+    """To publish the updates of such a table would make them fail at the source: they are not published."""
+    db.sql("CREATE TABLE t (a int, b text)", "INSERT INTO t VALUES (1, 'one'), (2, 'two')",
+           "CREATE TABLE u (a int PRIMARY KEY)", "INSERT INTO u VALUES (1)")
+    done = sluice.sync_once(db.url, lake)
+    assert "public.t has no replica identity" in done.err and "REPLICA IDENTITY FULL" in done.err
+    assert_equal(db, lake, ["t", "u"], READERS)
+    db.sql("UPDATE t SET b = 'changed' WHERE a = 1", "DELETE FROM t WHERE a = 2", "INSERT INTO t VALUES (3, 'three')")
+    sluice.sync_once(db.url, lake)
+    assert sluice.run("sql", lake, "-c", "SELECT a, b FROM t ORDER BY a", "--format", "json").rows() == [
+        {"a": 1, "b": "one"}, {"a": 2, "b": "two"}, {"a": 3, "b": "three"}]
+    db.sql("TRUNCATE t", "INSERT INTO t VALUES (4, 'four')")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"], READERS)
+
+
+@pytest.mark.parametrize("identity", ["ADD PRIMARY KEY (a)", "REPLICA IDENTITY FULL"])
+def test_a_table_that_gets_an_identity_is_copied_anew(db, sluice, lake, identity):
+    db.sql("CREATE TABLE t (a int, b text)", "INSERT INTO t VALUES (1, 'one'), (2, 'two')")
+    sluice.sync_once(db.url, lake)
+    db.sql("UPDATE t SET b = 'changed' WHERE a = 1", f"ALTER TABLE t {identity}", "INSERT INTO t VALUES (3, 'three')")
+    done = sluice.sync_once(db.url, lake)
+    assert "table_to_be_copied_anew" in done.err
+    assert_equal(db, lake, ["t"], READERS)
+    db.sql("UPDATE t SET b = 'again' WHERE a = 1", "DELETE FROM t WHERE a = 2")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"], READERS)
+
+
+def test_without_any_identity_added_while_running(db, sluice, lake):
+    db.sql("CREATE TABLE u (a int PRIMARY KEY)", "INSERT INTO u VALUES (1)")
+    process = sluice.start_sync(db.url, lake)
+    process.wait_until(lambda: lake.exists("u"))
+    db.sql("CREATE TABLE t (a int)", "INSERT INTO t VALUES (1)")
+    process.wait_until(lambda: lake.exists("t"), what="the added table")
+    db.sql("UPDATE t SET a = 2", "INSERT INTO t VALUES (3)")
+    process.term()
+    sluice.sync_once(db.url, lake)
+    assert sorted(r["a"] for r in sluice.run("sql", lake, "-c", "SELECT a FROM t", "--format", "json").rows()) == [1, 3]
+
+
+def test_without_any_identity_in_a_publication_of_the_users(db, sluice, lake):
+    """There is no place for it, and nothing of it is published."""
+    db.sql("CREATE TABLE t (a int)", "CREATE TABLE u (a int PRIMARY KEY)", "INSERT INTO u VALUES (1)",
+           "CREATE PUBLICATION mine FOR TABLE u WITH (publish_via_partition_root = true)")
+    done = sluice.sync_once(db.url, lake, "--publication", "mine", code=REFUSED)
     assert "public.t" in done.err and "REPLICA IDENTITY FULL" in done.err
     assert not db.slots(), "nothing is left behind on the server"
-    sluice.sync_once(db.url, lake, "--tables", "u")
+    sluice.sync_once(db.url, lake, "--publication", "mine", "--tables", "u")
     assert_equal(db, lake, ["u"], READERS)
 
 

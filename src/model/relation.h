@@ -45,6 +45,8 @@ struct relation {
     enum relation_identity identity;
     bool full; /* REPLICA IDENTITY FULL: the stream carries whole old rows */
     bool partitioned;
+    bool narrowed;         /* columns were left out by choice */
+    bool published;        /* its inserts, at least, are in the stream (set by pg_publication_ensure) */
     int16_t max_attnum;    /* the highest that the stream has shown, of dropped columns too; 0 = not known */
     int64_t blocks;        /* size in pages at the time of reading (sum of the partitions) */
     int64_t storage;       /* another number when all rows were written anew (pg_class.relfilenode); 0 = unknown */

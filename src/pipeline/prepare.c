@@ -168,6 +168,7 @@ static void log_notes(const struct pg_tables *tables, const struct pg_check *che
 static int check_source(struct sync *s, const struct pg_tables *tables, struct err *err)
 {
     CLEANUP(pg_check_deinit) struct pg_check check = {0};
+    char inserts[PG_NAME_MAX];
     struct pg_setup setup = {.publication = s->state.publication,
                              .slot = s->state.slot,
                              .create_publication = true,
@@ -181,7 +182,9 @@ static int check_source(struct sync *s, const struct pg_tables *tables, struct e
     TRY(pg_setup_check(s->conn, &setup, tables, &check, err));
     log_notes(tables, &check);
     TRY(pg_check_result(&check, err));
-    return pg_publication_ensure(s->conn, s->state.publication, tables, NULL, err);
+    TRY(pg_publication_ensure(s->conn, s->state.publication, tables, NULL, err));
+    pg_inserts_publication(s->state.publication, inserts);
+    return s->state.start ? 0 : pg_publication_exists(s->conn, inserts, &s->state.inserts, err);
 }
 
 /* A start without state: makes the slot and exports its snapshot, or takes over the slot of a start that was cut short
@@ -221,6 +224,7 @@ static int start_receiving(struct sync *s, struct err *err)
     struct receive_config config = {.url = s->o->url,
                                     .slot = s->state.slot,
                                     .publication = s->state.publication,
+                                    .inserts = s->state.inserts,
                                     .state_dir = s->state_dir,
                                     .start_lsn = s->state.start,
                                     .system_id = s->state.system_id,

@@ -169,6 +169,7 @@ static int connect_and_pump(struct receive *r, struct err *err)
     CLEANUP(pg_stream_freep) struct pg_stream *stream = NULL;
     struct pg_stream_options options = {.slot = r->config.slot,
                                         .publication = r->config.publication,
+                                        .inserts = r->config.inserts,
                                         .system_id = r->config.system_id,
                                         .binary = r->config.binary};
     uint64_t lsn, end_lsn;

@@ -13,6 +13,7 @@
 
 struct receive_config {
     const char *url, *slot, *publication;
+    bool inserts;          /* the publication beside it is there */
     const char *state_dir; /* <state>/confirmed holds what was acknowledged past the last commit in the spool */
     uint64_t start_lsn;    /* the slot's consistent point: where to begin when the spool is empty */
     uint64_t system_id;

@@ -89,6 +89,7 @@ static int read_table(struct state *s, yyjson_val *obj, struct err *err)
     struct state_table *t = state_add(s, (uint32_t)yyjson_get_uint(yyjson_obj_get(obj, "oid")), get_str(obj, "schema"),
                                       get_str(obj, "name"));
 
+    t->append_only = yyjson_get_bool(yyjson_obj_get(obj, "append_only"));
     yyjson_val *was = yyjson_obj_get(obj, "was");
     t->was_schema = arena_str(&s->arena, str_of(yyjson_get_str(yyjson_arr_get(was, 0))));
     t->was_name = arena_str(&s->arena, str_of(yyjson_get_str(yyjson_arr_get(was, 1))));
@@ -114,6 +115,7 @@ static int read_all(struct state *s, yyjson_val *root, struct err *err)
         return broken(s, "system_id, start or applied is missing", err);
     snprintf(s->slot, sizeof s->slot, "%.*s", STR_ARG(slot));
     snprintf(s->publication, sizeof s->publication, "%.*s", STR_ARG(publication));
+    s->inserts = yyjson_get_bool(yyjson_obj_get(root, "inserts"));
     yyjson_arr_foreach(yyjson_obj_get(root, "tables"), i, n, table) TRY(read_table(s, table, err));
     return 0;
 }
@@ -138,10 +140,10 @@ int state_save(const struct state *s, struct err *err)
     char start[LSN_TEXT], applied[LSN_TEXT];
 
     buf_printf(&out,
-               "{\"version\":1,\"system_id\":\"%llu\",\"slot\":\"%s\",\"publication\":\"%s\",\"start\":\"%s\","
-               "\"applied\":\"%s\",\n\"tables\":[",
-               (unsigned long long)s->system_id, s->slot, s->publication, lsn_text(s->start, start),
-               lsn_text(s->applied, applied));
+               "{\"version\":1,\"system_id\":\"%llu\",\"slot\":\"%s\",\"publication\":\"%s\",\"inserts\":%s,"
+               "\"start\":\"%s\",\"applied\":\"%s\",\n\"tables\":[",
+               (unsigned long long)s->system_id, s->slot, s->publication, s->inserts ? "true" : "false",
+               lsn_text(s->start, start), lsn_text(s->applied, applied));
     for (size_t i = 0; i < s->n_tables; i++) {
         const struct state_table *t = &s->tables[i];
         buf_printf(&out, "%s\n{\"oid\":%u,\"schema\":", i ? "," : "", t->oid);
@@ -149,6 +151,8 @@ int state_save(const struct state *s, struct err *err)
         buf_add_cstr(&out, ",\"name\":");
         buf_add_json_str(&out, t->name);
         buf_printf(&out, ",\"state\":\"%s\"", names[t->state]);
+        if (t->append_only)
+            buf_add_cstr(&out, ",\"append_only\":true");
         if (t->reason.n) {
             buf_add_cstr(&out, ",\"reason\":");
             buf_add_json_str(&out, t->reason);

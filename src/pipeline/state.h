@@ -27,6 +27,7 @@ struct state_table {
     uint32_t oid;
     struct str schema, name;
     enum table_state state;
+    bool append_only; /* it had no replica identity when it was chosen: the lake gets its new rows only */
     struct str reason;
     struct str was_schema, was_name; /* not empty: the folder is about to be renamed from this (pipeline/names.c) */
 };
@@ -36,6 +37,7 @@ struct state {
     char *path;
     uint64_t system_id;
     char slot[64], publication[64];
+    bool inserts;     /* the slot may be read with the publication for tables without an identity as well */
     uint64_t start;   /* where the slot began: its consistent point; 0 = no slot yet */
     uint64_t applied; /* see above */
     struct state_table *tables;

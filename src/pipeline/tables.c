@@ -44,6 +44,54 @@ int sync_open_tables(struct sync *s, struct err *err)
 
 /* ---- copying ---- */
 
+/* Why the table cannot be in the lake, or NULL. */
+static const char *cannot_follow(const struct relation *r)
+{
+    if (!r->n_columns)
+        return "the table has no columns";
+    if (!r->published)
+        return "the table has no replica identity and is not published: give it a primary key or REPLICA IDENTITY FULL";
+    return sync_bad_name(r->schema, r->name);
+}
+
+/* It had no identity, and has one now: its updates and deletes so far are not in the lake. */
+static bool gained_identity(const struct state_table *st, const struct relation *r)
+{
+    return st && st->append_only && r->identity != IDENTITY_NONE &&
+           (st->state == TABLE_STREAMING || st->state == TABLE_QUARANTINED);
+}
+
+/* Is the table to be copied now, though it is in the lake already? */
+static bool is_anew(const struct sync *s, const struct state_table *st, const struct relation *r)
+{
+    if (gained_identity(st, r)) {
+        log_warn("table_to_be_copied_anew", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
+                 log_quote("it has a replica identity now: its updates and deletes so far are not in the lake"));
+        return true;
+    }
+    return !s->looked && is_resync(s, r);
+}
+
+static void begin_copying(struct sync *s, struct state_table *st, const struct relation *r)
+{
+    struct lake_table *t = delta_sink_find(s->sink, r->oid);
+
+    st->append_only = r->identity == IDENTITY_NONE;
+    if (s->looked && st->append_only) /* those of the start were told by the check */
+        log_warn("append_only", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
+                 log_quote("no replica identity: the lake gets its new rows only, not updates and deletes"));
+    st->state = TABLE_COPYING;
+    st->reason = (struct str){0};
+    if (t && t->state == LAKE_QUARANTINED)
+        lake_table_free(delta_sink_remove(s->sink, r->oid));
+    else if (t) {
+        t->being_copied = true;
+        t->next_file += COPY_FILES; /* the copy takes the numbers in between */
+    }
+    st->schema = arena_str(&s->state.arena, r->schema);
+    st->name = arena_str(&s->state.arena, r->name);
+}
+
 /* Which of the chosen tables have to be copied. */
 static size_t choose(struct sync *s, const struct pg_tables *tables, struct relation **ret)
 {
@@ -52,31 +100,21 @@ static size_t choose(struct sync *s, const struct pg_tables *tables, struct rela
     for (size_t i = 0; i < tables->n; i++) {
         struct relation *r = tables->items[i];
         struct state_table *st = state_find(&s->state, r->oid);
-        bool resync = !s->looked && is_resync(s, r);
-        const char *why = r->n_columns ? sync_bad_name(r->schema, r->name) : "the table has no columns";
+        const char *why = cannot_follow(r);
         if (!st)
             st = state_add(&s->state, r->oid, r->schema, r->name);
-        if (why && (resync || st->state == TABLE_NEW || st->state == TABLE_COPYING)) {
+        if (!is_anew(s, st, r) && st->state != TABLE_NEW && st->state != TABLE_COPYING)
+            continue;
+        if (why) {
             log_warn("table_quarantined", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
                      log_quote(why));
             st->state = TABLE_QUARANTINED;
+            st->append_only = r->identity == IDENTITY_NONE;
             state_set_reason(&s->state, st, why);
             continue;
         }
-        if (resync || st->state == TABLE_NEW || st->state == TABLE_COPYING) {
-            st->state = TABLE_COPYING;
-            st->reason = (struct str){0};
-            struct lake_table *t = delta_sink_find(s->sink, r->oid);
-            if (t && t->state == LAKE_QUARANTINED)
-                lake_table_free(delta_sink_remove(s->sink, r->oid));
-            else if (t) {
-                t->being_copied = true;
-                t->next_file += COPY_FILES; /* the copy takes the numbers in between */
-            }
-            st->schema = arena_str(&s->state.arena, r->schema);
-            st->name = arena_str(&s->state.arena, r->name);
-            ret[n++] = r;
-        }
+        begin_copying(s, st, r);
+        ret[n++] = r;
     }
     return n;
 }
@@ -246,7 +284,7 @@ int sync_look_for_tables(struct sync *s, struct err *err)
     TRY(sync_ask(s, ask_tables, &tables, err));
     for (size_t i = 0; i < tables.n; i++) {
         const struct state_table *st = state_find(&s->state, tables.items[i]->oid);
-        n_new += !st || st->state == TABLE_NEW;
+        n_new += !st || st->state == TABLE_NEW || gained_identity(st, tables.items[i]);
     }
     give_up_gone(s, &tables);
     if (!n_new)

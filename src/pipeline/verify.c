@@ -248,7 +248,7 @@ static int find_changes(struct verify *v, bool *ret, struct err *err)
     TRY(pg_slot_read(v->conn, v->state.slot, &slot, err));
     if (!slot.exists)
         return err_set(err, ERR_REFUSED, "the replication slot %s is gone from the source", v->state.slot);
-    buf_add_sql_ident(&publication, str_of(v->state.publication));
+    pg_publication_names(v->state.publication, v->state.inserts, &publication);
     params[2] = publication.p;
     TRY(pg_query(v->conn, "SELECT pg_copy_logical_replication_slot($1, $2, true)", 2, copy_params, &copied, err));
     if (v->state.applied > slot.confirmed_lsn)

@@ -9,6 +9,8 @@
  */
 #include "source/pg_catalog.h"
 
+#include "source/pg_setup.h"
+
 #include "base/buf.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -429,12 +431,14 @@ static uint64_t column_key(uint32_t oid, int64_t attnum)
 static int load_publication(struct load *l, struct err *err)
 {
     CLEANUP(pg_result_freep) struct pg_result *r = NULL, *cols = NULL;
-    const char *const params[] = {l->filter->publication, l->oids};
+    char inserts[PG_NAME_MAX] = "";
+    const char *const params[] = {l->filter->publication, l->oids, inserts};
     int version = pg_conn_version(l->conn);
 
     l->publication_generated = version >= 180000; /* as pg_publication_ensure makes it */
     if (!l->filter->publication)
         return 0;
+    pg_inserts_publication(l->filter->publication, inserts);
     TRY(pg_query(l->conn,
                  version >= 180000 ? "SELECT pubgencols = 's' FROM pg_publication WHERE pubname = $1"
                                    : "SELECT false FROM pg_publication WHERE pubname = $1",
@@ -450,8 +454,8 @@ static int load_publication(struct load *l, struct err *err)
                  " JOIN pg_namespace n ON n.nspname = t.schemaname"
                  " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename"
                  " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (t.attnames)"
-                 " WHERE t.pubname = $1 AND c.oid = ANY ($2::oid[]) AND a.attnum > 0",
-                 2, params, &cols, err));
+                 " WHERE t.pubname IN ($1, $3) AND c.oid = ANY ($2::oid[]) AND a.attnum > 0",
+                 3, params, &cols, err));
     for (size_t i = 0; i < pg_result_rows(cols); i++) {
         uint32_t oid = (uint32_t)pg_result_i64(cols, i, 0);
         struct relation *rel = imap_get(&l->relations, oid);
@@ -499,6 +503,7 @@ static int filter_columns(struct load *l, struct relation *rel, struct err *err)
             }
             wanted = true;
         }
+        rel->narrowed |= !wanted;
         if (wanted && is_streamed(l, rel, col))
             rel->columns[kept++] = *col;
     }

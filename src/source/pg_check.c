@@ -265,20 +265,21 @@ static bool is_published(const struct pg_result *published, const struct relatio
     return false;
 }
 
-static void check_identities(struct check *c, const struct pg_result *published)
+static void check_identities(struct check *c, const struct pg_result *published, bool append_only)
 {
     for (size_t i = 0; i < c->tables->n; i++) {
         const struct relation *rel = c->tables->items[i];
         CLEANUP(buf_deinit) struct buf mend = {0};
+        bool is_there = is_published(published, rel);
         if (rel->identity != IDENTITY_NONE)
             continue;
-        bool fatal = !c->setup->allow_no_identity && !is_published(published, rel);
         buf_add_cstr(&mend, "ALTER TABLE ");
         add_qualified(&mend, rel->schema, rel->name);
         buf_add_cstr(&mend, " REPLICA IDENTITY FULL; -- or give it a primary key, or leave the table out");
-        add(c, fatal, &mend,
-            "table %.*s.%.*s has no replica identity: while published, UPDATE and DELETE on it fail at the source",
-            STR_ARG(rel->schema), STR_ARG(rel->name));
+        add(c, !is_there && !append_only, &mend, "table %.*s.%.*s has no replica identity: %s", STR_ARG(rel->schema),
+            STR_ARG(rel->name),
+            is_there || !append_only ? "while published, UPDATE and DELETE on it fail at the source"
+                                     : "the lake gets its new rows only, not its updates and deletes");
     }
 }
 
@@ -340,6 +341,7 @@ static int check_publication(struct check *c, struct err *err)
 {
     CLEANUP(pg_result_freep) struct pg_result *p = NULL, *published = NULL;
     const char *const params[] = {c->setup->publication};
+    char inserts[PG_NAME_MAX];
 
     TRY(pg_query(c->conn,
                  "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot,"
@@ -350,8 +352,10 @@ static int check_publication(struct check *c, struct err *err)
                  " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename"
                  " WHERE t.pubname = $1 ORDER BY c.oid",
                  1, params, &published, err));
-    check_identities(c, published);
-    bool exists = pg_result_rows(p) > 0;
+    bool exists = pg_result_rows(p) > 0, append_only;
+    pg_inserts_publication(c->setup->publication, inserts);
+    TRY(pg_publication_exists(c->conn, inserts, &append_only, err));
+    check_identities(c, published, append_only || (!exists && c->setup->create_publication));
     if (exists)
         check_options(c, p);
     if (exists && c->ret->n_fatal && !pg_result_bool(p, 0, 1))

@@ -12,7 +12,6 @@
 #include "base/mem.h"
 #include "model/position.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -43,68 +42,122 @@ static void oid_list(struct buf *out, const struct pg_tables *tables)
     buf_add_char(out, '}');
 }
 
-/* Tables that the publication does not have yet (all when there is none), and those whose columns are chosen. */
-static int publication_gaps(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,
-                            struct imap *ret_present, struct imap *ret_narrow, struct err *err)
+void pg_inserts_publication(const char *publication, char ret[PG_NAME_MAX])
+{
+    snprintf(ret, PG_NAME_MAX, "%.*s_inserts", PG_NAME_MAX - 1 - (int)strlen("_inserts"), publication);
+}
+
+void pg_publication_names(const char *publication, bool inserts, struct buf *out)
+{
+    char second[PG_NAME_MAX];
+
+    pg_inserts_publication(publication, second);
+    buf_add_sql_ident(out, str_of(publication));
+    buf_add_cstr(out, inserts ? "," : "");
+    if (inserts)
+        buf_add_sql_ident(out, str_of(second));
+}
+
+int pg_publication_exists(struct pg_conn *conn, const char *publication, bool *ret, struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+    const char *const params[] = {publication};
+
+    TRY(pg_query(conn, "SELECT FROM pg_publication WHERE pubname = $1", 1, params, &r, err));
+    *ret = pg_result_rows(r) > 0;
+    return 0;
+}
+
+/* Tables that a publication has already. */
+static int published_tables(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,
+                            struct imap *ret, struct err *err)
 {
     CLEANUP(pg_result_freep) struct pg_result *r = NULL;
     CLEANUP(buf_deinit) struct buf oids = {0};
-    bool has_generated = pg_conn_version(conn) >= 180000;
-    CLEANUP(imap_deinit) struct imap by_oid = {0};
 
     oid_list(&oids, tables);
-    const char *const params[] = {publication, oids.p, has_generated ? "s" : ""};
+    const char *const params[] = {publication, oids.p};
     TRY(pg_query(conn,
-                 "SELECT c.oid, EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = $1"
-                 "  AND t.schemaname = n.nspname AND t.tablename = c.relname),"
-                 " (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0"
-                 "  AND NOT a.attisdropped AND a.attgenerated IN ('', $3::\"char\"))"
-                 " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($2::oid[])",
-                 3, params, &r, err));
-    for (size_t i = 0; i < tables->n; i++)
-        imap_put(&by_oid, tables->items[i]->oid, tables->items[i]);
-    for (size_t i = 0; i < pg_result_rows(r); i++) {
-        struct relation *rel = imap_get(&by_oid, (uint64_t)pg_result_i64(r, i, 0));
-        assert(rel);
-        if (pg_result_bool(r, i, 1))
-            imap_put(ret_present, rel->oid, rel);
-        if (rel->n_columns < pg_result_i64(r, i, 2))
-            imap_put(ret_narrow, rel->oid, rel);
-    }
+                 "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                 " JOIN pg_publication_tables t ON t.schemaname = n.nspname AND t.tablename = c.relname"
+                 " WHERE t.pubname = $1 AND c.oid = ANY ($2::oid[])",
+                 2, params, &r, err));
+    for (size_t i = 0; i < pg_result_rows(r); i++)
+        imap_put(ret, (uint64_t)pg_result_i64(r, i, 0), ret);
     return 0;
+}
+
+static void begin_publication(struct buf *sql, const char *publication, bool exists)
+{
+    buf_add_cstr(sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
+    buf_add_sql_ident(sql, str_of(publication));
+}
+
+/* The tables of one of the two publications that it lacks. */
+static size_t add_tables(struct pg_conn *conn, struct buf *sql, const struct pg_tables *tables,
+                         const struct imap *there, bool identity, bool exists)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < tables->n; i++) {
+        const struct relation *rel = tables->items[i];
+        if (imap_get(there, rel->oid) || (rel->identity != IDENTITY_NONE) != identity)
+            continue;
+        buf_add_cstr(sql, n++ ? ", " : exists ? " ADD TABLE " : " FOR TABLE ");
+        /* With REPLICA IDENTITY FULL a column list would make updates fail at the source. */
+        add_table(sql, rel, pg_conn_version(conn) >= 150000 && !rel->full && rel->narrowed);
+    }
+    return n;
+}
+
+/* The statement for one of the two publications; nothing when it lacks nothing. */
+static void publication_sql(struct pg_conn *conn, struct buf *out, const char *publication,
+                            const struct pg_tables *tables, const struct imap *there, bool inserts, bool exists)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+
+    begin_publication(&sql, publication, exists);
+    if (add_tables(conn, &sql, tables, there, !inserts, exists) == 0 && exists)
+        return;
+    if (!exists)
+        buf_printf(&sql, " WITH (publish = '%s', publish_via_partition_root = true%s)",
+                   inserts ? "insert, truncate" : "insert, update, delete, truncate",
+                   pg_conn_version(conn) >= 180000 ? ", publish_generated_columns = stored" : "");
+    buf_add_cstr(out, out->n ? ";\n" : "");
+    buf_add_str(out, buf_str(&sql));
 }
 
 int pg_publication_sql(struct pg_conn *conn, const char *publication, const struct pg_tables *tables, char **ret,
                        struct err *err)
 {
-    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
-    CLEANUP(imap_deinit) struct imap present = {0}, narrow = {0};
+    CLEANUP(imap_deinit) struct imap there = {0};
     CLEANUP(buf_deinit) struct buf sql = {0};
-    const char *const params[] = {publication};
-    int version = pg_conn_version(conn);
-    size_t n = 0;
+    char inserts[PG_NAME_MAX];
+    bool exists, has_inserts;
 
-    TRY(pg_query(conn, "SELECT puballtables FROM pg_publication WHERE pubname = $1", 1, params, &r, err));
-    bool exists = pg_result_rows(r) > 0;
-    TRY(publication_gaps(conn, publication, tables, &present, &narrow, err));
-    buf_add_cstr(&sql, exists ? "ALTER PUBLICATION " : "CREATE PUBLICATION ");
-    buf_add_sql_ident(&sql, str_of(publication));
-    for (size_t i = 0; i < tables->n; i++) {
-        const struct relation *rel = tables->items[i];
-        if (imap_get(&present, rel->oid))
-            continue;
-        buf_add_cstr(&sql, n++ ? ", " : exists ? " ADD TABLE " : " FOR TABLE ");
-        /* With REPLICA IDENTITY FULL a column list would make updates fail at the source. */
-        add_table(&sql, rel, version >= 150000 && !rel->full && imap_get(&narrow, rel->oid));
-    }
-    if (exists && n == 0) {
-        *ret = NULL;
-        return 0;
-    }
-    if (!exists)
-        buf_printf(&sql, " WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true%s)",
-                   version >= 180000 ? ", publish_generated_columns = stored" : "");
-    *ret = buf_take(&sql);
+    pg_inserts_publication(publication, inserts);
+    TRY(pg_publication_exists(conn, publication, &exists, err));
+    TRY(pg_publication_exists(conn, inserts, &has_inserts, err));
+    TRY(published_tables(conn, publication, tables, &there, err));
+    publication_sql(conn, &sql, publication, tables, &there, false, exists);
+    TRY(published_tables(conn, inserts, tables, &there, err));
+    if (has_inserts || !exists)
+        publication_sql(conn, &sql, inserts, tables, &there, true, has_inserts);
+    *ret = sql.n ? buf_take(&sql) : NULL;
+    return 0;
+}
+
+static int note_published(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,
+                          struct err *err)
+{
+    CLEANUP(imap_deinit) struct imap there = {0};
+    char inserts[PG_NAME_MAX];
+
+    pg_inserts_publication(publication, inserts);
+    TRY(published_tables(conn, publication, tables, &there, err));
+    TRY(published_tables(conn, inserts, tables, &there, err));
+    for (size_t i = 0; i < tables->n; i++)
+        tables->items[i]->published = imap_get(&there, tables->items[i]->oid) != NULL;
     return 0;
 }
 
@@ -118,15 +171,19 @@ int pg_publication_ensure(struct pg_conn *conn, const char *publication, const s
         return err_wrap(err, "publication %s", publication);
     if (ret_changed)
         *ret_changed = sql != NULL;
-    return 0;
+    return note_published(conn, publication, tables, err);
 }
 
 int pg_publication_drop(struct pg_conn *conn, const char *publication, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
+    char inserts[PG_NAME_MAX];
 
+    pg_inserts_publication(publication, inserts);
     buf_add_cstr(&sql, "DROP PUBLICATION IF EXISTS ");
     buf_add_sql_ident(&sql, str_of(publication));
+    buf_add_cstr(&sql, ", ");
+    buf_add_sql_ident(&sql, str_of(inserts));
     return pg_exec(conn, sql.p, err);
 }
 

@@ -4,6 +4,7 @@
 #ifndef SLUICE_SOURCE_PG_SETUP_H
 #define SLUICE_SOURCE_PG_SETUP_H
 
+#include "base/buf.h"
 #include "source/pg_catalog.h"
 
 enum { PG_NAME_MAX = 64, PG_SNAPSHOT_NAME = 64 };
@@ -12,9 +13,6 @@ struct pg_setup {
     const char *publication, *slot;
     bool create_publication; /* ours to create and extend; false: it must be there and complete */
     bool create_slot;        /* a slot will be created (first run): there must be room; false: it must be there */
-    /* Publish tables without a replica identity too. From then on UPDATE and DELETE on them *fail at the source*, so
-     * without the user's word that is a fatal problem, not a warning. */
-    bool allow_no_identity;
 };
 
 struct pg_problem {
@@ -40,10 +38,20 @@ MUST_CHECK int pg_setup_check(struct pg_conn *conn, const struct pg_setup *setup
 MUST_CHECK int pg_check_result(const struct pg_check *c, struct err *err);
 
 /*
+ * Tables without a replica identity: once their updates are published, UPDATE and DELETE on them fail at the source. So
+ * they go into a second publication, of inserts and truncates only, "<publication>_inserts". It is made together with the
+ * first one, and never later: a stream that names a publication which is younger than its slot fails.
+ */
+void pg_inserts_publication(const char *publication, char ret[PG_NAME_MAX]);
+/* `"a"` or `"a","a_inserts"`, as the option publication_names of the output plugin takes them. */
+void pg_publication_names(const char *publication, bool inserts, struct buf *out);
+MUST_CHECK int pg_publication_exists(struct pg_conn *conn, const char *publication, bool *ret, struct err *err);
+
+/*
  * Creates the publication for these tables (insert, update, delete, truncate; publish_via_partition_root; column lists
  * where columns are left out and the server can; stored generated columns on 18), or adds those tables that an
  * existing one lacks. Never removes or alters a table in it. `*ret_changed` (may be NULL) tells whether anything was
- * done.
+ * done. Tells each relation whether it is published now: one without an identity is not when there is no place for it.
  */
 MUST_CHECK int pg_publication_ensure(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,
                                      bool *ret_changed, struct err *err);

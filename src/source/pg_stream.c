@@ -49,14 +49,14 @@ static int read_timeout(struct pg_stream *s, struct err *err)
     return 0;
 }
 
-/* The publication's name goes as an identifier in a literal: START_REPLICATION parses both. */
+/* The publications' names go as identifiers in a literal: START_REPLICATION parses both. */
 static void start_sql(struct pg_stream *s, const struct pg_stream_options *o, struct buf *sql)
 {
     CLEANUP(buf_deinit) struct buf ident = {0};
     char lsn[LSN_TEXT];
     int version = pg_conn_version(s->conn);
 
-    buf_add_sql_ident(&ident, str_of(o->publication));
+    pg_publication_names(o->publication, o->inserts, &ident);
     buf_printf(sql, "START_REPLICATION SLOT %s LOGICAL %s (proto_version '%d', publication_names ", o->slot,
                lsn_text(o->start_lsn, lsn), s->protocol);
     buf_add_sql_literal(sql, buf_str(&ident));

@@ -19,6 +19,7 @@ struct pg_stream;
 struct pg_stream_options {
     const char *slot;
     const char *publication;
+    bool inserts;       /* … and the one beside it for tables without an identity (pg_setup.h) */
     uint64_t start_lsn; /* everything committed up to here is durable with us; never 0 */
     uint64_t system_id; /* of the cluster that start_lsn belongs to; 0 = do not check */
     bool binary;        /* values in binary where the type has a send function */
