@@ -1,5 +1,5 @@
 /*
- * DuckDB's statistics of a file in, Delta's stats JSON out (Delta protocol, "Per-file Statistics").
+ * DuckDB's statistics of a file (or our encoder's, in the same words) in, Delta's stats JSON out (Delta protocol, "Per-file Statistics").
  *
  *   {"a"={min=1, max=9, null_count=0}, "st"."b"={…}}  →
  *   {"numRecords":10,"tightBounds":true,"minValues":{"a":1,"st":{"b":…}},"maxValues":{…},"nullCount":{…}}
@@ -229,26 +229,54 @@ static void leaves_read(struct stats *st, const struct engine_vector *columns)
     }
 }
 
-void parquet_stats_json(const struct parquet_spec *spec, uint64_t rows, const struct engine_vector *columns,
-                        const uint64_t *nulls, struct buf *out)
+static void stats_json(struct stats *st, uint64_t rows, struct buf *out)
 {
     static const char *names[] = {[MIN_VALUES] = "minValues", [MAX_VALUES] = "maxValues", [NULL_COUNT] = "nullCount"};
-    struct stats st = {.spec = spec, .nulls = nulls};
+    const struct parquet_spec *spec = st->spec;
 
     buf_printf(out, "{\"numRecords\":%llu", (unsigned long long)rows);
     if (spec->tight_bounds)
         buf_add_cstr(out, ",\"tightBounds\":true");
-    if (!spec->no_stats) {
-        leaves_read(&st, columns);
-        for (int what = MIN_VALUES; what <= NULL_COUNT; what++) {
-            st.what = what;
-            st.left = spec->stats_paths ? UINT32_MAX : spec->stats_columns ? spec->stats_columns : 32;
-            buf_printf(out, ",\"%s\":", names[what]);
-            fields_json(&st, spec->schema->fields, spec->schema->n_fields, true, out);
-        }
+    for (int what = MIN_VALUES; !spec->no_stats && what <= NULL_COUNT; what++) {
+        st->what = what;
+        st->left = spec->stats_paths ? UINT32_MAX : spec->stats_columns ? spec->stats_columns : 32;
+        buf_printf(out, ",\"%s\":", names[what]);
+        fields_json(st, spec->schema->fields, spec->schema->n_fields, true, out);
     }
     buf_add_char(out, '}');
-    map_deinit(&st.leaves);
-    mem_free(st.all);
-    buf_deinit(&st.path);
+}
+
+static void stats_deinit(struct stats *st)
+{
+    map_deinit(&st->leaves);
+    mem_free(st->all);
+    buf_deinit(&st->path);
+}
+
+void parquet_stats_json(const struct parquet_spec *spec, uint64_t rows, const struct engine_vector *columns,
+                        const uint64_t *nulls, struct buf *out)
+{
+    CLEANUP(stats_deinit) struct stats st = {.spec = spec, .nulls = nulls};
+
+    if (!spec->no_stats)
+        leaves_read(&st, columns);
+    stats_json(&st, rows, out);
+}
+
+void parquet_stats_json_of(const struct parquet_spec *spec, uint64_t rows, const struct parquet_column_stats *columns,
+                           struct arena *arena, struct buf *out)
+{
+    uint32_t n = spec->schema->n_fields;
+    uint64_t *nulls = ARENA_NEW_N(arena, uint64_t, n + 1);
+    CLEANUP(stats_deinit) struct stats st = {.spec = spec, .nulls = nulls, .all = MEM_NEW_N(struct leaf, n + 1)};
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct parquet_column_stats *c = &columns[i];
+        CLEANUP(buf_deinit) struct buf path = {0};
+        st.all[i] = (struct leaf){.min = c->min, .max = c->max, .has_nan = c->has_nan};
+        nulls[i] = c->nulls;
+        buf_add_sql_ident(&path, spec->schema->fields[i].physical);
+        map_put(&st.leaves, arena_str(arena, buf_str(&path)), &st.all[i]);
+    }
+    stats_json(&st, rows, out);
 }

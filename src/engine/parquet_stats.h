@@ -2,6 +2,7 @@
 #ifndef SLUICE_ENGINE_PARQUET_STATS_H
 #define SLUICE_ENGINE_PARQUET_STATS_H
 
+#include "codec/parquet_encode.h"
 #include "engine/parquet_write.h"
 
 /*
@@ -10,6 +11,10 @@
  */
 void parquet_stats_json(const struct parquet_spec *spec, uint64_t rows, const struct engine_vector *columns,
                         const uint64_t *nulls, struct buf *out);
+
+/* The same from what our own encoder saw of each top-level column. `arena` is scratch. */
+void parquet_stats_json_of(const struct parquet_spec *spec, uint64_t rows, const struct parquet_column_stats *columns,
+                           struct arena *arena, struct buf *out);
 
 /* One bound of a column as JSON, out of DuckDB's text for it; false: it gives no bound. */
 bool parquet_stats_bound(const struct type *type, struct str text, bool is_max, struct buf *out);

@@ -469,6 +469,199 @@ static void test_stats__nan_drops_the_maximum(void **state)
     schema_unref(schema);
 }
 
+/* ---- our own encoder against DuckDB's ---- */
+
+static uint64_t seed;
+
+static uint32_t dice(uint32_t n)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 33) % n;
+}
+
+/* Below a million: above, the two lay out the same number differently. Of floats we give all digits, DuckDB nine. */
+static double random_double(void)
+{
+    static const double odd[] = {0.0, -0.0, 1e300, -1e-30, 100000, 0.1, -7};
+
+    return dice(4) ? (double)(int32_t)dice(1u << 31) / 4096 : odd[dice(ARRAY_LEN(odd))];
+}
+
+static void random_text(struct batch *b, struct column *c, uint32_t row, bool binary)
+{
+    static const char *parts[] = {"a", "é", "\xf4\x8f\xbf\xbf", "line\n", "\"", "0123456789", "zz", ""};
+    CLEANUP(buf_deinit) struct buf text = {0};
+
+    for (uint32_t n = dice(12); n; n--)
+        buf_add_cstr(&text, parts[dice(ARRAY_LEN(parts))]);
+    if (binary)
+        buf_add(&text, "\0\xff", dice(3));
+    column_set_str(b, c, row, buf_str(&text));
+}
+
+static void random_number(struct column *c, uint32_t row)
+{
+    static const int64_t limits[] = {0, 1, -1, INT8_MIN, INT16_MAX};
+    __int128 v = dice(8) ? (__int128)(int32_t)dice(1u << 31) - (1 << 30) : (__int128)limits[dice(ARRAY_LEN(limits))];
+    const struct type *t = c->type;
+
+    if (t->id == TYPE_BOOLEAN)
+        v &= 1;
+    else if (t->id == TYPE_BYTE || t->id == TYPE_SHORT)
+        v = t->id == TYPE_BYTE ? (int8_t)v : (int16_t)v;
+    else if (t->id == TYPE_DECIMAL && t->precision == 4)
+        v %= 10000;
+    else if (t->id == TYPE_DECIMAL && t->precision == 9)
+        v %= 1000000000;
+    else if (t->id == TYPE_DATE)
+        v = v % 2000000 + (dice(30) == 0 ? 3000000 : 0);
+    else if (c->width >= 8)
+        v *= 1 + dice(1000000);
+    if (c->width == 16)
+        v *= 1000000000000LL;
+    column_set(c, row, &v);
+}
+
+static void random_value(struct batch *b, struct column *c, uint32_t row, bool nan)
+{
+    enum type_id id = c->type->id;
+    double d = nan && dice(20) == 0 ? __builtin_nan("") : random_double();
+    float f = __builtin_isnan(d) ? (float)d : (float)(int32_t)(d < 1e6 ? d * 8 : 0) / 8;
+
+    if (id == TYPE_ARRAY) {
+        uint64_t first = c->child->n, n = dice(4);
+        for (uint64_t i = 0; i < n; i++) {
+            uint32_t at = column_child_add(c);
+            if (dice(5))
+                random_value(b, c->child, at, nan);
+        }
+        column_set_list(c, row, first, n);
+    } else if (id == TYPE_STRING || id == TYPE_BINARY) {
+        random_text(b, c, row, id == TYPE_BINARY);
+    } else if (id == TYPE_FLOAT) {
+        column_set(c, row, &f);
+    } else if (id == TYPE_DOUBLE) {
+        column_set(c, row, &d);
+    } else {
+        random_number(c, row);
+    }
+}
+
+static struct batch *random_batch(const struct schema *schema, bool nan)
+{
+    struct batch *b = batch_new(schema, 16);
+    uint32_t n = 1 + (dice(4) ? dice(20) : dice(3000)), null_one_in[ARRAY_LEN(ALL)];
+
+    for (uint32_t c = 0; c < schema->n_fields; c++)
+        null_one_in[c] = dice(4); /* 0: never, 1: always */
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t row = batch_add_row(b, OP_INSERT, (struct position){1, 1}, 0);
+        for (uint32_t c = 0; c < schema->n_fields; c++)
+            if (!null_one_in[c] || dice(null_one_in[c]))
+                random_value(b, &b->cols[c], row, nan);
+    }
+    return b;
+}
+
+static void both_ways(struct batch **batches, uint32_t n, const uint32_t *sel, uint32_t n_sel,
+                      const struct parquet_spec *spec)
+{
+    struct list_source source = {batches, n, 0, sel, n_sel, false, 0};
+    struct parquet_rows pieces[4];
+    struct parquet_file theirs = {0}, ours = {0};
+    CLEANUP(buf_deinit) struct buf bytes = {0};
+    CLEANUP(mem_freep) char *their_path = path_of("theirs"), *our_path = path_of("ours");
+    struct err err = {0};
+
+    for (uint32_t i = 0; i < n; i++)
+        pieces[i] = (struct parquet_rows){batches[i], sel, sel ? n_sel : batches[i]->n};
+    if (parquet_write(conn, their_path, spec, (struct feed_source){list_next, &source}, &theirs, &err) < 0 ||
+        parquet_write_rows(spec, pieces, n, &bytes, &ours, &err) < 0 ||
+        file_replace(our_path, bytes.p, bytes.n, &err) < 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(ours.rows, theirs.rows);
+    assert_int_equal(ours.bytes, file_size(our_path));
+    assert_string_equal(ours.stats.p, theirs.stats.p);
+    static const char *const queries[] = {
+        "FROM read_parquet('%s')",
+        "SELECT name, type, type_length, repetition_type, num_children, scale, precision, field_id, logical_type, "
+        "CASE WHEN name NOT IN ('tn', 'col-16') THEN converted_type END AS ct FROM parquet_schema('%s') "
+        "WHERE name NOT IN ('schema', 'duckdb_schema')",
+        "SELECT path_in_schema, num_values, stats_null_count FROM parquet_metadata('%s')",
+    };
+    for (size_t q = 0; q < ARRAY_LEN(queries); q++) {
+        CLEANUP(mem_freep) char *a = rows_of(queries[q], their_path);
+        CLEANUP(mem_freep) char *b = rows_of(queries[q], our_path);
+        assert_string_equal(b, a);
+    }
+    parquet_file_deinit(&theirs);
+    parquet_file_deinit(&ours);
+}
+
+static void test_parquet_write_rows__random_rows_are_as_duckdb_writes_them(void **state)
+{
+    static const uint32_t sel[] = {0, 0, 0};
+    struct batch *batches[3];
+
+    (void)state;
+    for (seed = 1; seed < 40;) {
+        uint64_t next = seed + 1;
+        struct schema *schema = make_schema(ALL, ARRAY_LEN(ALL), dice(2));
+        struct parquet_spec spec = {.schema = schema, .tight_bounds = dice(2), .stats_columns = dice(2) ? 5 : 0};
+        uint32_t n = 1 + dice(3);
+        bool nan = dice(3) == 0;
+        for (uint32_t i = 0; i < n; i++)
+            batches[i] = random_batch(schema, nan);
+        both_ways(batches, n, dice(4) ? NULL : sel, 1 + dice(3), &spec);
+        for (uint32_t i = 0; i < n; i++)
+            batch_free(batches[i]);
+        schema_unref(schema);
+        seed = next;
+    }
+}
+
+static void test_parquet_write_rows__extremes_have_no_bound(void **state)
+{
+    static const struct col cols[] = {{"d", TYPE_DATE, 0, 0, 0},          {"t", TYPE_TIMESTAMP, 0, 0, 0},
+                                      {"n", TYPE_TIMESTAMP_NTZ, 0, 0, 0}, {"l", TYPE_LONG, 0, 0, 0},
+                                      {"m", TYPE_DECIMAL, 38, 0, 0},      {"f", TYPE_DOUBLE, 0, 0, 0}};
+    struct schema *schema = make_schema(cols, ARRAY_LEN(cols), false);
+    struct batch *b = batch_new(schema, 2);
+    struct parquet_rows rows = {b, NULL, 2};
+    struct parquet_spec spec = {.schema = schema};
+    struct parquet_file file = {0};
+    CLEANUP(buf_deinit) struct buf bytes = {0};
+    __int128 most = (__int128)1000000000000000000LL * 1000000000000000000LL * 100 - 1;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        uint32_t row = batch_add_row(b, OP_INSERT, (struct position){1, 1}, 0);
+        int32_t day = i ? INT32_MAX : -INT32_MAX;
+        int64_t us = i ? INT64_MAX : -INT64_MAX;
+        __int128 m = i ? most : -most;
+        double f = i ? __builtin_inf() : -__builtin_inf();
+        column_set(&b->cols[0], row, &day);
+        for (int c = 1; c <= 3; c++)
+            column_set(&b->cols[c], row, &us);
+        column_set(&b->cols[4], row, &m);
+        column_set(&b->cols[5], row, &f);
+    }
+    assert_int_equal(parquet_write_rows(&spec, &rows, 1, &bytes, &file, NULL), 0);
+    assert_string_equal(
+        file.stats.p,
+        "{\"numRecords\":2,\"minValues\":{\"l\":-9223372036854775807,\"m\":-99999999999999999999999999999999999999},"
+        "\"maxValues\":{\"l\":9223372036854775807,\"m\":99999999999999999999999999999999999999},"
+        "\"nullCount\":{\"d\":0,\"t\":0,\"n\":0,\"l\":0,\"m\":0,\"f\":0}}");
+    CLEANUP(mem_freep) char *path = path_of("extremes");
+    assert_int_equal(file_replace(path, bytes.p, bytes.n, NULL), 0);
+    CLEANUP(mem_freep) char *back = rows_of("SELECT d, t, n, l, m, f FROM read_parquet('%s') LIMIT 1 OFFSET 1", path);
+    assert_string_equal(back, "{\"d\":\"infinity\",\"t\":\"infinity\",\"n\":\"infinity\",\"l\":9223372036854775807,"
+                              "\"m\":99999999999999999999999999999999999999,\"f\":\"Infinity\"}\n");
+    parquet_file_deinit(&file);
+    batch_free(b);
+    schema_unref(schema);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +673,8 @@ int main(void)
         cmocka_unit_test(test_write_query__casts_renames_and_counts),
         cmocka_unit_test(test_stats__bounds_are_what_readers_can_trust),
         cmocka_unit_test(test_stats__nan_drops_the_maximum),
+        cmocka_unit_test(test_parquet_write_rows__random_rows_are_as_duckdb_writes_them),
+        cmocka_unit_test(test_parquet_write_rows__extremes_have_no_bound),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

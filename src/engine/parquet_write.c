@@ -153,3 +153,19 @@ int parquet_write_query(struct engine_conn *conn, const char *select, const char
     buf_add_char(&sql, ')');
     return copy_to(conn, sql.p, path, spec, NULL, ret, err);
 }
+
+int parquet_write_rows(const struct parquet_spec *spec, const struct parquet_rows *rows, size_t n_rows, struct buf *out,
+                       struct parquet_file *ret, struct err *err)
+{
+    CLEANUP(arena_deinit) struct arena arena = {0};
+    struct parquet_column_stats *stats = ARENA_NEW_N(&arena, struct parquet_column_stats, spec->schema->n_fields + 1);
+
+    TRY(parquet_encode(spec->schema, rows, n_rows, out, stats, &arena, err));
+    ret->rows = 0;
+    for (size_t i = 0; i < n_rows; i++)
+        ret->rows += rows[i].n;
+    ret->bytes = out->n;
+    buf_reset(&ret->stats);
+    parquet_stats_json_of(spec, ret->rows, stats, &arena, &ret->stats);
+    return 0;
+}

@@ -12,6 +12,7 @@
 #define SLUICE_ENGINE_PARQUET_WRITE_H
 
 #include "base/buf.h"
+#include "codec/parquet_encode.h"
 #include "engine/feed.h"
 
 struct parquet_spec {
@@ -46,6 +47,11 @@ int parquet_write(struct engine_conn *conn, const char *path, const struct parqu
  */
 int parquet_write_query(struct engine_conn *conn, const char *select, const char *path, const struct parquet_spec *spec,
                         struct parquet_file *ret, struct err *err) MUST_CHECK;
+
+/* Rows in memory as the bytes of a file, without DuckDB (codec/parquet_encode.h): for small ones. Of the spec, compression,
+ * level and row_group_size are not heeded. `out` is empty, `ret` reset. */
+int parquet_write_rows(const struct parquet_spec *spec, const struct parquet_rows *rows, size_t n_rows, struct buf *out,
+                       struct parquet_file *ret, struct err *err) MUST_CHECK;
 
 /* DuckDB's name of a type, as used in casts: "DECIMAL(10,2)", "STRUCT(\"a\" INTEGER)[]". Physical names. */
 int parquet_type_sql(const struct type *type, struct buf *out, struct err *err) MUST_CHECK;

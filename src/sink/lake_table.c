@@ -17,7 +17,11 @@
 #include <assert.h>
 #include <stdio.h>
 
-enum { PREFETCH = 16 }; /* rows ahead of the one whose key is looked up */
+enum {
+    PREFETCH = 16, /* rows ahead of the one whose key is looked up */
+    FEW_ROWS = 10000,
+    FEW_BYTES = 4 << 20, /* flushes up to these sizes do not go through DuckDB */
+};
 
 static struct lake_table *table_new(const struct lake_env *env, struct table_name name)
 {
@@ -435,20 +439,45 @@ static int index_rows(struct lake_table *t, const struct lake_file *f, struct er
     return 0;
 }
 
+/* The rows of a small flush, by our own encoder. */
+static int write_few(struct lake_table *t, const struct parquet_spec *spec, const char *path, struct parquet_file *ret,
+                     struct err *err)
+{
+    CLEANUP(arena_deinit) struct arena arena = {0};
+    CLEANUP(buf_deinit) struct buf bytes = {0};
+    struct row_buffer *b = &t->buffer;
+    struct parquet_rows *rows = ARENA_NEW_N(&arena, struct parquet_rows, b->n_batches);
+
+    for (uint32_t i = 0; i < b->n_batches; i++) {
+        uint32_t *sel = ARENA_NEW_N(&arena, uint32_t, b->batches[i]->n + 1);
+        rows[i] = (struct parquet_rows){b->batches[i], sel, row_buffer_select(b, i, sel)};
+    }
+    TRY(parquet_write_rows(spec, rows, b->n_batches, &bytes, ret, err));
+    return store_put(t->store, path, buf_str(&bytes), err);
+}
+
+/* Those of a large one, by DuckDB. */
+static int write_many(struct lake_table *t, const struct parquet_spec *spec, const char *path, struct parquet_file *ret,
+                      struct err *err)
+{
+    struct flush_source source = {.t = t};
+    CLEANUP(buf_deinit) struct buf tmp = {0};
+
+    store_temp_path(t->store, ".parquet", &tmp);
+    int rc = parquet_write(t->env->conn, tmp.p, spec, (struct feed_source){next_rows, &source}, ret, err);
+    mem_free(source.sel);
+    return rc ? rc : store_adopt(t->store, tmp.p, path, err);
+}
+
 static int write_rows(struct lake_table *t, struct lake_file *f, struct err *err)
 {
     struct parquet_spec spec = {.schema = t->write, .level = 1, .tight_bounds = t->env->deletion_vectors};
-    struct parquet_file info = {0};
-    struct flush_source source = {.t = t};
-    CLEANUP(buf_deinit) struct buf tmp = {0};
     CLEANUP(arena_deinit) struct arena arena = {0};
+    struct parquet_file info = {0};
+    bool few = t->buffer.n_live <= FEW_ROWS && t->buffer.bytes <= FEW_BYTES;
 
     lake_stats_columns(t, &arena, &spec);
-    store_temp_path(t->store, ".parquet", &tmp);
-    int rc = parquet_write(t->env->conn, tmp.p, &spec, (struct feed_source){next_rows, &source}, &info, err);
-    if (rc == 0)
-        rc = store_adopt(t->store, tmp.p, f->path, err);
-    mem_free(source.sel);
+    int rc = (few ? write_few : write_many)(t, &spec, f->path, &info, err);
     f->rows = (uint32_t)info.rows;
     f->size = (int64_t)info.bytes;
     f->stats = buf_take(&info.stats);
