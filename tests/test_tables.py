@@ -72,6 +72,22 @@ def test_without_any_identity_in_a_publication_of_the_users(db, sluice, lake):
     assert_equal(db, lake, ["u"], READERS)
 
 
+@pytest.mark.parametrize("bad, why", [
+    (["CREATE TABLE bad (id int PRIMARY KEY, name int, \"Name\" int)"], "differ only by case"),
+    (["CREATE TABLE bad (k numeric(8,2) PRIMARY KEY)", "INSERT INTO bad VALUES ('NaN')"], "key column k does not fit"),
+])
+def test_a_table_that_cannot_be_copied_is_set_aside_alone(db, sluice, lake, bad, why):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t SELECT generate_series(1, 100)", *bad)
+    done = sluice.sync_once(db.url, lake)
+    assert "table_quarantined" in done.err and why in done.err
+    assert_equal(db, lake, ["t"], READERS)
+    assert not lake.exists("bad")
+    db.sql("INSERT INTO t VALUES (101)", "DELETE FROM bad")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"], READERS)
+    assert "quarantined" in sluice.run("status", lake).out
+
+
 def test_identity_by_index(db, sluice, lake):
     db.sql("CREATE TABLE t (id int PRIMARY KEY, k text NOT NULL, v int)", "CREATE UNIQUE INDEX t_k ON t (k)",
            "ALTER TABLE t REPLICA IDENTITY USING INDEX t_k", "INSERT INTO t SELECT g, 'k' || g, g FROM generate_series(1, 20) g")

@@ -2,7 +2,7 @@
  * The copy job: sessions, plans, worker threads.
  *
  * Work is a list of tasks (a chunk of a table, or the changed rows of a chunk that an earlier run had done), taken by the
- * workers one by one. The first error ends the job.
+ * workers one by one. The first error ends the job, but for one that is a table's own, which only ends that table's copy.
  */
 #include "pipeline/copy.h"
 
@@ -106,9 +106,13 @@ static int look_again(struct copy_job *job, struct copy_table *t, struct err *er
 static int plan_table(struct copy_job *job, struct copy_table *t, struct err *err)
 {
     struct pg_conn *conn = pg_session_conn(job->workers[0].session);
+    CLEANUP(mem_freep) char *name = mem_printf("%.*s.%.*s", STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
     bool resumable = false;
 
     TRY(look_again(job, t, err));
+    t->from = t->to = job->lsn;
+    if (lake_schema_check(name, t->schema, &t->failed))
+        return 0;
     TRY(copy_notes_read(job->config.state_dir, t, &t->plan, err));
     if (t->plan)
         TRY(is_resumable(job, t, &resumable, err));
@@ -121,7 +125,6 @@ static int plan_table(struct copy_job *job, struct copy_table *t, struct err *er
         TRY(pg_snapshot_plan(conn, t->rel, job->config.chunk_blocks, &chunks, &n, err));
         TRY(copy_notes_begin(job->config.state_dir, t, first_id, chunks, n, &t->plan, err));
     }
-    t->from = t->to = job->lsn;
     for (uint32_t i = 0; i < t->plan->n; i++) {
         const struct copy_done *d = &t->plan->done[i];
         if (d->lsn)
@@ -209,6 +212,28 @@ static void fail(struct copy_job *job, const struct err *err)
     job->stop = true;
 }
 
+/* Trouble that is the table's own: the others are copied all the same. */
+static bool is_of_table(int rc)
+{
+    return rc == ERR_UNSUPPORTED || rc == ERR_LIMIT;
+}
+
+static void fail_table(struct copy_job *job, struct copy_table *t, const struct err *err)
+{
+    pthread_mutex_lock(&job->mutex);
+    if (!t->failed.code)
+        t->failed = *err;
+    pthread_mutex_unlock(&job->mutex);
+}
+
+static bool has_failed(struct copy_job *job, const struct copy_table *t)
+{
+    pthread_mutex_lock(&job->mutex);
+    bool failed = t->failed.code != 0;
+    pthread_mutex_unlock(&job->mutex);
+    return failed;
+}
+
 static void *work(void *arg)
 {
     struct copy_worker *w = arg;
@@ -219,7 +244,11 @@ static void *work(void *arg)
         uint32_t i = atomic_fetch_add(&job->next_task, 1);
         if (i >= job->n_tasks)
             break;
-        if (run_task(w, &job->tasks[i], &err)) {
+        struct copy_table *t = job->tasks[i].table;
+        int rc = has_failed(job, t) ? 0 : run_task(w, &job->tasks[i], &err);
+        if (is_of_table(rc)) {
+            fail_table(job, t, &err);
+        } else if (rc) {
             fail(job, &err);
             break;
         }

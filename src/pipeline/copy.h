@@ -55,6 +55,7 @@ struct copy_table {
     size_t n_files, cap_files;
     struct copy_reject *rejects;
     size_t n_rejects, cap_rejects;
+    struct err failed; /* its code is set: the table cannot be in the lake as it is, and the rest does not count */
     /* while the job runs */
     struct copy_plan *plan;
 };

@@ -204,6 +204,30 @@ static int stage_table(struct sync *s, struct copy_table *c, struct err *err)
     return 0;
 }
 
+/* The table cannot be in the lake as it is: it is set aside, and the others go on. */
+static int set_aside(struct sync *s, const struct copy_table *c, const struct err *why, struct err *err)
+{
+    struct state_table *st = state_find(&s->state, c->rel->oid);
+
+    log_err(LOG_WARN, "table_quarantined", why);
+    lake_table_free(delta_sink_remove(s->sink, c->rel->oid));
+    st->state = TABLE_QUARANTINED;
+    state_set_reason(&s->state, st, why->msg);
+    return copy_forget(s->state_dir, c->rel->oid, err);
+}
+
+static int take_in(struct sync *s, struct copy_table *c, struct err *err)
+{
+    struct err why = c->failed;
+    int rc = why.code ? ERR_UNSUPPORTED : stage_table(s, c, &why);
+
+    if (rc == ERR_UNSUPPORTED)
+        return set_aside(s, c, &why, err);
+    if (rc && err)
+        *err = why;
+    return rc;
+}
+
 int sync_finish_copy(struct sync *s, struct err *err)
 {
     struct copy_table *tables;
@@ -213,7 +237,7 @@ int sync_finish_copy(struct sync *s, struct err *err)
 
     copy_progress(s->copy, &rows, &bytes, &done, &chunks);
     for (size_t i = 0; i < n; i++)
-        TRY(stage_table(s, &tables[i], err));
+        TRY(take_in(s, &tables[i], err));
     log_info("copy_done", "tables=%zu rows=%llu bytes=%llu", n, (unsigned long long)rows, (unsigned long long)bytes);
     copy_free(TAKE_PTR(s->copy));
     sync_note_tables(s);

@@ -82,7 +82,7 @@ static int widen(struct lake_table *t, struct schema *s, struct field *f, const 
     return 0;
 }
 
-static int check_names(struct lake_table *t, const struct schema *s, struct err *err)
+int lake_schema_check(const char *table, const struct schema *s, struct err *err)
 {
     for (uint32_t i = 0; i < s->n_fields; i++)
         for (uint32_t j = i + 1; j < s->n_fields; j++)
@@ -90,7 +90,7 @@ static int check_names(struct lake_table *t, const struct schema *s, struct err 
                 return err_set(err, ERR_UNSUPPORTED,
                                "table %s: columns %.*s and %.*s differ only by case, which Delta tables "
                                "cannot hold",
-                               t->name, STR_ARG(s->fields[i].name), STR_ARG(s->fields[j].name));
+                               table, STR_ARG(s->fields[i].name), STR_ARG(s->fields[j].name));
     return 0;
 }
 
@@ -220,7 +220,7 @@ int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const s
         TRY(merge(t, source, s, err));
     if (t->mapped) /* columns just added; a table copied anew has files with the columns' own names */
         delta_schema_map(s, &t->max_column_id, !fresh, hash64(t->uuid, strlen(t->uuid)));
-    TRY(check_names(t, s, err));
+    TRY(lake_schema_check(t->name, s, err));
     schema_unref(t->lake);
     t->lake = TAKE_PTR(s);
     schema_unref(t->write);

@@ -112,6 +112,8 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
 /* A table that is not in the lake yet (or is to be replaced): staged, without files. */
 int lake_table_stage(const struct lake_env *env, const struct relation *rel, const struct schema *schema,
                      uint64_t position, uint64_t hold_until, struct lake_table **ret, struct err *err) MUST_CHECK;
+/* Can these columns be in a Delta table? ERR_UNSUPPORTED: two differ only by case. */
+int lake_schema_check(const char *table, const struct schema *s, struct err *err) MUST_CHECK;
 void lake_table_free(struct lake_table *t); /* takes NULL; forgets what is not committed */
 DEFINE_FREEP(lake_table)
 
