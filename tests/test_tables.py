@@ -183,3 +183,25 @@ def test_wide_table(db, sluice, lake):
     db.sql("UPDATE wide SET c5 = 'five' WHERE id < 10", "DELETE FROM wide WHERE id > 90")
     sluice.sync_once(db.url, lake)
     assert_equal(db, lake, ["wide"], READERS)
+
+
+def test_copy_on_write_of_chosen_tables(db, sluice, lake):
+    """No deletion vectors: a reader that knows none of Delta's features reads it."""
+    db.sql("CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a SELECT g, 'x' FROM generate_series(1, 1000) g",
+           "CREATE TABLE b (id int PRIMARY KEY, v text)", "INSERT INTO b SELECT g, 'x' FROM generate_series(1, 1000) g")
+    sluice.sync_once(db.url, lake, "--copy-on-write", "a")
+    for round in range(3):
+        db.sql(*(f"UPDATE {t} SET v = 'round {round}' WHERE id % 10 = {round}" for t in "ab"),
+               *(f"DELETE FROM {t} WHERE id % 10 = 9 - {round}" for t in "ab"))
+        sluice.sync_once(db.url, lake, "--copy-on-write", "a")
+        assert_equal(db, lake, ["a", "b"], READERS)
+    assert "deletionVectors" not in lake.features("a") and "deletionVectors" in lake.features("b")
+    # Changed minds: vectors where there were none, and none where there were.
+    db.sql("UPDATE a SET v = 'again' WHERE id = 1", "UPDATE b SET v = 'again' WHERE id = 1")
+    sluice.sync_once(db.url, lake, "--copy-on-write", "b")
+    db.sql("UPDATE a SET v = 'and again' WHERE id = 2", "UPDATE b SET v = 'and again' WHERE id = 2")
+    sluice.sync_once(db.url, lake, "--copy-on-write", "b")
+    assert_equal(db, lake, ["a", "b"], READERS)
+    assert "deletionVectors" in lake.features("a")
+    newest = [actions for _, actions in lake.log("b")][-1]
+    assert [a for a in newest if "add" in a] and not any(a["add"].get("deletionVector") for a in newest if "add" in a)

@@ -11,9 +11,10 @@
 #include <unistd.h>
 
 struct options {
-    const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch, *history;
+    const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch, *history,
+        *copy_on_write;
     uint64_t memory, spool_quota, sessions, chunk;
-    bool once, copy_on_write, no_compaction, no_heartbeat, binary, debug;
+    bool once, no_compaction, no_heartbeat, binary, debug;
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -37,7 +38,8 @@ static const struct cli_option OPTIONS[] = {
     {"spool-quota", 0, CLI_SIZE, AT(spool_quota), "SIZE", "most disk for changes not in the lake yet (no limit)"},
     {"sessions", 0, CLI_NUMBER, AT(sessions), "N", "connections that read the first copy in parallel (2)"},
     {"chunk", 0, CLI_NUMBER, AT(chunk), "PAGES", "size of a piece of the first copy, in pages of 8 kB (8192)"},
-    {"copy-on-write", 0, CLI_FLAG, AT(copy_on_write), NULL, "no deletion vectors, for readers that do not know them"},
+    {"copy-on-write", 0, CLI_TEXT, AT(copy_on_write), "PATTERNS",
+     "tables without deletion vectors ('*.*': all), for readers that do not know them; files are rewritten instead"},
     {"no-compaction", 0, CLI_FLAG, AT(no_compaction), NULL, "leave small files as they are"},
     {"no-heartbeat", 0, CLI_FLAG, AT(no_heartbeat), NULL, "no logical message every 10 s in the source's WAL"},
     {"binary", 0, CLI_FLAG, AT(binary), NULL, "ask for values in binary form"},
@@ -96,6 +98,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     CLEANUP(mem_freep) struct str *exclude = cli_list(in->exclude, &o.n_exclude);
     CLEANUP(mem_freep) struct str *columns = cli_list(in->columns, &o.n_include_columns);
     CLEANUP(mem_freep) struct str *exclude_columns = cli_list(in->exclude_columns, &o.n_exclude_columns);
+    CLEANUP(mem_freep) struct str *copy_on_write = cli_list(in->copy_on_write, &o.n_copy_on_write);
     CLEANUP(mem_freep) struct str *resync = cli_list(in->resync, &o.n_resync);
     o.url = args[0];
     o.lake = args[1];
@@ -108,7 +111,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     o.slot = in->slot;
     o.publication = in->publication;
     o.once = in->once;
-    o.copy_on_write = in->copy_on_write;
+    o.copy_on_write = copy_on_write;
     o.no_compaction = in->no_compaction;
     o.no_heartbeat = in->no_heartbeat;
     o.binary = in->binary;

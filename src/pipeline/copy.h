@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 struct pg_filter;
+struct lake_env;
 
 struct copy_config {
     const char *url;
@@ -27,7 +28,7 @@ struct copy_config {
     unsigned sessions;
     uint32_t chunk_blocks;
     const struct pg_filter *filter; /* of columns; borrowed */
-    bool tight_bounds;              /* of statistics: tables with deletion vectors say it */
+    const struct lake_env *env;     /* what the user chose for a table; borrowed */
     int stop_fd;
 };
 

@@ -128,7 +128,10 @@ static int write_file(struct chunk_reader *r, struct copy_file *ret, struct err 
 {
     const struct copy_chunk_task *task = r->task;
     const struct relation *rel = task->table->rel;
-    struct parquet_spec spec = {.schema = task->table->schema, .level = 1, .tight_bounds = task->config->tight_bounds};
+    struct parquet_spec spec = {.schema = task->table->schema,
+                                .level = 1,
+                                .tight_bounds =
+                                    lake_has_vectors(task->config->env, (struct table_name){rel->schema, rel->name})};
     struct parquet_file info = {0};
     CLEANUP(buf_deinit) struct buf tmp = {0};
     CLEANUP(mem_freep)

@@ -88,6 +88,14 @@ static bool column_wanted(void *ctx, struct str schema, struct str table, struct
 
 /* ---- the parts ---- */
 
+static bool copies_on_write(void *ctx, struct table_name table)
+{
+    const struct sync *s = ctx;
+    struct pg_filter f = {.include = s->o->copy_on_write, .n_include = s->o->n_copy_on_write};
+
+    return f.n_include && pg_filter_table(&f, table.schema, table.table);
+}
+
 static int open_engine(struct sync *s, struct err *err)
 {
     CLEANUP(mem_freep) char *temp = mem_printf("%s/tmp", s->state_dir);
@@ -103,7 +111,8 @@ static int open_engine(struct sync *s, struct err *err)
                                .root = s->o->lake,
                                .state_dir = s->state_dir,
                                .app_id = s->app_id,
-                               .deletion_vectors = !s->o->copy_on_write,
+                               .copies_on_write = copies_on_write,
+                               .ctx = s,
                                .history = s->o->history,
                                .compact_files = s->o->no_compaction ? 0 : 16,
                                .index_memory = s->o->memory_bytes / 4,

@@ -19,13 +19,14 @@ struct sync_options {
     size_t n_include, n_exclude, n_include_columns, n_exclude_columns;
     const struct str *resync; /* patterns of tables to copy anew */
     size_t n_resync;
+    const struct str *copy_on_write; /* patterns of tables without deletion vectors */
+    size_t n_copy_on_write;
     bool once;              /* stop when caught up with where the source was at the start */
     int64_t epoch_us;       /* most time between two commits of a busy table */
     size_t memory_bytes;    /* of the whole process, about */
     uint64_t spool_quota;   /* bytes on disk; 0 = no limit */
     unsigned copy_sessions; /* parallel readers of the first copy */
     uint32_t chunk_blocks;  /* size of a chunk of the first copy, in pages of 8 kB */
-    bool copy_on_write;     /* no deletion vectors */
     bool history;           /* a table <table>__history beside each: sink/lake_history.h */
     bool no_compaction;
     bool no_heartbeat;

@@ -143,7 +143,7 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn
                                  .sessions = s->o->copy_sessions,
                                  .chunk_blocks = s->o->chunk_blocks,
                                  .filter = &s->filter,
-                                 .tight_bounds = s->env.deletion_vectors,
+                                 .env = &s->env,
                                  .stop_fd = s->o->stop_fd};
 
     assert(!s->copy);

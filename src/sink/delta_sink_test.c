@@ -40,8 +40,7 @@ static int setup_all(void **state)
                             .conn = conn,
                             .root = mem_printf("%s/lake", dir),
                             .state_dir = mem_printf("%s/state", dir),
-                            .app_id = "test",
-                            .deletion_vectors = true};
+                            .app_id = "test"};
     return 0;
 }
 

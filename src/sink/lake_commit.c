@@ -212,7 +212,7 @@ static int commit_new(struct lake_table *t, uint64_t lsn, struct err *err)
     CLEANUP(imap_deinit) struct imap descs = {0};
     struct delta_kv kv[LAKE_PROPERTIES];
     struct delta_txn txn = {str_of(t->env->app_id), (int64_t)lsn, clock_now_us() / 1000};
-    const char *features[] = {t->env->deletion_vectors ? "deletionVectors" : NULL, NULL, NULL};
+    const char *features[] = {t->vectors ? "deletionVectors" : NULL, NULL, NULL};
     struct delta_create c = {
         .schema = t->lake, .id = str_of(t->uuid), .configuration = kv, .features = features, .txn = &txn};
     size_t cursor = 0;
@@ -290,7 +290,7 @@ int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
         return 0;
     TRY(lake_table_flush(t, err));
     crash_point("data_written");
-    if (!t->env->deletion_vectors)
+    if (!t->vectors)
         TRY(rewrite_masked(t, err));
     rc = t->delta ? commit_existing(t, lsn, "STREAMING UPDATE", &version, err) : commit_new(t, lsn, err);
     if (rc)

@@ -120,8 +120,7 @@ static int write_merged(struct lake_table *t, struct lake_file **files, size_t n
     CLEANUP(arena_deinit) struct arena arena = {0};
     find_row_ids(t, files, n, &arena, &row_ids);
     CLEANUP(schema_unrefp) struct schema *columns = schema_with(t->lake, &row_ids);
-    struct parquet_spec spec = {
-        .schema = columns, .stats_fields = t->lake->n_fields, .tight_bounds = t->env->deletion_vectors};
+    struct parquet_spec spec = {.schema = columns, .stats_fields = t->lake->n_fields, .tight_bounds = t->vectors};
     struct scan_files scan = {
         .n = (uint32_t)n, .deleted = deleted, .n_pcols = row_ids.columns[0].n ? 2 : 0, .pcols = row_ids.pcols};
     struct parquet_file info = {0};

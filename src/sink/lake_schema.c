@@ -256,7 +256,7 @@ bool lake_schema_has_ntz(const struct schema *s)
 
 uint32_t lake_schema_properties(const struct lake_table *t, struct arena *arena, struct delta_kv *kv, uint32_t n)
 {
-    put_kv(kv, &n, STR("delta.enableDeletionVectors"), t->env->deletion_vectors ? STR("true") : STR("false"));
+    put_kv(kv, &n, STR("delta.enableDeletionVectors"), t->vectors ? STR("true") : STR("false"));
     put_kv(kv, &n, STR("sluice.relation"), str_of(arena_printf(arena, "%u", t->rel->oid)));
     if (t->storage)
         put_kv(kv, &n, STR("sluice.storage"),
@@ -285,7 +285,7 @@ int lake_schema_commit(struct lake_table *t, struct delta_tx *tx, struct err *er
         memcpy(kv, m->configuration, m->n_configuration * sizeof *kv);
     m->n_configuration = lake_schema_properties(t, &tx->arena, kv, m->n_configuration);
     m->configuration = kv;
-    if (t->env->deletion_vectors)
+    if (t->vectors)
         TRY(delta_protocol_with(p, "deletionVectors", &tx->arena, &p, err));
     if (t->mapped)
         TRY(delta_protocol_with(p, "columnMapping", &tx->arena, &p, err));

@@ -32,6 +32,7 @@ static struct lake_table *table_new(const struct lake_env *env, struct table_nam
     t->env = env;
     t->name = mem_printf("%.*s.%.*s", STR_ARG(name.schema), STR_ARG(name.table));
     t->store = store_local_new(path);
+    t->vectors = lake_has_vectors(env, name);
     t->next_file = 1;
     return t;
 }
@@ -133,6 +134,7 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
     int64_t max_id = 0;
     if (str_to_i64(delta_snapshot_property(s, STR("delta.columnMapping.maxColumnId")), &max_id))
         t->max_column_id = (int32_t)max_id;
+    t->schema_dirty = t->vectors != str_is(delta_snapshot_property(s, STR("delta.enableDeletionVectors")), "true");
     struct str storage = delta_snapshot_property(s, STR("sluice.storage"));
     int64_t attributes = 0;
     if (str_to_i64(str_split(&storage, ' '), &t->storage) && str_to_i64(storage, &attributes))
@@ -471,7 +473,7 @@ static int write_many(struct lake_table *t, const struct parquet_spec *spec, con
 
 static int write_rows(struct lake_table *t, struct lake_file *f, struct err *err)
 {
-    struct parquet_spec spec = {.schema = t->write, .level = 1, .tight_bounds = t->env->deletion_vectors};
+    struct parquet_spec spec = {.schema = t->write, .level = 1, .tight_bounds = t->vectors};
     CLEANUP(arena_deinit) struct arena arena = {0};
     struct parquet_file info = {0};
     bool few = t->buffer.n_live <= FEW_ROWS && t->buffer.bytes <= FEW_BYTES;

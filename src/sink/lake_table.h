@@ -27,12 +27,14 @@
 
 /* What all tables of a lake share. */
 struct lake_env {
-    struct engine *engine;     /* borrowed */
-    struct engine_conn *conn;  /* of the apply thread; borrowed */
-    const char *root;          /* of the lake: a folder */
-    const char *state_dir;     /* our own files: key indexes */
-    const char *app_id;        /* of our position in the log's txn actions */
-    bool deletion_vectors;     /* false: copy-on-write */
+    struct engine *engine;    /* borrowed */
+    struct engine_conn *conn; /* of the apply thread; borrowed */
+    const char *root;         /* of the lake: a folder */
+    const char *state_dir;    /* our own files: key indexes */
+    const char *app_id;       /* of our position in the log's txn actions */
+    /* Is the table to be without deletion vectors, its files written anew? NULL: none is. */
+    bool (*copies_on_write)(void *ctx, struct table_name table);
+    void *ctx;
     bool history;              /* each table has a history beside it (lake_history.h) */
     uint32_t compact_files;    /* so many small files in a table are merged; 0: never */
     size_t index_memory;       /* bytes of key indexes to keep in memory, for each; 0: no limit */
@@ -55,6 +57,11 @@ struct lake_file {
     bool compacted; /* pending file made by compaction: its rows are not a change of data */
 };
 
+static inline bool lake_has_vectors(const struct lake_env *env, struct table_name table)
+{
+    return !env->copies_on_write || !env->copies_on_write(env->ctx, table);
+}
+
 enum { LAKE_FOREIGN = 1u << 31 };
 #define LAKE_FILES_APP "/files" /* after the app id: the txn action that says the next file number */
 
@@ -68,6 +75,7 @@ struct lake_table {
     const struct lake_env *env;
     char *name;            /* "public.orders" */
     char uuid[DELTA_UUID]; /* the Delta table's id */
+    bool vectors;          /* rows are masked by deletion vectors; else their files are written anew */
     enum lake_state state;
     char *reason;
     bool

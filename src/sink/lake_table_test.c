@@ -154,7 +154,6 @@ static int setup(void **state)
                               .root = mem_printf("%s/lake", w.dir),
                               .state_dir = mem_printf("%s/state", w.dir),
                               .app_id = "test",
-                              .deletion_vectors = true,
                               .target_file_bytes = 1 << 20,
                               .checkpoint_interval = 10};
     return 0;
@@ -680,13 +679,20 @@ static void random_row(uint32_t n_keys)
     }
 }
 
+static bool always(void *ctx, struct table_name table)
+{
+    (void)ctx;
+    (void)table;
+    return true;
+}
+
 static void run_random(uint64_t seed, enum relation_identity identity, bool vectors, uint32_t compact)
 {
     char name[32], what[100];
     uint32_t n_keys;
 
     w.random = seed;
-    w.env.deletion_vectors = vectors;
+    w.env.copies_on_write = vectors ? NULL : always;
     w.env.compact_files = compact;
     snprintf(name, sizeof name, "random_%llu", (unsigned long long)seed);
     begin(name, identity);
@@ -721,7 +727,7 @@ static void run_random(uint64_t seed, enum relation_identity identity, bool vect
             reopen(dice(2));
     }
     end();
-    w.env.deletion_vectors = true;
+    w.env.copies_on_write = NULL;
     w.env.compact_files = 0;
 }
 
