@@ -152,3 +152,117 @@ def test_optimize_keeps_nothing_of_a_partition_that_was_masked_whole(sluice, fol
     sql(sluice, folder, "CREATE TABLE t (id INT)", "INSERT INTO t VALUES (1), (2)", "INSERT INTO t VALUES (3)",
         "DELETE FROM t WHERE id IN (1, 3)", "DELETE FROM t WHERE id = 2", "OPTIMIZE t")
     assert_rows(sluice, folder, "t", [])
+
+
+# ---- CREATE … AS, REPLACE TABLE, CLUSTER BY ----
+
+
+def kinds(lake, table, version=-1):
+    return {kind: len(v) for kind, v in actions(lake, table, version).items()}
+
+
+def test_create_as_is_one_commit_with_metadata_and_data(sluice, folder):
+    [(n,)] = rows(sluice, folder, "CREATE TABLE t PARTITIONED BY (p) TBLPROPERTIES ('a' = 'b') AS "
+                                  "SELECT i AS id, 'p' || (i % 2) AS p, {'a b': [i::UTINYINT]} AS s FROM range(5) r(i)")
+    assert n == 5 and folder.version("t") == 0
+    assert kinds(folder, "t") == {"commitInfo": 1, "protocol": 1, "metaData": 1, "add": 2}
+    info = actions(folder, "t")["commitInfo"][0]
+    assert info["operation"] == "CREATE TABLE AS SELECT" and info["operationMetrics"]["numOutputRows"] == "5"
+    assert len(folder.read("t").rows) == 5
+    assert sql(sluice, folder, "SELECT * FROM t WHERE id = 3").rows() == [{"id": 3, "p": "p1", "s": {"a b": [3]}}]
+
+
+def test_failed_create_as_leaves_no_table_and_no_file(sluice, folder):
+    for bad in ("SELECT 1/0 AS x, error('no')", "SELECT nope", "SELECT INTERVAL 1 DAY AS a, NULL::BIT AS b"):
+        assert sql(sluice, folder, f"CREATE TABLE t AS {bad}", code=None).err
+        assert not [p for p in folder.path.rglob("*") if p.is_file()]
+
+
+def test_replace_table_is_one_commit_and_the_old_versions_stay(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT, v STRING) TBLPROPERTIES ('delta.enableDeletionVectors' = 'false')",
+        "INSERT INTO t VALUES (1, 'a'), (2, 'b')",
+        "CREATE OR REPLACE TABLE t AS SELECT id * 10 AS k, upper(v) AS w FROM t")
+    assert folder.version("t") == 2
+    assert kinds(folder, "t") == {"commitInfo": 1, "protocol": 1, "metaData": 1, "add": 1, "remove": 1}
+    first, last = actions(folder, "t", 0), actions(folder, "t")
+    assert first["metaData"][0]["id"] != last["metaData"][0]["id"]
+    info = last["commitInfo"][0]
+    assert info["operation"] == "CREATE OR REPLACE TABLE AS SELECT" and not info["isBlindAppend"]
+    assert_rows(sluice, folder, "t", [(10, "A"), (20, "B")])
+    assert rows(sluice, folder, "SELECT * FROM t AT (VERSION => 1) ORDER BY id") == [(1, "a"), (2, "b")]
+    sql(sluice, folder, "REPLACE TABLE t (x DATE) PARTITIONED BY (x) COMMENT 'new'", code=None)
+    sql(sluice, folder, "REPLACE TABLE t (x DATE, y INT) PARTITIONED BY (x)", "INSERT INTO t VALUES (DATE '2026-01-01', 1)")
+    assert actions(folder, "t", 3)["commitInfo"][0]["operation"] == "REPLACE TABLE"
+    assert rows(sluice, folder, "SELECT y FROM t") == [(1,)]
+    assert "no table u" in sql(sluice, folder, "REPLACE TABLE u (x INT)", code=USAGE).err
+    sql(sluice, folder, "CREATE OR REPLACE TABLE u (x INT)")
+    assert folder.version("u") == 0
+
+
+def test_replaced_column_mapping_gives_no_id_twice(sluice, folder):
+    mapped = "TBLPROPERTIES ('delta.columnMapping.mode' = 'name')"
+    sql(sluice, folder, f"CREATE TABLE t (a INT, b INT) {mapped}", f"CREATE OR REPLACE TABLE t {mapped} AS SELECT 1 AS a")
+    meta = actions(folder, "t")["metaData"][0]
+    assert json.loads(meta["schemaString"])["fields"][0]["metadata"]["delta.columnMapping.id"] == 3
+    assert meta["configuration"]["delta.columnMapping.maxColumnId"] == "3"
+    assert_rows(sluice, folder, "t", [(1,)], ("delta-rs", "sluice"))
+
+
+def test_create_as_checks_constraints(sluice, folder):
+    done = sql(sluice, folder, "CREATE TABLE t (CONSTRAINT pos CHECK (`id` > 0)) AS SELECT -1 AS id", code=USAGE)
+    assert "pos" in done.err
+
+
+def clustering(lake, table, version=-1):
+    return [(json.loads(d["configuration"])["clusteringColumns"], d["removed"])
+            for d in actions(lake, table, version).get("domainMetadata", [])]
+
+
+def test_clustered_table_is_sorted_by_its_columns(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT, k INT, s STRUCT<x: INT>) CLUSTER BY (k, s.x) "
+                        "TBLPROPERTIES ('delta.targetFileSize' = '8kb')")
+    assert clustering(folder, "t") == [([["k"], ["s", "x"]], False)]
+    assert {"clustering", "domainMetadata"} <= set(actions(folder, "t")["protocol"][0]["writerFeatures"])
+    assert json.loads(actions(folder, "t")["commitInfo"][0]["operationParameters"]["clusterBy"]) == ["k", "s.x"]
+    sql(sluice, folder, *[f"INSERT INTO t SELECT i, (i * 37) % 101, {{'x': (i * 53) % 103}} "
+                          f"FROM range({k * 700}, {k * 700 + 700}) r(i)" for k in range(3)])
+    before = sql(sluice, folder, "SELECT * FROM t ORDER BY id").rows()
+    sql(sluice, folder, "OPTIMIZE t")
+    done = actions(folder, "t")
+    assert len(done["remove"]) == 3 and len(done["add"]) > 1
+    assert all(a["clusteringProvider"] == "liquid" and json.loads(a["tags"]["ZCUBE_ZORDER_BY"]) == ["k", "s.x"]
+               for a in done["add"]) and len({a["tags"]["ZCUBE_ID"] for a in done["add"]}) == 1
+    assert done["commitInfo"][0]["operationParameters"] == {
+        "predicate": "[]", "zOrderBy": "[]", "clusterBy": '["k","s.x"]', "auto": False, "isFull": False}
+    assert sql(sluice, folder, "SELECT * FROM t ORDER BY id").rows() == before
+    version = folder.version("t")
+    sql(sluice, folder, "OPTIMIZE t")
+    assert folder.version("t") == version, "nothing new to cluster"
+    sql(sluice, folder, "INSERT INTO t VALUES (-1, 5, NULL)", "OPTIMIZE t", "ALTER TABLE t CLUSTER BY (id)", "OPTIMIZE t")
+    assert actions(folder, "t")["commitInfo"][0]["operation"] == "CLUSTER BY"
+    assert actions(folder, "t")["commitInfo"][0]["operationParameters"] == {
+        "oldClusteringColumns": "k,s.x", "newClusteringColumns": "id"}
+    sql(sluice, folder, "OPTIMIZE t FULL")
+    assert actions(folder, "t")["commitInfo"][0]["operationParameters"]["isFull"]
+    assert sql(sluice, folder, "SELECT count(*) AS n FROM t").rows() == [{"n": 2101}]
+    assert rows(sluice, folder, "DESCRIBE DETAIL t") and len(folder.read("t").rows) == 2101
+    assert "clustered" in sql(sluice, folder, "OPTIMIZE t ZORDER BY k", code=USAGE).err
+    sql(sluice, folder, "ALTER TABLE t CLUSTER BY NONE")
+    assert clustering(folder, "t") == [([], False)]
+    sql(sluice, folder, "CREATE OR REPLACE TABLE t (id INT)")
+    assert clustering(folder, "t") == [([], True)]
+
+
+def test_cluster_by_refuses_what_cannot_be(sluice, folder):
+    for create, expected in {
+        "(a INT, p INT) PARTITIONED BY (p) CLUSTER BY (a)": "partitioned or clustered",
+        "(a INT) CLUSTER BY (b)": "no such column",
+        "(a BOOLEAN) CLUSTER BY (a)": "no statistics",
+        "(a INT, b INT) CLUSTER BY (b) TBLPROPERTIES ('delta.dataSkippingNumIndexedCols' = '1')": "no statistics",
+        "(a INT, b INT, c INT, d INT, e INT) CLUSTER BY (a, b, c, d, e)": "at most 4",
+    }.items():
+        assert expected in sql(sluice, folder, f"CREATE TABLE t {create}", code=USAGE).err, create
+    sql(sluice, folder, "CREATE TABLE t (a INT, b INT) TBLPROPERTIES ('delta.columnMapping.mode' = 'name')",
+        "ALTER TABLE t CLUSTER BY (b)", "ALTER TABLE t RENAME COLUMN b TO c")
+    assert "clustered by" in sql(sluice, folder, "ALTER TABLE t DROP COLUMN c", code=USAGE).err
+    assert sql(sluice, folder, "DESCRIBE DETAIL t").rows()[0]["clusteringColumns"] == ["c"]

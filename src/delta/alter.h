@@ -12,11 +12,6 @@
 #include "delta/table.h"
 #include "engine/engine.h"
 
-struct delta_path {
-    const struct str *parts;
-    uint32_t n;
-};
-
 enum delta_place { DELTA_PLACE_KEEP, DELTA_PLACE_FIRST, DELTA_PLACE_AFTER };
 
 struct delta_new_column {

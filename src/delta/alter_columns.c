@@ -5,6 +5,7 @@
  * one that is renamed keeps its physical name, one whose type is widened is cast while reading.
  */
 #include "delta/alter_internal.h"
+#include "delta/clustering.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -150,6 +151,24 @@ static int partition_of(const struct alter *a, struct str name)
     return -1;
 }
 
+/* A column that the table is clustered by, or a part of one, stays. */
+static int check_not_clustered(struct alter *a, struct delta_path path, struct err *err)
+{
+    struct delta_path *by;
+    uint32_t n;
+
+    TRY(delta_clustering_read(a->tx->read, &a->tx->arena, &by, &n, err));
+    for (uint32_t i = 0; i < n; i++) {
+        bool within = path.n <= by[i].n;
+        for (uint32_t k = 0; within && k < path.n; k++)
+            within = str_eq_nocase(path.parts[k], by[i].parts[k]);
+        if (within)
+            return err_set(err, ERR_USAGE, "the table is clustered by \"%.*s\": it cannot be dropped",
+                           STR_ARG(path.parts[path.n - 1]));
+    }
+    return 0;
+}
+
 int delta_drop_columns(struct delta_table *t, const struct delta_path *paths, uint32_t n, bool if_exists,
                        struct err *err)
 {
@@ -172,6 +191,7 @@ int delta_drop_columns(struct delta_table *t, const struct delta_path *paths, ui
             return err_set(err, ERR_USAGE, "\"%.*s\" is the only column there: it cannot be dropped",
                            STR_ARG(paths[k].parts[paths[k].n - 1]));
         TRY(check_unused(&a, paths[k].parts[0], err));
+        TRY(check_not_clustered(&a, paths[k], err));
         memmove(&(*in.fields)[i], &(*in.fields)[i + 1], (*in.n - (uint32_t)i - 1) * sizeof(struct field));
         --*in.n;
         buf_reset(&text);

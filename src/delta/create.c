@@ -1,7 +1,10 @@
 /* New tables: version 0 with commitInfo, protocol, metaData, and whatever the first commit brings. */
 #include "base/clock.h"
+#include "delta/clustering.h"
 #include "delta/log.h"
 #include "delta/transaction.h"
+
+#define MAX_COLUMN_ID "delta.columnMapping.maxColumnId"
 
 /* "delta.feature.X": "supported" asks for a feature and is not itself a property. */
 static int take_feature_properties(struct delta_metadata *m, struct arena *arena, const struct delta_protocol **p,
@@ -47,11 +50,11 @@ static int map_schema(struct delta_metadata *m, struct schema *schema, struct ar
     TRY(delta_mapping_mode(m->configuration, m->n_configuration, &mapping, err));
     if (mapping == DELTA_MAPPING_NONE)
         return 0;
-    struct str known = delta_kv_get(m->configuration, m->n_configuration, STR("delta.columnMapping.maxColumnId"));
+    struct str known = delta_kv_get(m->configuration, m->n_configuration, STR(MAX_COLUMN_ID));
     if (str_to_i64(known, &max) && max > 0 && max < INT32_MAX)
         max_id = (int32_t)max;
     delta_schema_map(schema, &max_id, true, (uint64_t)clock_now_us());
-    put_property(m, arena, "delta.columnMapping.maxColumnId", str_of(arena_printf(arena, "%d", max_id)));
+    put_property(m, arena, MAX_COLUMN_ID, str_of(arena_printf(arena, "%d", max_id)));
     return 0;
 }
 
@@ -71,8 +74,7 @@ void delta_name_row_id_columns(struct delta_metadata *m, struct arena *arena)
             put_property(m, arena, names[i][0], str_of(arena_printf(arena, "%s%s", names[i][1], delta_uuid(uuid))));
 }
 
-static int make_metadata(const struct delta_create *c, struct arena *arena, const struct delta_protocol **protocol,
-                         struct delta_metadata **ret, struct err *err)
+static int make_metadata(const struct delta_create *c, struct delta_draft *d, struct err *err)
 {
     CLEANUP(schema_unrefp) struct schema *schema = schema_clone(c->schema);
     CLEANUP(buf_deinit) struct buf json = {0};
@@ -88,17 +90,48 @@ static int make_metadata(const struct delta_create *c, struct arena *arena, cons
         .n_configuration = c->n_configuration,
         .created_ms = clock_now_us() / 1000,
     };
-    struct delta_metadata *m = delta_metadata_copy(&draft, arena);
+    struct delta_metadata *m = d->metadata = delta_metadata_copy(&draft, &d->arena);
 
-    TRY(take_feature_properties(m, arena, protocol, err));
-    TRY(map_schema(m, schema, arena, err));
-    delta_name_row_id_columns(m, arena);
+    /* column ids that were given out once are never given out again */
+    struct str max = d->replaced ? delta_snapshot_property(d->replaced, STR(MAX_COLUMN_ID)) : (struct str){0};
+    if (max.n)
+        put_property(m, &d->arena, MAX_COLUMN_ID, max);
+    TRY(take_feature_properties(m, &d->arena, &d->protocol, err));
+    TRY(map_schema(m, schema, &d->arena, err));
+    delta_name_row_id_columns(m, &d->arena);
     delta_schema_write(schema, &json);
-    m->schema_json = arena_str(arena, buf_str(&json));
-    TRY(delta_protocol_for(*protocol, m, schema, arena, protocol, err));
+    m->schema_json = arena_str(&d->arena, buf_str(&json));
+    TRY(delta_protocol_for(d->protocol, m, schema, &d->arena, &d->protocol, err));
     for (size_t i = 0; c->features && c->features[i]; i++)
-        TRY(delta_protocol_with(*protocol, c->features[i], arena, protocol, err));
-    *ret = m;
+        TRY(delta_protocol_with(d->protocol, c->features[i], &d->arena, &d->protocol, err));
+    if (!c->n_cluster_by)
+        return 0;
+    TRY(delta_clustering_protocol(d->protocol, &d->arena, &d->protocol, err));
+    return delta_clustering_make(m, schema, c->cluster_by, c->n_cluster_by, &d->arena, &d->clustering, err);
+}
+
+void delta_draft_deinit(struct delta_draft *d)
+{
+    delta_head_unref((struct delta_head *)d->head);
+    delta_snapshot_unref(d->replaced);
+    arena_deinit(&d->arena);
+}
+
+int delta_draft_make(const struct delta_create *c, struct delta_snapshot *replaced, struct delta_draft *ret,
+                     struct err *err)
+{
+    static const struct delta_protocol oldest = {.reader = 1, .writer = 2};
+    struct delta_head *head;
+
+    *ret = (struct delta_draft){.protocol = &oldest};
+    if (replaced) {
+        ret->replaced = delta_snapshot_ref(replaced);
+        ret->protocol = replaced->head->protocol;
+    }
+    TRY(make_metadata(c, ret, err));
+    TRY(delta_protocol_check_write(ret->protocol, err));
+    TRY(delta_head_new(ret->protocol, ret->metadata, &head, err));
+    ret->head = head;
     return 0;
 }
 
@@ -113,6 +146,8 @@ static struct str commit_info(const struct delta_create *c, bool ict, int64_t no
     buf_printf(&b, "\"timestamp\":%lld,\"operation\":", (long long)now_ms);
     buf_add_json_str(&b, str_of(c->operation ? c->operation : "CREATE TABLE"));
     buf_printf(&b, ",\"operationParameters\":%.*s", STR_ARG(c->parameters.n ? c->parameters : STR("{}")));
+    if (c->metrics.n)
+        buf_printf(&b, ",\"operationMetrics\":%.*s", STR_ARG(c->metrics));
     buf_printf(&b, ",\"isolationLevel\":\"Serializable\",\"isBlindAppend\":true,\"engineInfo\":\"sluice/%s\"",
                SLUICE_VERSION);
     buf_printf(&b, ",\"txnId\":\"%s\"}", delta_uuid(uuid));
@@ -147,38 +182,37 @@ static int add_files(const struct delta_create *c, bool row_tracking, struct are
     return 0;
 }
 
-static void head_unrefp(struct delta_head **h)
+static void add_domain(const struct delta_draft *d, struct arena *arena, struct delta_actions *a)
 {
-    delta_head_unref(*h);
+    struct delta_domain *domain = ARENA_NEW(arena, struct delta_domain);
+
+    if (!d->clustering.n)
+        return;
+    *domain = (struct delta_domain){STR(DELTA_CLUSTERING), d->clustering, false};
+    delta_actions_add(a, arena, (struct delta_action){.kind = DELTA_DOMAIN, .domain = domain});
 }
 
-static int make_actions(const struct delta_create *c, struct arena *arena, int64_t now_ms, struct delta_actions *a,
-                        struct err *err)
+static int make_actions(const struct delta_draft *d, const struct delta_create *c, struct arena *arena, int64_t now_ms,
+                        struct delta_actions *a, struct err *err)
 {
-    static const struct delta_protocol oldest = {.reader = 1, .writer = 2};
-    CLEANUP(head_unrefp) struct delta_head *head = NULL;
-    const struct delta_protocol *protocol = &oldest;
-    struct delta_metadata *m = NULL;
-
-    TRY(make_metadata(c, arena, &protocol, &m, err));
-    TRY(delta_protocol_check_write(protocol, err));
-    TRY(delta_head_new(protocol, m, &head, err));
     struct delta_commit_info *info = ARENA_NEW(arena, struct delta_commit_info);
-    info->raw = commit_info(c, head->ict, now_ms, arena);
+
+    info->raw = commit_info(c, d->head->ict, now_ms, arena);
     delta_actions_add(a, arena, (struct delta_action){.kind = DELTA_COMMIT_INFO, .commit_info = info});
-    delta_actions_add(a, arena,
-                      (struct delta_action){.kind = DELTA_PROTOCOL, .protocol = delta_protocol_copy(protocol, arena)});
-    delta_actions_add(a, arena, (struct delta_action){.kind = DELTA_METADATA, .metadata = m});
+    delta_actions_add(
+        a, arena, (struct delta_action){.kind = DELTA_PROTOCOL, .protocol = delta_protocol_copy(d->protocol, arena)});
+    delta_actions_add(a, arena, (struct delta_action){.kind = DELTA_METADATA, .metadata = d->metadata});
     if (c->txn)
         delta_actions_add(
             a, arena,
             (struct delta_action){.kind = DELTA_TXN, .txn = arena_dup(arena, c->txn, sizeof(struct delta_txn))});
-    TRY(add_files(c, head->assigns_row_ids, arena, a, err));
+    add_domain(d, arena, a);
+    TRY(add_files(c, d->head->assigns_row_ids, arena, a, err));
     return delta_actions_check(a, err);
 }
 
-int delta_table_create(struct store *store, struct engine *engine, const struct delta_create *c,
-                       struct delta_table **ret, struct err *err)
+int delta_draft_create(const struct delta_draft *d, struct store *store, struct engine *engine,
+                       const struct delta_create *c, struct delta_table **ret, struct err *err)
 {
     CLEANUP(arena_deinit) struct arena arena = {0};
     CLEANUP(buf_deinit) struct buf bytes = {0};
@@ -186,14 +220,9 @@ int delta_table_create(struct store *store, struct engine *engine, const struct 
     struct delta_snapshot *s = NULL;
     struct delta_replay r;
     int64_t now_ms = clock_now_us() / 1000;
-    bool exists;
     char key[DELTA_KEY];
 
-    TRY(delta_table_exists(store, &exists, err));
-    if (exists)
-        return err_set(err, ERR_EXISTS, "there is a table at %s already", store->name);
-    if (make_actions(c, &arena, now_ms, &actions, err) < 0)
-        return err_wrap(err, "%s", store->name);
+    TRY(make_actions(d, c, &arena, now_ms, &actions, err));
     for (size_t i = 0; i < actions.n; i++)
         delta_action_write(&bytes, &actions.v[i]);
     TRY(store_put_if_absent(store, delta_commit_key(0, key), buf_str(&bytes), err));
@@ -205,4 +234,46 @@ int delta_table_create(struct store *store, struct engine *engine, const struct 
     TRY(rc);
     *ret = delta_table_new(store, engine, s, -1);
     return 0;
+}
+
+int delta_draft_replace(const struct delta_draft *d, struct delta_table *t, const struct delta_create *c,
+                        int64_t *ret_version, struct err *err)
+{
+    CLEANUP(delta_tx_freep) struct delta_tx *tx = delta_tx_new(t, c->operation);
+    struct str old = delta_snapshot_domain(d->replaced, STR(DELTA_CLUSTERING));
+    const struct delta_file *f;
+    size_t cursor = 0;
+
+    delta_snapshot_unref(tx->read);
+    tx->read = delta_snapshot_ref(d->replaced);
+    tx->handles = DELTA_HANDLES_CONSTRAINTS | DELTA_HANDLES_GENERATED | DELTA_HANDLES_IDENTITY |
+                  DELTA_HANDLES_DEFAULTS | DELTA_HANDLES_CDF;
+    tx->read_whole_table = true;
+    delta_tx_set_metadata(tx, d->metadata);
+    if (d->protocol != d->replaced->head->protocol)
+        delta_tx_set_protocol(tx, d->protocol);
+    delta_tx_set_parameters(tx, c->parameters);
+    delta_tx_set_metrics(tx, c->metrics);
+    while ((f = delta_snapshot_next(tx->read, &cursor)))
+        delta_tx_remove_file(tx, f, true);
+    for (uint32_t i = 0; i < c->n_files; i++)
+        delta_tx_add_file(tx, &c->files[i]);
+    if (d->clustering.n || old.n)
+        delta_tx_set_domain(tx, STR(DELTA_CLUSTERING), d->clustering.n ? d->clustering : old, !d->clustering.n);
+    return delta_commit(tx, ret_version, err);
+}
+
+int delta_table_create(struct store *store, struct engine *engine, const struct delta_create *c,
+                       struct delta_table **ret, struct err *err)
+{
+    CLEANUP(delta_draft_deinit) struct delta_draft d = {0};
+    bool exists;
+
+    TRY(delta_table_exists(store, &exists, err));
+    if (exists)
+        return err_set(err, ERR_EXISTS, "there is a table at %s already", store->name);
+    int rc = delta_draft_make(c, NULL, &d, err);
+    if (rc == 0)
+        rc = delta_draft_create(&d, store, engine, c, ret, err);
+    return rc < 0 ? err_wrap(err, "%s", store->name) : 0;
 }

@@ -51,8 +51,7 @@ static int begin(struct optimizing *z, struct err *err)
     z->tx->handles = DELTA_HANDLES_CONSTRAINTS | DELTA_HANDLES_GENERATED | DELTA_HANDLES_IDENTITY |
                      DELTA_HANDLES_DEFAULTS | DELTA_HANDLES_CDF;
     TRY(delta_protocol_check_write(z->head->protocol, err));
-    if (z->head->row_tracking)
-        return err_set(err, ERR_UNSUPPORTED, "a table with row tracking (delta.enableRowTracking) is not rewritten");
+    z->tx->keeps_row_ids = true;
     z->target = delta_size_parse(delta_snapshot_property(z->tx->read, STR("delta.targetFileSize")));
     if (z->target <= 0)
         z->target = DEFAULT_TARGET;

@@ -7,12 +7,11 @@
  *     ranks  a = a2 a1 a0, b = b2 b1 b0      key = a2 b2 a1 b1 a0 b0
  */
 #include "base/mem.h"
-#include "codec/delta_schema.h"
+#include "delta/clustering.h"
 #include "delta/optimize_internal.h"
 #include "delta/scan.h"
 
 #include <assert.h>
-#include <yyjson.h>
 
 #define SORTED "__sluice_sorted"
 enum { KEY_BITS = 62, RANK_BITS = 10 };
@@ -28,17 +27,16 @@ static int find(const struct field *fields, uint32_t n, struct str name, bool ph
 }
 
 /* Appends the column that the path names, as SQL and as the user says it. */
-static int add_sort(struct optimizing *z, struct delta_path path, bool physical, struct err *err)
+static int add_sort(struct optimizing *z, struct delta_path path, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0}, name = {0};
     const struct field *fields = z->head->schema->fields;
     uint32_t n = z->head->schema->n_fields;
 
     for (uint32_t k = 0; k < path.n; k++) {
-        int i = find(fields, n, path.parts[k], physical);
+        int i = find(fields, n, path.parts[k], false);
         if (i < 0)
-            return err_set(err, ERR_USAGE, "%s: the table has no column \"%.*s\"",
-                           z->clustered ? "clustering" : "ZORDER BY", STR_ARG(path.parts[k]));
+            return err_set(err, ERR_USAGE, "ZORDER BY: the table has no column \"%.*s\"", STR_ARG(path.parts[k]));
         buf_add_cstr(&sql, k ? "." : "");
         buf_add_sql_ident(&sql, fields[i].name);
         buf_printf(&name, "%s%.*s", k ? "." : "", STR_ARG(fields[i].name));
@@ -53,44 +51,28 @@ static int add_sort(struct optimizing *z, struct delta_path path, bool physical,
     return 0;
 }
 
-/* {"clusteringColumns":[["a"],["s","b"]], …}: physical names. */
-static int clustering_columns(struct optimizing *z, yyjson_val *columns, struct err *err)
+static int add_sorts(struct optimizing *z, const struct delta_path *columns, uint32_t n, struct err *err)
 {
-    yyjson_arr_iter it;
-    yyjson_val *path;
-
-    z->sort = ARENA_NEW_N(&z->tx->arena, struct str, yyjson_arr_size(columns) + 1);
-    z->names = ARENA_NEW_N(&z->tx->arena, struct str, yyjson_arr_size(columns) + 1);
-    yyjson_arr_iter_init(columns, &it);
-    while ((path = yyjson_arr_iter_next(&it))) {
-        struct str *parts = ARENA_NEW_N(&z->tx->arena, struct str, yyjson_arr_size(path) + 1);
-        uint32_t n = 0;
-        yyjson_arr_iter inner;
-        yyjson_val *part;
-        yyjson_arr_iter_init(path, &inner);
-        while ((part = yyjson_arr_iter_next(&inner)))
-            parts[n++] = str_make(yyjson_get_str(part), yyjson_get_len(part));
-        if (!n)
-            return err_set(err, ERR_INPUT, "the domain delta.clustering names no column where it should");
-        TRY(add_sort(z, (struct delta_path){parts, n}, true, err));
-    }
-    z->clustered = z->n_sort > 0;
+    if (!n)
+        return 0;
+    z->sort = ARENA_NEW_N(&z->tx->arena, struct str, n);
+    z->names = ARENA_NEW_N(&z->tx->arena, struct str, n);
+    for (uint32_t i = 0; i < n; i++)
+        TRY(add_sort(z, columns[i], err));
     return 0;
 }
 
 static int clustered_by(struct optimizing *z, struct err *err)
 {
-    struct str json = delta_snapshot_domain(z->tx->read, STR("delta.clustering"));
+    struct delta_path *columns;
     char uuid[DELTA_UUID];
+    uint32_t n;
 
-    if (!json.n)
+    TRY(delta_clustering_read(z->tx->read, &z->tx->arena, &columns, &n, err));
+    if (!n)
         return 0;
-    yyjson_doc *doc = yyjson_read(json.p, json.n, 0);
-    int rc = clustering_columns(z, yyjson_obj_get(yyjson_doc_get_root(doc), "clusteringColumns"), err);
-    yyjson_doc_free(doc);
-    TRY(rc);
-    if (!z->clustered)
-        return 0;
+    z->clustered = true;
+    TRY(add_sorts(z, columns, n, err));
     CLEANUP(buf_deinit) struct buf tags = {0}, names = {0};
     for (uint32_t i = 0; i < z->n_sort; i++) {
         buf_add_cstr(&names, i ? "," : "[");
@@ -116,13 +98,7 @@ int optimize_sort_columns(struct optimizing *z, struct err *err)
         return err_set(err, ERR_USAGE, "the table is clustered: it has no partitions that WHERE could choose");
     if (o->full && !z->clustered)
         return err_set(err, ERR_USAGE, "OPTIMIZE … FULL is for tables with CLUSTER BY");
-    if (!o->n_zorder)
-        return 0;
-    z->sort = ARENA_NEW_N(&z->tx->arena, struct str, o->n_zorder);
-    z->names = ARENA_NEW_N(&z->tx->arena, struct str, o->n_zorder);
-    for (uint32_t i = 0; i < o->n_zorder; i++)
-        TRY(add_sort(z, o->zorder[i], false, err));
-    return 0;
+    return add_sorts(z, o->zorder, z->clustered ? 0 : o->n_zorder, err);
 }
 
 /* ---- columns that were dropped ---- */
@@ -209,7 +185,8 @@ static void sorted_sql(const struct optimizing *z, const char *scan, struct buf 
 static int write_rows(struct optimizing *z, const char *select, const struct delta_file *like, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf from = {0};
-    struct delta_data data = {.head = z->head, .parts = like->parts, .n_parts = like->n_parts};
+    struct delta_data data = {
+        .head = z->head, .parts = like->parts, .n_parts = like->n_parts, .row_ids = z->head->row_tracking};
 
     buf_printf(&from, "(%s)", select);
     data.from = from.p;
@@ -279,7 +256,7 @@ static void note_added(struct optimizing *z, const struct delta_file *f)
 int optimize_rewrite(struct optimizing *z, const struct delta_file *const *files, size_t n, struct err *err)
 {
     CLEANUP(delta_scan_freep) struct delta_scan *scan = NULL;
-    struct delta_scan_options options = {.files = files, .n_files = (uint32_t)n};
+    struct delta_scan_options options = {.files = files, .n_files = (uint32_t)n, .with_row_ids = z->head->row_tracking};
     size_t first = z->written.n;
     uint64_t rows = z->written.rows;
     int64_t live = 0, bytes = 0;

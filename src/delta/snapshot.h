@@ -7,6 +7,12 @@
 #include "codec/delta_schema.h"
 #include "delta/files.h"
 
+/* The name of a column or of a part of one: a.b */
+struct delta_path {
+    const struct str *parts;
+    uint32_t n;
+};
+
 /* Protocol, metadata and schema: shared by all versions between two changes of them. */
 struct delta_head {
     atomic_int refs;

@@ -100,8 +100,32 @@ struct delta_create {
     struct str parameters;
     const struct delta_file *files; /* first files, in version 0 too */
     uint32_t n_files;
-    const struct delta_txn *txn; /* NULL: none */
+    const struct delta_txn *txn;         /* NULL: none */
+    const struct delta_path *cluster_by; /* columns of the table's clustering */
+    uint32_t n_cluster_by;
+    struct str metrics;
 };
+/*
+ * A table as it will be, fixed before its first files are written: those need its schema and properties. With `replaced`
+ * it is to take the place of that table, whose protocol it goes on from.
+ */
+struct delta_draft {
+    struct arena arena;
+    struct delta_snapshot *replaced; /* NULL: a new table */
+    const struct delta_protocol *protocol;
+    struct delta_metadata *metadata;
+    const struct delta_head *head;
+    struct str clustering; /* configuration of the domain; empty: none */
+};
+int delta_draft_make(const struct delta_create *c, struct delta_snapshot *replaced, struct delta_draft *ret,
+                     struct err *err) MUST_CHECK;
+void delta_draft_deinit(struct delta_draft *d);
+/* Writes version 0 of a drafted table (of `c` only operation, parameters, metrics, files and txn are looked at). */
+int delta_draft_create(const struct delta_draft *d, struct store *store, struct engine *engine,
+                       const struct delta_create *c, struct delta_table **ret, struct err *err) MUST_CHECK;
+/* Replaces the table by the drafted one, in one commit. ERR_CONFLICT when it has changed since the draft. */
+int delta_draft_replace(const struct delta_draft *d, struct delta_table *t, const struct delta_create *c,
+                        int64_t *ret_version, struct err *err) MUST_CHECK;
 /* Writes version 0 and opens the table. ERR_EXISTS when there is a table. */
 int delta_table_create(struct store *store, struct engine *engine, const struct delta_create *c,
                        struct delta_table **ret, struct err *err) MUST_CHECK;

@@ -44,6 +44,13 @@ int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struc
 int session_path(struct session *s, const struct sql_table *t, const char **ret, struct err *err) MUST_CHECK;
 /* Runs a statement that is not a query, and appends the SELECT of what it has to say. */
 int session_execute(struct session *s, const struct statement *st, struct buf *out, struct err *err) MUST_CHECK;
+/* Where a new table is to lie. */
+int session_new_path(struct session *s, const struct sql_table *t, struct str location, const char **ret,
+                     struct err *err) MUST_CHECK;
+/* Is there a table? */
+int session_exists(const char *path, bool *ret, struct err *err) MUST_CHECK;
+/* What the session knows of a table, and of the lake, is out of date. */
+void session_forget(struct session *s, const char *path);
 /* INSERT, UPDATE, DELETE, MERGE. */
 int session_change(struct session *s, const struct statement *st, struct buf *out, struct err *err) MUST_CHECK;
 int session_create(struct session *s, const struct sql_create *c, struct buf *out, struct err *err) MUST_CHECK;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "delta/clustering.h"
 #include "delta/restore.h"
 #include "engine/parquet_write.h"
 
@@ -106,15 +107,32 @@ static void add_features(struct buf *out, const struct delta_protocol *p)
     buf_add_char(out, ')');
 }
 
+static void add_clustering(struct buf *out, const struct delta_path *columns, uint32_t n)
+{
+    CLEANUP(buf_deinit) struct buf name = {0};
+
+    buf_add_char(out, '[');
+    for (uint32_t i = 0; i < n; i++) {
+        buf_reset(&name);
+        delta_clustering_text(&columns[i], 1, &name);
+        buf_add_cstr(out, i ? ", " : "");
+        buf_add_sql_literal(out, buf_str(&name));
+    }
+    buf_add_cstr(out, "]::VARCHAR[]");
+}
+
 int session_detail(struct session *s, const struct sql_show *show, struct buf *out, struct err *err)
 {
     CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *snapshot = NULL;
+    struct delta_path *clustered;
     struct open_table *t;
+    uint32_t n_clustered;
 
     TRY(open_shown(s, &show->table, &t, err));
     snapshot = delta_table_snapshot(t->table);
     const struct delta_metadata *m = snapshot->head->metadata;
     const struct delta_protocol *p = snapshot->head->protocol;
+    TRY(delta_clustering_read(snapshot, &s->arena, &clustered, &n_clustered, err));
     buf_add_cstr(out, "SELECT 'delta' AS format, ");
     add_text(out, m->id);
     buf_add_cstr(out, " AS id, ");
@@ -129,7 +147,9 @@ int session_detail(struct session *s, const struct sql_show *show, struct buf *o
     add_time(out, snapshot->timestamp_ms);
     buf_printf(out, " AS \"lastModified\", %lld::BIGINT AS version, ", (long long)snapshot->version);
     add_list(out, m->partition_columns, m->n_partition_columns);
-    buf_printf(out, " AS \"partitionColumns\", %llu::BIGINT AS \"numFiles\", %lld::BIGINT AS \"sizeInBytes\", ",
+    buf_add_cstr(out, " AS \"partitionColumns\", ");
+    add_clustering(out, clustered, n_clustered);
+    buf_printf(out, " AS \"clusteringColumns\", %llu::BIGINT AS \"numFiles\", %lld::BIGINT AS \"sizeInBytes\", ",
                (unsigned long long)snapshot->n_files, (long long)snapshot->bytes);
     add_number(out, snapshot->records, snapshot->records >= 0);
     buf_add_cstr(out, " AS \"numRows\", MAP {");

@@ -1,0 +1,355 @@
+/*
+ * CREATE TABLE and REPLACE TABLE of a session, with or without a query: always one commit.
+ *
+ * The query is first run into a temporary table, so that one that fails leaves no table behind (and a table that is replaced can be read by
+ * it), then written as the files of a table that is only drafted, then committed with them.
+ */
+#include "server/session_internal.h"
+
+#include "base/mem.h"
+#include "delta/clustering.h"
+#include "delta/data_file.h"
+#include "delta/dml_internal.h"
+#include "delta/transaction.h"
+#include "engine/parquet_write.h"
+
+#define CTAS "__sluice_ctas"
+
+/* ---- types of a query ---- */
+
+static int type_of(struct session *s, const struct engine_type *from, struct str name, struct type *ret,
+                   struct err *err);
+
+static int children_of(struct session *s, const struct engine_type *from, struct str column, struct type *ret,
+                       struct err *err)
+{
+    static const char *const pair[] = {"key", "value"};
+
+    ret->n_children = from->n_children;
+    ret->children = ARENA_NEW_N(&s->arena, struct field, from->n_children + 1);
+    for (uint32_t i = 0; i < from->n_children; i++) {
+        struct field *f = &ret->children[i];
+        f->name = ret->id == TYPE_STRUCT  ? from->names[i]
+                  : ret->id == TYPE_ARRAY ? STR("element")
+                                          : str_of(pair[i != 0]);
+        f->name = f->physical = arena_str(&s->arena, f->name);
+        f->nullable = !(ret->id == TYPE_MAP && i == 0);
+        TRY(type_of(s, &from->children[i], column, &f->type, err));
+    }
+    return 0;
+}
+
+static int type_of(struct session *s, const struct engine_type *from, struct str name, struct type *ret,
+                   struct err *err)
+{
+    static const uint8_t simple[] = {
+        [ENGINE_BOOLEAN] = TYPE_BOOLEAN + 1,
+        [ENGINE_TINYINT] = TYPE_BYTE + 1,
+        [ENGINE_SMALLINT] = TYPE_SHORT + 1,
+        [ENGINE_INTEGER] = TYPE_INTEGER + 1,
+        [ENGINE_BIGINT] = TYPE_LONG + 1,
+        [ENGINE_UTINYINT] = TYPE_SHORT + 1,
+        [ENGINE_USMALLINT] = TYPE_INTEGER + 1,
+        [ENGINE_UINTEGER] = TYPE_LONG + 1,
+        [ENGINE_FLOAT] = TYPE_FLOAT + 1,
+        [ENGINE_DOUBLE] = TYPE_DOUBLE + 1,
+        [ENGINE_TIMESTAMP] = TYPE_TIMESTAMP_NTZ + 1,
+        [ENGINE_DATE] = TYPE_DATE + 1,
+        [ENGINE_TIME] = TYPE_STRING + 1,
+        [ENGINE_INTERVAL] = TYPE_STRING + 1,
+        [ENGINE_VARCHAR] = TYPE_STRING + 1,
+        [ENGINE_BLOB] = TYPE_BINARY + 1,
+        [ENGINE_TIMESTAMP_S] = TYPE_TIMESTAMP_NTZ + 1,
+        [ENGINE_TIMESTAMP_MS] = TYPE_TIMESTAMP_NTZ + 1,
+        [ENGINE_TIMESTAMP_NS] = TYPE_TIMESTAMP_NTZ + 1,
+        [ENGINE_ENUM] = TYPE_STRING + 1,
+        [ENGINE_LIST] = TYPE_ARRAY + 1,
+        [ENGINE_STRUCT] = TYPE_STRUCT + 1,
+        [ENGINE_MAP] = TYPE_MAP + 1,
+        [ENGINE_UUID] = TYPE_STRING + 1,
+        [ENGINE_TIMESTAMP_TZ] = TYPE_TIMESTAMP + 1,
+        [ENGINE_ARRAY] = TYPE_ARRAY + 1,
+    };
+
+    *ret = (struct type){.id = TYPE_DECIMAL, .precision = from->precision, .scale = from->scale};
+    if (from->kind == ENGINE_DECIMAL)
+        return 0;
+    if (from->kind == ENGINE_HUGEINT || from->kind == ENGINE_UBIGINT) {
+        ret->precision = from->kind == ENGINE_HUGEINT ? 38 : 20;
+        return 0;
+    }
+    *ret = (struct type){0};
+    if (from->kind >= ARRAY_LEN(simple) || !simple[from->kind])
+        return err_set(err, ERR_UNSUPPORTED, "the column \"%.*s\" has a type that Delta does not have: use CAST",
+                       STR_ARG(name));
+    ret->id = (enum type_id)(simple[from->kind] - 1);
+    if (ret->id == TYPE_MAP) /* the engine gives its entries */
+        return children_of(s, from->n_children == 1 ? &from->children[0] : from, name, ret, err);
+    return type_is_nested(ret) ? children_of(s, from, name, ret, err) : 0;
+}
+
+static int fields_of_query(struct session *s, struct field **ret, uint32_t *ret_n, struct err *err)
+{
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+
+    TRY(engine_query(s->conn, "SELECT * FROM temp." CTAS " LIMIT 0", &result, err));
+    *ret_n = engine_result_n_columns(result);
+    *ret = ARENA_NEW_N(&s->arena, struct field, *ret_n);
+    for (uint32_t i = 0; i < *ret_n; i++) {
+        const struct engine_column *c = engine_result_column(result, i);
+        struct field *f = &(*ret)[i];
+        f->name = f->physical = arena_str(&s->arena, c->name);
+        f->nullable = true;
+        TRY(type_of(s, &c->type, c->name, &f->type, err));
+    }
+    return 0;
+}
+
+/* ---- CREATE TABLE ---- */
+
+static int stage_query(struct session *s, struct str query, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+
+    buf_add_cstr(&sql, "CREATE OR REPLACE TEMP TABLE " CTAS " AS ");
+    TRY(sql_rewrite(&s->arena, query, session_replace, s, &sql, err));
+    return engine_exec(s->conn, sql.p, err);
+}
+
+static int check_partitions(const struct sql_create *c, const struct schema *schema, struct err *err)
+{
+    for (uint32_t i = 0; i < c->n_partition_by; i++) {
+        int k = schema_find(schema, c->partition_by[i]);
+        if (k < 0)
+            return err_set(err, ERR_USAGE, "PARTITIONED BY %.*s: the table has no such column",
+                           STR_ARG(c->partition_by[i]));
+        if (type_is_nested(&schema->fields[k].type))
+            return err_set(err, ERR_USAGE, "PARTITIONED BY %.*s: a column of a nested type cannot be one",
+                           STR_ARG(c->partition_by[i]));
+        c->partition_by[i] = schema->fields[k].name;
+    }
+    if (c->n_partition_by && c->n_partition_by == schema->n_fields)
+        return err_set(err, ERR_USAGE, "a table needs a column that it is not partitioned by");
+    return 0;
+}
+
+/* Deletion vectors are on unless the statement says otherwise. */
+static struct delta_kv *properties(struct session *s, const struct sql_create *c, uint32_t *ret_n)
+{
+    struct delta_kv *kv = ARENA_NEW_N(&s->arena, struct delta_kv, c->n_properties + c->n_constraints + 1);
+    bool dv = false;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < c->n_properties; i++) {
+        dv |= str_is(c->properties[i].key, "delta.enableDeletionVectors");
+        kv[n++] = (struct delta_kv){c->properties[i].key, c->properties[i].value};
+    }
+    for (uint32_t i = 0; i < c->n_constraints; i++)
+        kv[n++] = (struct delta_kv){
+            str_of(arena_printf(&s->arena, "delta.constraints.%.*s", STR_ARG(c->constraints[i].name))),
+            c->constraints[i].expr};
+    if (!dv)
+        kv[n++] = (struct delta_kv){STR("delta.enableDeletionVectors"), STR("true")};
+    *ret_n = n;
+    return kv;
+}
+
+static void add_string_list(struct buf *out, const struct str *v, uint32_t n)
+{
+    CLEANUP(buf_deinit) struct buf list = {0};
+
+    for (uint32_t i = 0; i < n; i++) {
+        buf_add_char(&list, i ? ',' : '[');
+        buf_add_json_str(&list, v[i]);
+    }
+    buf_add_cstr(&list, n ? "]" : "[]");
+    buf_add_json_str(out, buf_str(&list));
+}
+
+static struct str parameters(struct session *s, const struct delta_create *c)
+{
+    CLEANUP(buf_deinit) struct buf json = {0}, properties_json = {0};
+
+    buf_add_cstr(&json, "{\"isManaged\":\"false\",\"description\":");
+    buf_add_json_str(&json, c->description.p ? c->description : STR("None"));
+    buf_add_cstr(&json, ",\"partitionBy\":");
+    add_string_list(&json, c->partition_columns, c->n_partition_columns);
+    buf_add_cstr(&json, ",\"clusterBy\":");
+    struct str *clustered = ARENA_NEW_N(&s->arena, struct str, c->n_cluster_by + 1);
+    for (uint32_t i = 0; i < c->n_cluster_by; i++) {
+        CLEANUP(buf_deinit) struct buf name = {0};
+        delta_clustering_text(&c->cluster_by[i], 1, &name);
+        clustered[i] = arena_str(&s->arena, buf_str(&name));
+    }
+    add_string_list(&json, clustered, c->n_cluster_by);
+    buf_add_cstr(&json, ",\"properties\":");
+    for (uint32_t i = 0; i < c->n_configuration; i++) {
+        buf_add_char(&properties_json, i ? ',' : '{');
+        buf_add_json_str(&properties_json, c->configuration[i].key);
+        buf_add_char(&properties_json, ':');
+        buf_add_json_str(&properties_json, c->configuration[i].value);
+    }
+    buf_add_cstr(&properties_json, "}");
+    buf_add_json_str(&json, buf_str(&properties_json));
+    buf_add_char(&json, '}');
+    return arena_str(&s->arena, buf_str(&json));
+}
+
+/* One CREATE or REPLACE under way. */
+struct creating {
+    struct session *s;
+    const struct sql_create *c;
+    struct delta_create create;
+    struct store *store;
+    struct delta_table *old; /* NULL: there is none */
+    struct delta_draft draft;
+    struct delta_data_files files;
+    struct schema *schema;
+};
+
+static int describe(struct creating *n, struct err *err)
+{
+    const struct sql_create *c = n->c;
+    struct schema *schema = n->schema = schema_new();
+    struct delta_path *cluster_by = ARENA_NEW_N(&n->s->arena, struct delta_path, c->n_cluster_by + 1);
+
+    if (c->query.n) {
+        TRY(fields_of_query(n->s, &schema->fields, &schema->n_fields, err));
+    } else {
+        schema->n_fields = c->n_columns;
+        schema->fields = ARENA_NEW_N(&schema->arena, struct field, c->n_columns + 1);
+        for (uint32_t i = 0; i < c->n_columns; i++)
+            schema->fields[i] = c->columns[i].field;
+    }
+    if (!schema->n_fields)
+        return err_set(err, ERR_USAGE, "a table needs a column");
+    TRY(check_partitions(c, schema, err));
+    for (uint32_t i = 0; i < c->n_cluster_by; i++)
+        cluster_by[i] = (struct delta_path){c->cluster_by[i].parts, c->cluster_by[i].n_parts};
+    n->create = (struct delta_create){.schema = schema,
+                                      .description = c->comment,
+                                      .partition_columns = c->partition_by,
+                                      .n_partition_columns = c->n_partition_by,
+                                      .cluster_by = cluster_by,
+                                      .n_cluster_by = c->n_cluster_by};
+    n->create.configuration = properties(n->s, c, &n->create.n_configuration);
+    n->create.operation = arena_printf(&n->s->arena, "%sTABLE%s",
+                                       c->replace_only ? "REPLACE "
+                                       : c->or_replace ? "CREATE OR REPLACE "
+                                                       : "CREATE ",
+                                       c->query.n ? " AS SELECT" : "");
+    n->create.parameters = parameters(n->s, &n->create);
+    return 0;
+}
+
+/* The rows of the query must meet the constraints of the table that is made of them. */
+static int check_constraints(struct creating *n, struct err *err)
+{
+    for (uint32_t i = 0; i < n->c->n_constraints; i++) {
+        CLEANUP(buf_deinit) struct buf sql = {0};
+        int64_t bad;
+        buf_add_cstr(&sql, "SELECT count(*) FROM temp." CTAS " WHERE (");
+        dml_add_expr(n->c->constraints[i].expr, &sql);
+        buf_add_cstr(&sql, "\n) IS NOT TRUE");
+        TRY(engine_query_i64(n->s->conn, sql.p, &bad, err));
+        if (bad)
+            return err_set(err, ERR_USAGE, "the CHECK constraint %.*s is violated by %lld rows of the query",
+                           STR_ARG(n->c->constraints[i].name), (long long)bad);
+    }
+    return 0;
+}
+
+static int write_rows(struct creating *n, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf from = {0};
+    struct delta_data data = {.head = n->draft.head};
+
+    TRY(check_constraints(n, err));
+    for (uint32_t i = 0; i < n->schema->n_fields; i++) {
+        const struct field *f = &n->schema->fields[i];
+        buf_add_cstr(&from, i ? ", CAST(" : "(SELECT CAST(");
+        buf_add_sql_ident(&from, f->name);
+        buf_add_cstr(&from, " AS ");
+        TRY(parquet_type_sql(&f->type, &from, err));
+        buf_add_cstr(&from, ") AS ");
+        buf_add_sql_ident(&from, f->name);
+    }
+    buf_add_cstr(&from, " FROM temp." CTAS ")");
+    data.from = from.p;
+    TRY(delta_data_write(n->s->conn, n->store, &data, &n->s->arena, &n->files, err));
+    n->create.files = n->files.v;
+    n->create.n_files = (uint32_t)n->files.n;
+    n->create.metrics = str_of(
+        arena_printf(&n->s->arena, "{\"numFiles\":\"%zu\",\"numOutputRows\":\"%llu\",\"numOutputBytes\":\"%llu\"}",
+                     n->files.n, (unsigned long long)n->files.rows, (unsigned long long)n->files.bytes));
+    return 0;
+}
+
+static int commit(struct creating *n, struct err *err)
+{
+    CLEANUP(delta_table_freep) struct delta_table *table = NULL;
+    int64_t version;
+
+    if (n->old)
+        return delta_draft_replace(&n->draft, n->old, &n->create, &version, err);
+    return delta_draft_create(&n->draft, n->store, n->s->engine, &n->create, &table, err);
+}
+
+static int make_table(struct creating *n, struct err *err)
+{
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *replaced = n->old ? delta_table_snapshot(n->old) : NULL;
+
+    if (n->c->query.n)
+        TRY(stage_query(n->s, n->c->query, err));
+    TRY(describe(n, err));
+    TRY(delta_draft_make(&n->create, replaced, &n->draft, err));
+    int rc = n->c->query.n ? write_rows(n, err) : 0;
+    if (rc == 0)
+        rc = commit(n, err);
+    if (rc < 0)
+        delta_data_drop(n->store, &n->files);
+    return rc;
+}
+
+static int create_at(struct session *s, const struct sql_create *c, const char *path, bool there, uint64_t *ret_rows,
+                     struct err *err)
+{
+    CLEANUP(store_unrefp) struct store *store = store_local_new(path);
+    struct creating n = {.s = s, .c = c, .store = store};
+    struct open_table *t;
+    int rc = 0;
+
+    if (there) {
+        TRY(session_table_at(s, path, &t, err));
+        n.old = t->table;
+    }
+    rc = make_table(&n, err);
+    delta_draft_deinit(&n.draft);
+    schema_unref(n.schema);
+    (void)!engine_exec(s->conn, "DROP TABLE IF EXISTS temp." CTAS, NULL);
+    *ret_rows = n.files.rows;
+    if (rc < 0)
+        return err_wrap(err, "table %.*s", STR_ARG(c->table.name.text));
+    if (!there)
+        session_forget(s, path);
+    return 0;
+}
+
+int session_create(struct session *s, const struct sql_create *c, struct buf *out, struct err *err)
+{
+    uint64_t rows = 0;
+    const char *path;
+    bool there;
+
+    TRY(session_new_path(s, &c->table, c->location, &path, err));
+    TRY(session_exists(path, &there, err));
+    if (there && !c->or_replace && !c->replace_only && !c->if_not_exists)
+        return err_set(err, ERR_EXISTS, "there is a table %.*s already", STR_ARG(c->table.name.text));
+    if (!there && c->replace_only)
+        return session_no_table(s, c->table.name.text, err);
+    if (!there || c->or_replace || c->replace_only)
+        TRY(create_at(s, c, path, there, &rows, err));
+    buf_printf(out, "SELECT %llu AS num_inserted_rows WHERE %s", (unsigned long long)rows,
+               c->query.n ? "true" : "false");
+    return 0;
+}
