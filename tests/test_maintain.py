@@ -154,6 +154,18 @@ def test_optimize_keeps_nothing_of_a_partition_that_was_masked_whole(sluice, fol
     assert_rows(sluice, folder, "t", [])
 
 
+def test_optimize_keeps_row_ids(sluice, folder):
+    query = f"FROM delta_scan('{folder.table_path('t')}', row_ids => true) ORDER BY id"
+    sql(sluice, folder, "CREATE TABLE t (id INT, x INT, y INT) TBLPROPERTIES ('delta.enableRowTracking' = 'true')",
+        *[f"INSERT INTO t SELECT i, i * 7 % 13, i * 5 % 11 FROM range({k * 9}, {k * 9 + 9}) r(i)" for k in range(4)],
+        "DELETE FROM t WHERE id % 10 = 3", "UPDATE t SET x = -1 WHERE id = 20")
+    before = sql(sluice, folder, query).rows()
+    for statement in ("OPTIMIZE t", "OPTIMIZE t ZORDER BY (x, y)"):
+        sql(sluice, folder, statement)
+        assert actions(folder, "t")["commitInfo"][0]["operation"] == "OPTIMIZE"
+        assert sql(sluice, folder, query).rows() == before
+
+
 # ---- CREATE … AS, REPLACE TABLE, CLUSTER BY ----
 
 
