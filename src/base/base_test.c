@@ -146,7 +146,7 @@ static void test_queue__hands_over_in_order_and_closes(void **state)
     queue_deinit(&q);
 }
 
-static void test_file__create_new_does_not_overwrite(void **state)
+static void test_file__replace_and_read_within_a_limit(void **state)
 {
     const char *tmp = getenv("SLUICE_TEST_TMP");
     CLEANUP(mem_freep) char *dir = mem_printf("%s/base_test_files/deep", tmp ? tmp : "/tmp");
@@ -156,8 +156,7 @@ static void test_file__create_new_does_not_overwrite(void **state)
     (void)state;
     assert_int_equal(file_remove_tree(dir, &err), 0);
     assert_int_equal(file_make_dirs(dir, &err), 0);
-    assert_int_equal(file_create_new(path, "one", 3, &err), 0);
-    assert_int_equal(file_create_new(path, "two", 3, &err), ERR_EXISTS);
+    assert_int_equal(file_replace(path, "one", 3, &err), 0);
     assert_int_equal(file_read(path, &b, &err), 0);
     assert_string_equal(b.p, "one");
     assert_int_equal(file_replace(path, "four", 4, &err), 0);
@@ -204,7 +203,7 @@ int main(void)
         cmocka_unit_test(test_arena__reset_keeps_a_block),
         cmocka_unit_test(test_map__put_get_remove_many),
         cmocka_unit_test(test_queue__hands_over_in_order_and_closes),
-        cmocka_unit_test(test_file__create_new_does_not_overwrite),
+        cmocka_unit_test(test_file__replace_and_read_within_a_limit),
         cmocka_unit_test(test_clock__text_of_odd_times),
         cmocka_unit_test(test_err__wrap_puts_context_first),
     };

@@ -106,18 +106,6 @@ int file_replace(const char *path, const void *p, size_t n, struct err *err)
     return sync_dir_of(path, err);
 }
 
-int file_create_new(const char *path, const void *p, size_t n, struct err *err)
-{
-    CLEANUP(mem_freep) char *tmp = NULL;
-    int rc = 0;
-
-    TRY(write_beside(path, p, n, &tmp, err));
-    if (link(tmp, path)) /* unlike rename, fails when the name is taken */
-        rc = err_set_errno(err, "cannot create %s", path);
-    unlink(tmp);
-    return rc ? rc : sync_dir_of(path, err);
-}
-
 static int sync_path(const char *path, int flags, struct err *err)
 {
     CLEANUP(file_closep) int fd = open(path, flags | O_CLOEXEC);

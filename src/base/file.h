@@ -29,8 +29,6 @@ int file_read(const char *path, struct buf *ret, struct err *err) MUST_CHECK;
 int file_write_all(int fd, const void *p, size_t n, const char *path, struct err *err) MUST_CHECK;
 /* Replaces the file durably: temporary file in the same folder, fsync, rename, fsync of the folder. */
 int file_replace(const char *path, const void *p, size_t n, struct err *err) MUST_CHECK;
-/* Creates the file durably and atomically; ERR_EXISTS when it is there already (which is left as it is). */
-int file_create_new(const char *path, const void *p, size_t n, struct err *err) MUST_CHECK;
 int file_sync(const char *path, struct err *err) MUST_CHECK;        /* fsync of a file's data and size */
 int file_sync_dir(const char *path, struct err *err) MUST_CHECK;    /* fsync of a folder: its names are durable */
 int file_make_dirs(const char *path, struct err *err) MUST_CHECK;   /* like mkdir -p */

@@ -95,8 +95,9 @@ static void fake_free(struct store *s)
 
 static struct store_fake *fake_new(struct store *real)
 {
-    static const struct store_ops ops = {fake_get,    fake_head,  fake_put,       fake_put_if_absent, fake_list,
-                                         fake_remove, fake_adopt, fake_temp_path, fake_engine_path,   fake_free};
+    static const struct store_ops ops = {fake_get,         fake_head,   fake_put,   fake_put_if_absent,
+                                         fake_list,        fake_remove, fake_adopt, fake_temp_path,
+                                         fake_engine_path, fake_free,   NULL};
     struct store_fake *f = MEM_NEW(struct store_fake);
 
     f->base = (struct store){.ops = &ops, .refs = 1, .name = mem_strdup("fake")};

@@ -3,8 +3,9 @@
  *
  *   data files (written by flush) → deletion-vector file → commit JSON, put if absent → key index
  *
- * Each step is durable before the next. A process killed in between leaves files that nothing names (VACUUM takes them),
- * or an index that lags (lake_index.c catches it up); the position stands in the commit itself.
+ * What the commit names is durable before the commit has its name (store_put_soon), the commit before the next begins. A
+ * process killed in between leaves files that nothing names (VACUUM takes them), or an index that lags (lake_index.c
+ * catches it up); the position stands in the commit itself.
  */
 #include "sink/lake_table.h"
 
@@ -59,7 +60,7 @@ static int write_vectors(struct lake_table *t, struct arena *arena, struct imap 
         TRY(dv_file_append(&bytes, &f->dv, &d->offset, &d->size, err));
         imap_put(descs, f->id, d);
     }
-    return descs->n ? store_put(t->store, path.p, buf_str(&bytes), err) : 0;
+    return descs->n ? store_put_soon(t->store, path.p, buf_str(&bytes), err) : 0;
 }
 
 static struct delta_file add_of(const struct lake_file *f, struct delta_dv_desc *dv, struct arena *arena)

@@ -455,7 +455,7 @@ static int write_few(struct lake_table *t, const struct parquet_spec *spec, cons
         rows[i] = (struct parquet_rows){b->batches[i], sel, row_buffer_select(b, i, sel)};
     }
     TRY(parquet_write_rows(spec, rows, b->n_batches, &bytes, ret, err));
-    return store_put(t->store, path, buf_str(&bytes), err);
+    return store_put_soon(t->store, path, buf_str(&bytes), err);
 }
 
 /* Those of a large one, by DuckDB. */

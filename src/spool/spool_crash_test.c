@@ -355,7 +355,7 @@ static void test_spool__full_disk_goes_on_when_there_is_space(void **state)
         print_message("skipped: a small file system cannot be mounted here (%s)\n", strerror(errno));
         skip();
     }
-    OK(file_create_new(ballast, bytes, 3 << 20, &err));
+    OK(file_replace(ballast, bytes, 3 << 20, &err));
     fill_and_go_on(in, remove_ballast, ballast);
     assert_int_equal(umount(dir), 0);
 }

@@ -67,6 +67,12 @@ int store_put(struct store *s, const char *key, struct str bytes, struct err *er
     return s->ops->put(s, key, bytes, err);
 }
 
+int store_put_soon(struct store *s, const char *key, struct str bytes, struct err *err)
+{
+    assert(key[0] != '/');
+    return (s->ops->put_soon ? s->ops->put_soon : s->ops->put)(s, key, bytes, err);
+}
+
 int store_put_if_absent(struct store *s, const char *key, struct str bytes, struct err *err)
 {
     assert(key[0] != '/');

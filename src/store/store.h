@@ -1,6 +1,6 @@
 /*
  * An object store as the Delta layer sees it: a flat name space of keys under one root (a table), '/' between the
- * parts, no leading '/'. A write is atomic and durable when it returns. Safe to use from several threads.
+ * parts, no leading '/'. A write is atomic and durable when it returns, but for store_put_soon(). Safe to use from several threads.
  *
  * Keys that are absolute paths or URLs (a shallow clone's files) are understood by get, head, local_path.
  */
@@ -42,6 +42,7 @@ struct store_ops {
     void (*temp_path)(struct store *s, const char *suffix, struct buf *ret);
     void (*engine_path)(struct store *s, const char *key, struct buf *ret);
     void (*free)(struct store *s);
+    int (*put_soon)(struct store *s, const char *key, struct str bytes, struct err *err); /* NULL: as put */
 };
 
 struct store { /* first member of each implementation */
@@ -66,6 +67,12 @@ int store_get(struct store *s, const char *key, struct buf *ret, struct err *err
 int store_head(struct store *s, const char *key, int64_t *ret_size, int64_t *ret_time_ms, struct err *err) MUST_CHECK;
 /* Replaces the object. */
 int store_put(struct store *s, const char *key, struct str bytes, struct err *err) MUST_CHECK;
+/*
+ * Creates an object of a fresh name that nothing names yet: a data file, a file of deletion vectors. It can be read at once, and is
+ * durable before the next store_put_if_absent() of this store makes anything visible. Until then a crash may leave it
+ * incomplete.
+ */
+int store_put_soon(struct store *s, const char *key, struct str bytes, struct err *err) MUST_CHECK;
 /* Creates the object: of several who try, one succeeds and the others get ERR_EXISTS. */
 int store_put_if_absent(struct store *s, const char *key, struct str bytes, struct err *err) MUST_CHECK;
 /*

@@ -1,6 +1,14 @@
 /*
  * A store in a folder: a key is a path under it. Writes go through a temporary file, fsync, rename or link, fsync of the
  * folder. Folders are made as they are needed, and are made durable too.
+ *
+ * What store_put_soon() writes waits for put_if_absent(), which is how a commit of the log comes to be:
+ *
+ *   data files, deletion vectors, the commit under a temporary name: begin to write all, then fsync each; fsync their
+ *   folders; link the commit's name, fsync its folder
+ *
+ * Whatever order the disk writes in, a name in the log stands for a whole commit whose files are whole. All that is
+ * new before the link goes into one commit of the file system's journal, where an fsync after each write took one each.
  */
 #include "store/store.h"
 
@@ -9,11 +17,26 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <sys/stat.h>
+
+enum { UNSYNCED_MAX = 64 }; /* files held open; more are synced as they come */
+
+/* A file that is written, but perhaps not on disk. */
+struct unsynced {
+    int fd;
+    char *path;
+};
 
 struct store_local {
     struct store base;
-    char *root; /* absolute */
+    char *root;            /* absolute */
+    pthread_mutex_t mutex; /* of what follows */
+    struct unsynced soon[UNSYNCED_MAX + 1];
+    size_t n_soon;
+    bool lost; /* a sync failed: what it was about may be gone, and asking again would not tell */
 };
 
 static char *path_of(struct store *s, const char *key)
@@ -59,29 +82,116 @@ static int make_folder_of(const char *path, struct err *err)
     return file_sync_dir(parent[0] ? parent : "/", err);
 }
 
-/* Runs a write; when the folder is not there yet, makes it and runs it again. */
-static int with_folder(const char *path, int (*write)(const char *, const void *, size_t, struct err *),
-                       struct str bytes, struct err *err)
-{
-    CLEANUP(mem_freep) char *dir = mem_strndup(path, (size_t)(strrchr(path, '/') - path));
-
-    if (!file_exists(dir))
-        TRY(make_folder_of(path, err));
-    return write(path, bytes.p, bytes.n, err);
-}
-
 static int local_put(struct store *s, const char *key, struct str bytes, struct err *err)
 {
     CLEANUP(mem_freep) char *path = path_of(s, key);
 
-    return with_folder(path, file_replace, bytes, err);
+    TRY(make_folder_of(path, err));
+    return file_replace(path, bytes.p, bytes.n, err);
+}
+
+/* ---- put soon, and the commit that waits for it ---- */
+
+static void unsynced_close(struct unsynced *f)
+{
+    close(f->fd);
+    mem_free(f->path);
+}
+
+static int write_new(const char *path, struct str bytes, struct unsynced *ret, struct err *err)
+{
+    CLEANUP(file_closep) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+    if (fd < 0)
+        return err_set_errno(err, "cannot create a file in %.*s", (int)(strrchr(path, '/') - path), path);
+    int rc = file_write_all(fd, bytes.p, bytes.n, path, err);
+    if (rc < 0) {
+        unlink(path);
+        return rc;
+    }
+    *ret = (struct unsynced){file_take(&fd), mem_strdup(path)};
+    return 0;
+}
+
+static char *folder_of(const char *path)
+{
+    return mem_strndup(path, (size_t)(strrchr(path, '/') - path));
+}
+
+/* Files and their names. Starting all before waiting for one lets the journal take them together. */
+static int sync_files(const struct unsynced *files, size_t n, struct err *err)
+{
+    CLEANUP(mem_freep) char *synced = NULL;
+
+    for (size_t i = 0; i < n; i++)
+        (void)sync_file_range(files[i].fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint: fsync is what counts */
+    for (size_t i = 0; i < n; i++)
+        if (fsync(files[i].fd))
+            return err_set_errno(err, "cannot write %s", files[i].path);
+    for (size_t i = 0; i < n; i++) {
+        char *dir = folder_of(files[i].path);
+        bool again = synced && strcmp(synced, dir) == 0;
+        mem_free(synced);
+        synced = dir;
+        if (!again)
+            TRY(file_sync_dir(dir, err));
+    }
+    return 0;
+}
+
+/* All that waits, and `last` (may be NULL). */
+static int sync_soon(struct store_local *l, const struct unsynced *last, struct err *err)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&l->mutex);
+    size_t n = l->n_soon;
+    if (l->lost)
+        rc = err_set(err, ERR_IO, "an earlier write to %s failed", l->root);
+    if (last)
+        l->soon[n++] = *last;
+    if (rc == 0)
+        rc = sync_files(l->soon, n, err);
+    l->lost |= rc != 0 && l->n_soon;
+    for (size_t i = 0; i < l->n_soon; i++)
+        unsynced_close(&l->soon[i]);
+    l->n_soon = 0;
+    pthread_mutex_unlock(&l->mutex);
+    return rc;
+}
+
+static int local_put_soon(struct store *s, const char *key, struct str bytes, struct err *err)
+{
+    CLEANUP(mem_freep) char *path = path_of(s, key);
+    struct store_local *l = (struct store_local *)s;
+    struct unsynced file;
+
+    TRY(make_folder_of(path, err));
+    TRY(write_new(path, bytes, &file, err));
+    pthread_mutex_lock(&l->mutex);
+    l->soon[l->n_soon++] = file;
+    bool full = l->n_soon == UNSYNCED_MAX;
+    pthread_mutex_unlock(&l->mutex);
+    return full ? sync_soon(l, NULL, err) : 0;
 }
 
 static int local_put_if_absent(struct store *s, const char *key, struct str bytes, struct err *err)
 {
-    CLEANUP(mem_freep) char *path = path_of(s, key);
+    static atomic_uint serial;
+    CLEANUP(mem_freep) char *path = path_of(s, key), *dir = folder_of(path);
+    CLEANUP(mem_freep)
+    char *tmp = mem_printf("%s/.tmp-%d-%u.put", dir, (int)getpid(), atomic_fetch_add(&serial, 1));
+    struct unsynced file;
 
-    return with_folder(path, file_create_new, bytes, err);
+    TRY(make_folder_of(path, err));
+    (void)unlink(tmp); /* of a process that had our number before */
+    TRY(write_new(tmp, bytes, &file, err));
+    int rc = sync_soon((struct store_local *)s, &file, err);
+    if (rc == 0 && link(tmp, path)) /* unlike rename, fails when the name is taken */
+        rc = err_set_errno(err, "cannot create %s", path);
+    unlink(tmp);
+    unsynced_close(&file);
+    return rc ? rc : file_sync_dir(dir, err);
 }
 
 static int list_dir(struct store *s, const char *dir, const char *start_after, bool recursive, struct store_list *ret,
@@ -168,7 +278,12 @@ static void local_engine_path(struct store *s, const char *key, struct buf *ret)
 
 static void local_free(struct store *s)
 {
-    mem_free(((struct store_local *)s)->root);
+    struct store_local *l = (struct store_local *)s;
+
+    for (size_t i = 0; i < l->n_soon; i++)
+        unsynced_close(&l->soon[i]);
+    pthread_mutex_destroy(&l->mutex);
+    mem_free(l->root);
     mem_free(s);
 }
 
@@ -176,6 +291,7 @@ static const struct store_ops local_ops = {
     .get = local_get,
     .head = local_head,
     .put = local_put,
+    .put_soon = local_put_soon,
     .put_if_absent = local_put_if_absent,
     .list = list_dir,
     .remove = local_remove,
@@ -191,6 +307,7 @@ struct store *store_local_new(const char *root)
     char *cwd = root[0] == '/' ? NULL : getcwd(NULL, 0);
 
     s->base = (struct store){.ops = &local_ops, .refs = 1};
+    pthread_mutex_init(&s->mutex, NULL);
     s->root = cwd ? mem_printf("%s/%s", cwd, root) : mem_strdup(root);
     free(cwd);
     for (size_t n = strlen(s->root); n > 1 && s->root[n - 1] == '/';)
