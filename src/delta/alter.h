@@ -37,6 +37,9 @@ struct delta_column_change {
 };
 int delta_change_column(struct delta_table *t, struct delta_path path, const struct delta_column_change *change,
                         struct err *err) MUST_CHECK;
+/* The column counts on from the values that are in the table. */
+int delta_sync_identity(struct delta_table *t, struct engine_conn *conn, struct delta_path path,
+                        struct err *err) MUST_CHECK;
 
 int delta_set_properties(struct delta_table *t, const struct delta_kv *kv, uint32_t n, struct err *err) MUST_CHECK;
 int delta_unset_properties(struct delta_table *t, const struct str *keys, uint32_t n, bool if_exists,

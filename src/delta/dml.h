@@ -45,14 +45,25 @@ int delta_delete(const struct dml_target *t, struct str where, struct dml_result
 int delta_update(const struct dml_target *t, const struct dml_set *set, uint32_t n_set, struct str where,
                  struct dml_result *ret, struct err *err) MUST_CHECK;
 
+/* PARTITION (column = expr); no expr: the column's values come out of the query. */
+struct dml_partition {
+    struct str column, expr;
+};
+
 struct dml_insert {
-    const struct str *columns; /* none: all, by position */
+    const struct str *columns; /* none: all but those that PARTITION gives, by position */
     uint32_t n_columns;
+    const struct dml_partition *partition;
+    uint32_t n_partition;
     bool by_name;             /* columns are those of the query, by name */
-    bool overwrite;           /* all that is there goes first */
+    bool schema_evolution;    /* with by_name: columns of the query that the table lacks are added to it */
+    bool overwrite;           /* all that is there goes first, or what is in the given partitions */
+    bool dynamic;             /* with overwrite, of a partitioned table: only what is in partitions of new rows */
     struct str replace_where; /* with overwrite: only what matches goes, and new rows must match */
-    bool reads_target;        /* the query reads this table, too */
-    struct str query;         /* SELECT …, VALUES …; empty: one row of defaults */
+    const struct str *replace_using; /* with overwrite: only rows with the same values there as a new row's (=) go */
+    uint32_t n_replace_using;
+    bool reads_target; /* the query reads this table, too */
+    struct str query;  /* SELECT …, VALUES …; empty: one row of defaults */
 };
 int delta_insert(const struct dml_target *t, const struct dml_insert *insert, struct dml_result *ret,
                  struct err *err) MUST_CHECK;

@@ -136,7 +136,8 @@ static int rewrite_file(struct dml *d, uint32_t file, uint64_t live, struct err 
 {
     const struct delta_file *f = delta_scan_file(d->scan, file);
     CLEANUP(delta_scan_freep) struct delta_scan *one = NULL;
-    struct delta_scan_options options = {.files = &f, .n_files = 1, .with_position = true, .with_row_ids = d->row_ids};
+    struct delta_scan_options options = {
+        .files = &f, .n_files = 1, .head = d->head, .with_position = true, .with_row_ids = d->row_ids};
     struct scan_files hits = {.n = 1, .deleted = &d->hit_list[file]};
     CLEANUP(buf_deinit) struct buf sql = {0};
     uint64_t rows;

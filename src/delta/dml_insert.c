@@ -6,53 +6,126 @@
 
 #include "base/mem.h"
 
-static int create_staging(struct dml *d, struct err *err)
+/* What PARTITION gives the column; empty: nothing. */
+static struct str static_value(const struct dml_insert *ins, struct str column)
+{
+    for (uint32_t i = 0; i < ins->n_partition; i++)
+        if (str_eq_nocase(ins->partition[i].column, column))
+            return ins->partition[i].expr;
+    return (struct str){0};
+}
+
+static int check_partition(const struct dml *d, const struct dml_insert *ins, struct err *err)
+{
+    const struct delta_metadata *m = d->head->metadata;
+
+    for (uint32_t i = 0; i < ins->n_partition; i++) {
+        bool known = false;
+        for (uint32_t k = 0; k < m->n_partition_columns; k++)
+            known |= str_eq_nocase(m->partition_columns[k], ins->partition[i].column);
+        if (!known)
+            return err_set(err, ERR_USAGE, "PARTITION: the table is not partitioned by \"%.*s\"",
+                           STR_ARG(ins->partition[i].column));
+    }
+    return 0;
+}
+
+static int create_staging(struct dml *d, const struct dml_insert *ins, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
 
     buf_add_cstr(&sql, "CREATE OR REPLACE TEMP TABLE " DML_ROWS " (");
     for (uint32_t i = 0; i < d->schema->n_fields; i++) {
+        struct str given = static_value(ins, d->schema->fields[i].name);
         buf_add_sql_ident(&sql, d->schema->fields[i].name);
         buf_add_char(&sql, ' ');
         TRY(dml_add_type(d, i, &sql, err));
         buf_add_cstr(&sql, " DEFAULT (");
-        dml_add_default(&d->schema->fields[i], &sql);
+        if (given.n)
+            buf_add_str(&sql, given);
+        else
+            dml_add_default(&d->schema->fields[i], &sql);
         buf_add_cstr(&sql, "), ");
     }
     buf_add_cstr(&sql, "__clause INTEGER DEFAULT 0)");
     return dml_exec(d, sql.p, err);
 }
 
-/* Which columns the statement gives. */
-static int find_given(struct dml *d, const struct dml_insert *ins, uint8_t *given, struct err *err)
+static int give(struct dml *d, const struct dml_insert *ins, struct str column, uint8_t *given, struct err *err)
+{
+    uint32_t field;
+
+    TRY(dml_find_column(d, column, &field, err));
+    if (static_value(ins, column).n)
+        return err_set(err, ERR_USAGE, "the column \"%.*s\" is given by PARTITION and by the query", STR_ARG(column));
+    given[field] = DML_GIVEN;
+    return 0;
+}
+
+/* BY NAME: the query's columns; those that are new to the table are added to it, if the statement says so. */
+static int find_by_name(struct dml *d, const struct dml_insert *ins, uint8_t **given, struct err *err)
 {
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
     CLEANUP(buf_deinit) struct buf sql = {0};
-    uint32_t field;
+    struct field *more;
+    uint32_t n;
 
-    bool all = !ins->n_columns && !ins->by_name && ins->query.n;
-    memset(given, all ? DML_GIVEN : DML_ABSENT, d->schema->n_fields);
-    for (uint32_t i = 0; i < ins->n_columns; i++) {
-        TRY(dml_find_column(d, ins->columns[i], &field, err));
-        given[field] = DML_GIVEN;
-    }
-    if (!ins->by_name)
-        return 0;
     dml_add_with(d, &sql);
     buf_printf(&sql, "SELECT * FROM (%.*s\n) LIMIT 0", STR_ARG(ins->query));
     TRY(engine_query(d->t->conn, sql.p, &result, err));
-    for (uint32_t i = 0; i < engine_result_n_columns(result); i++) {
-        TRY(dml_find_column(d, engine_result_column(result, i)->name, &field, err));
-        given[field] = DML_GIVEN;
+    if (ins->schema_evolution) {
+        TRY(dml_new_columns(d, result, &more, &n, err));
+        TRY(dml_evolve(d, more, n, err));
     }
+    *given = arena_alloc(&d->tx->arena, d->schema->n_fields);
+    memset(*given, DML_ABSENT, d->schema->n_fields);
+    for (uint32_t i = 0; i < engine_result_n_columns(result); i++)
+        TRY(give(d, ins, engine_result_column(result, i)->name, *given, err));
     return 0;
+}
+
+/* Which columns the statement gives (in the transaction's arena). */
+static int find_given(struct dml *d, const struct dml_insert *ins, uint8_t **ret, struct err *err)
+{
+    uint32_t n = d->schema->n_fields;
+    bool all = !ins->n_columns && ins->query.n;
+
+    TRY(check_partition(d, ins, err));
+    if (ins->by_name) {
+        TRY(find_by_name(d, ins, ret, err));
+        n = d->schema->n_fields;
+    } else {
+        *ret = arena_alloc(&d->tx->arena, n);
+        memset(*ret, all ? DML_GIVEN : DML_ABSENT, n);
+        for (uint32_t i = 0; i < ins->n_columns; i++)
+            TRY(give(d, ins, ins->columns[i], *ret, err));
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (static_value(ins, d->schema->fields[i].name).n)
+            (*ret)[i] = DML_GIVEN;
+    return 0;
+}
+
+/* The table's columns that the query gives by position. */
+static void add_columns_by_position(const struct dml *d, const struct dml_insert *ins, struct buf *sql)
+{
+    const char *comma = "";
+
+    for (uint32_t i = 0; i < d->schema->n_fields; i++) {
+        struct str name = d->schema->fields[i].name;
+        if (static_value(ins, name).n)
+            continue;
+        buf_add_cstr(sql, comma);
+        buf_add_sql_ident(sql, name);
+        comma = ", ";
+    }
 }
 
 static int stage_inserted(struct dml *d, const struct dml_insert *ins, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
 
-    TRY(create_staging(d, err));
+    TRY(create_staging(d, ins, err));
     dml_add_with(d, &sql);
     buf_add_cstr(&sql, "INSERT INTO temp." DML_ROWS);
     if (!ins->query.n) {
@@ -66,11 +139,13 @@ static int stage_inserted(struct dml *d, const struct dml_insert *ins, struct er
             buf_add_sql_ident(&sql, ins->columns[i]);
         }
         if (!ins->n_columns)
-            dml_add_columns(d, "", &sql);
+            add_columns_by_position(d, ins, &sql);
         buf_printf(&sql, ") %.*s", STR_ARG(ins->query));
     }
     return dml_exec(d, sql.p, err);
 }
+
+/* ---- what goes ---- */
 
 /* New rows must be among those that the statement replaces. */
 static int check_replaced(struct dml *d, struct str where, struct err *err)
@@ -88,16 +163,96 @@ static int check_replaced(struct dml *d, struct str where, struct err *err)
     return 0;
 }
 
-static int hit_replaced(struct dml *d, struct str where, struct err *err)
+/* Rows in the partitions that PARTITION (p = …) names. An empty text is NULL. */
+static int add_static_partitions(const struct dml *d, const struct dml_insert *ins, struct buf *sql, struct err *err)
 {
+    bool any = false;
+
+    for (uint32_t i = 0; i < d->schema->n_fields; i++) {
+        const struct field *f = &d->schema->fields[i];
+        struct str value = static_value(ins, f->name);
+        if (!value.n)
+            continue;
+        buf_add_cstr(sql, any ? " AND " : "");
+        dml_add_alias(d, sql);
+        buf_add_char(sql, '.');
+        buf_add_sql_ident(sql, f->name);
+        buf_printf(sql, " IS NOT DISTINCT FROM %sCAST((%.*s) AS ", f->type.id == TYPE_STRING ? "nullif(" : "(",
+                   STR_ARG(value));
+        TRY(dml_add_type(d, i, sql, err));
+        buf_add_cstr(sql, f->type.id == TYPE_STRING ? "), '')" : "))");
+        any = true;
+    }
+    return 0;
+}
+
+static void add_equal(const struct dml *d, struct str column, const char *equals, struct buf *sql)
+{
+    buf_add_cstr(sql, "__new.");
+    buf_add_sql_ident(sql, column);
+    buf_add_cstr(sql, equals);
+    dml_add_alias(d, sql);
+    buf_add_char(sql, '.');
+    buf_add_sql_ident(sql, column);
+}
+
+/* Rows with the same values in some columns as one of the new rows. */
+static int add_same_as_new(const struct dml *d, const struct dml_insert *ins, struct buf *sql, struct err *err)
+{
+    const struct delta_metadata *m = d->head->metadata;
+    uint32_t n = ins->n_replace_using ? ins->n_replace_using : m->n_partition_columns, field;
+
+    buf_add_cstr(sql, "EXISTS (SELECT 1 FROM temp." DML_ROWS " AS __new WHERE ");
+    for (uint32_t i = 0; i < n; i++) {
+        struct str column = ins->n_replace_using ? ins->replace_using[i] : m->partition_columns[i];
+        TRY(dml_find_column(d, column, &field, err));
+        bool text = !ins->n_replace_using && d->schema->fields[field].type.id == TYPE_STRING;
+        buf_add_cstr(sql, i ? " AND " : "");
+        if (text) { /* an empty text is NULL there */
+            buf_add_cstr(sql, "nullif(__new.");
+            buf_add_sql_ident(sql, column);
+            buf_add_cstr(sql, ", '') IS NOT DISTINCT FROM ");
+            dml_add_alias(d, sql);
+            buf_add_char(sql, '.');
+            buf_add_sql_ident(sql, column);
+        } else {
+            add_equal(d, column, ins->n_replace_using ? " = " : " IS NOT DISTINCT FROM ", sql);
+        }
+    }
+    buf_add_char(sql, ')');
+    return 0;
+}
+
+static bool has_static(const struct dml_insert *ins)
+{
+    for (uint32_t i = 0; i < ins->n_partition; i++)
+        if (ins->partition[i].expr.n)
+            return true;
+    return false;
+}
+
+/* Marks what the new rows replace; false: everything. */
+static int hit_replaced(struct dml *d, const struct dml_insert *ins, bool *ret_some, struct err *err)
+{
+    bool dynamic = ins->dynamic && d->head->metadata->n_partition_columns;
     CLEANUP(buf_deinit) struct buf sql = {0};
 
-    TRY(check_replaced(d, where, err));
+    *ret_some = ins->replace_where.n || ins->n_replace_using || dynamic || has_static(ins);
+    d->tx->read_whole_table = true;
+    if (!*ret_some)
+        return 0;
+    if (ins->replace_where.n)
+        TRY(check_replaced(d, ins->replace_where, err));
     dml_add_with(d, &sql);
     buf_add_cstr(&sql, "SELECT __file, __row FROM ");
     dml_add_target(d, &sql);
-    buf_printf(&sql, " WHERE (%.*s\n)", STR_ARG(where));
-    d->tx->read_whole_table = true;
+    buf_add_cstr(&sql, " WHERE ");
+    if (ins->replace_where.n)
+        buf_printf(&sql, "(%.*s\n)", STR_ARG(ins->replace_where));
+    else if (ins->n_replace_using || dynamic)
+        TRY(add_same_as_new(d, ins, &sql, err));
+    else
+        TRY(add_static_partitions(d, ins, &sql, err));
     return dml_hit(d, sql.p, err);
 }
 
@@ -117,31 +272,29 @@ static int write_replace_changes(struct dml *d, struct err *err)
     return dml_write_changes(d, sql.p, err);
 }
 
-static void set_info(struct dml *d, const struct dml_insert *ins, uint64_t rows)
+static void set_info(struct dml *d, const struct dml_insert *ins, bool some, uint64_t rows)
 {
-    const struct delta_metadata *m = d->head->metadata;
-    CLEANUP(buf_deinit) struct buf json = {0}, list = {0};
+    CLEANUP(buf_deinit) struct buf json = {0};
+    struct dml_result *r = &d->result;
 
-    buf_add_char(&list, '[');
-    for (uint32_t i = 0; i < m->n_partition_columns; i++) {
-        buf_add_cstr(&list, i ? "," : "");
-        buf_add_json_str(&list, m->partition_columns[i]);
-    }
-    buf_add_char(&list, ']');
-    buf_printf(&json, "{\"mode\":\"%s\",\"partitionBy\":", ins->overwrite ? "Overwrite" : "Append");
-    buf_add_json_str(&json, buf_str(&list));
+    buf_printf(&json, "{\"mode\":\"%s\",\"partitionBy\":\"[]\"", ins->overwrite ? "Overwrite" : "Append");
     if (ins->replace_where.n) {
         buf_add_cstr(&json, ",\"predicate\":");
         buf_add_json_str(&json, ins->replace_where);
     }
-    buf_add_char(&json, '}');
+    if (ins->dynamic && d->head->metadata->n_partition_columns && !ins->replace_where.n && !ins->n_replace_using)
+        buf_add_cstr(&json, ",\"isDynamicPartitionOverwrite\":\"true\"");
+    buf_add_cstr(&json, ins->schema_evolution ? ",\"canMergeSchema\":\"true\"}" : "}");
     delta_tx_set_parameters(d->tx, buf_str(&json));
     buf_reset(&json);
     buf_printf(&json, "{\"numFiles\":\"%llu\",\"numOutputRows\":\"%llu\",\"numOutputBytes\":\"%llu\"",
-               (unsigned long long)d->result.files_added, (unsigned long long)rows, (unsigned long long)d->bytes_added);
+               (unsigned long long)r->files_added, (unsigned long long)rows, (unsigned long long)d->bytes_added);
     if (ins->overwrite)
         buf_printf(&json, ",\"numRemovedFiles\":\"%llu\",\"numRemovedBytes\":\"%llu\"",
-                   (unsigned long long)d->result.files_removed, (unsigned long long)d->bytes_removed);
+                   (unsigned long long)r->files_removed, (unsigned long long)d->bytes_removed);
+    if (some)
+        buf_printf(&json, ",\"numDeletedRows\":\"%llu\",\"numCopiedRows\":\"%llu\",\"numAddedChangeFiles\":\"%llu\"",
+                   (unsigned long long)d->n_hits, (unsigned long long)r->copied, (unsigned long long)d->cdc_files);
     buf_add_char(&json, '}');
     delta_tx_set_metrics(d->tx, buf_str(&json));
 }
@@ -149,26 +302,27 @@ static void set_info(struct dml *d, const struct dml_insert *ins, uint64_t rows)
 static int insert_body(struct dml *d, const void *arg, struct err *err)
 {
     const struct dml_insert *ins = arg;
-    CLEANUP(mem_freep) uint8_t *given = MEM_NEW_N(uint8_t, d->schema->n_fields);
+    bool some = false;
+    uint8_t *given;
     uint64_t rows;
 
-    TRY(find_given(d, ins, given, err));
+    TRY(find_given(d, ins, &given, err));
     TRY(stage_inserted(d, ins, err));
     TRY(dml_finish_rows(d, given, 1, err));
-    if (ins->overwrite && ins->replace_where.n)
-        TRY(hit_replaced(d, ins->replace_where, err));
+    if (ins->overwrite)
+        TRY(hit_replaced(d, ins, &some, err));
     TRY(dml_write_rows(d, &rows, err));
-    if (ins->overwrite && ins->replace_where.n) {
+    if (some) {
         TRY(write_replace_changes(d, err));
         TRY(dml_apply_hits(d, err));
     } else if (ins->overwrite) {
-        d->tx->read_whole_table = true;
         TRY(dml_hit_all(d, err));
     }
+    d->tx->read_whole_table |= ins->reads_target;
     d->tx->blind_append = !ins->overwrite && !ins->reads_target && !d->tx->new_metadata;
     d->result.inserted = rows;
     d->result.deleted = d->n_hits;
-    set_info(d, ins, rows);
+    set_info(d, ins, some, rows);
     return 0;
 }
 

@@ -24,6 +24,7 @@ struct dml {
     const struct delta_head *head;
     const struct schema *schema; /* logical and physical names, as the scan gives it */
     struct schema *logical;      /* the same with every physical name the logical one: for types in SQL */
+    struct delta_head *evolved;  /* the table with the columns that the statement adds; `head` is then this one */
     struct delta_scan *scan;     /* with positions */
     struct dv *hits;             /* a file of the scan: rows that go */
     uint64_t n_hits;
@@ -54,6 +55,14 @@ void dml_add_alias(const struct dml *d, struct buf *sql);
 int dml_add_type(const struct dml *d, uint32_t field, struct buf *sql, struct err *err) MUST_CHECK;
 int dml_find_column(const struct dml *d, struct str name, uint32_t *ret, struct err *err) MUST_CHECK;
 int dml_exec(const struct dml *d, const char *sql, struct err *err) MUST_CHECK;
+
+/* Adds columns to the table (schema evolution), with the statement's commit; before anything is hit. */
+int dml_evolve(struct dml *d, const struct field *more, uint32_t n, struct err *err) MUST_CHECK;
+/* Opens d->scan over all files, with the schema of d->head; the one that is there goes. */
+int dml_open_scan(struct dml *d, struct err *err) MUST_CHECK;
+/* Those columns of the result that the table lacks, as fields of it; memory of the transaction. */
+int dml_new_columns(const struct dml *d, struct engine_result *result, struct field **ret, uint32_t *ret_n,
+                    struct err *err) MUST_CHECK;
 
 /* Marks the rows that `sql` (two columns: __file, __row) gives. Ends the collecting: the hits are then registered. */
 int dml_hit(struct dml *d, const char *sql, struct err *err) MUST_CHECK;

@@ -92,10 +92,20 @@ int dml_exec(const struct dml *d, const char *sql, struct err *err)
     return rc;
 }
 
+int dml_open_scan(struct dml *d, struct err *err)
+{
+    struct delta_scan_options options = {.head = d->head, .with_position = true, .with_row_ids = d->row_ids};
+
+    delta_scan_free(TAKE_PTR(d->scan));
+    schema_unref(TAKE_PTR(d->logical));
+    d->schema = d->head->schema;
+    d->logical = schema_clone(d->schema);
+    delta_schema_unmap(d->logical);
+    return delta_scan_new(engine_of(d->t->conn), d->t->table->store, d->tx->read, &options, &d->scan, err);
+}
+
 static int dml_begin(struct dml *d, const struct dml_target *t, const char *operation, struct err *err)
 {
-    struct delta_scan_options options = {.with_position = true};
-
     d->t = t;
     d->start_us = (uint64_t)clock_now_us();
     TRY(delta_table_refresh(t->table, err));
@@ -103,12 +113,9 @@ static int dml_begin(struct dml *d, const struct dml_target *t, const char *oper
     d->tx->handles = DELTA_HANDLES_CONSTRAINTS | DELTA_HANDLES_GENERATED | DELTA_HANDLES_IDENTITY |
                      DELTA_HANDLES_DEFAULTS | DELTA_HANDLES_CDF;
     d->head = d->tx->read->head;
-    d->row_ids = d->tx->keeps_row_ids = options.with_row_ids = d->head->row_tracking;
-    d->schema = d->head->schema;
-    d->logical = schema_clone(d->schema);
-    delta_schema_unmap(d->logical);
+    d->row_ids = d->tx->keeps_row_ids = d->head->row_tracking;
     TRY(delta_protocol_check_write(d->head->protocol, err));
-    TRY(delta_scan_new(engine_of(t->conn), t->table->store, d->tx->read, &options, &d->scan, err));
+    TRY(dml_open_scan(d, err));
     uint32_t n = delta_scan_n_files(d->scan);
     d->hits = MEM_NEW_N(struct dv, n + 1);
     d->hit_list = MEM_NEW_N(const struct dv *, n + 1);
@@ -143,6 +150,7 @@ static void dml_end(struct dml *d, bool failed)
     buf_deinit(&d->dv_name);
     delta_scan_free(d->scan);
     schema_unref(d->logical);
+    delta_head_unref(d->evolved);
     delta_tx_free(d->tx);
 }
 

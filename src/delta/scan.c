@@ -38,6 +38,7 @@ struct part {
 struct delta_scan {
     struct engine *engine;
     struct delta_snapshot *snapshot;
+    const struct delta_head *head; /* the snapshot's or the caller's */
     int64_t id;
     uint32_t n;
     const struct delta_file **files;
@@ -169,7 +170,7 @@ static int part_add(struct part *part, const struct type *type, uint32_t i, stru
 
 static int load_part(struct delta_scan *scan, uint32_t k, struct err *err)
 {
-    const struct field *f = &scan->snapshot->head->schema->fields[scan->part_fields[k]];
+    const struct field *f = &scan->head->schema->fields[scan->part_fields[k]];
     struct part *part = &scan->parts[k];
 
     part->kind = f->type.id == TYPE_STRING ? PVAL_TEXT : f->type.id == TYPE_DATE ? PVAL_DATE : PVAL_LONG;
@@ -191,14 +192,14 @@ static int load_part(struct delta_scan *scan, uint32_t k, struct err *err)
 
 static int load_parts(struct delta_scan *scan, struct err *err)
 {
-    const struct delta_metadata *m = scan->snapshot->head->metadata;
+    const struct delta_metadata *m = scan->head->metadata;
 
     scan->n_parts = m->n_partition_columns;
     scan->part_fields = MEM_NEW_N(uint32_t, scan->n_parts + 1);
     scan->parts = MEM_NEW_N(struct part, scan->n_parts + 1);
     scan->pcols = MEM_NEW_N(struct scan_pcol, scan->n_parts + 2);
     for (uint32_t k = 0; k < scan->n_parts; k++) {
-        int field = schema_find(scan->snapshot->head->schema, m->partition_columns[k]);
+        int field = schema_find(scan->head->schema, m->partition_columns[k]);
         if (field < 0)
             return err_set(err, ERR_INPUT, "the partition column \"%.*s\" is not in the schema",
                            STR_ARG(m->partition_columns[k]));
@@ -213,7 +214,7 @@ static int load_row_ids(struct delta_scan *scan, struct err *err)
 {
     if (!scan->row_ids)
         return 0;
-    if (scan->snapshot->head->mapping == DELTA_MAPPING_ID)
+    if (scan->head->mapping == DELTA_MAPPING_ID)
         return err_set(err, ERR_UNSUPPORTED, "row ids of a table whose columns are mapped by id cannot be kept");
     scan->no_row_ids = MEM_NEW_N(bool, scan->n + 1);
     scan->row_numbers[0] = MEM_NEW_N(int64_t, scan->n + 1);
@@ -289,7 +290,7 @@ static void row_ids_sql(struct delta_scan *scan)
 
 static int columns_sql(struct delta_scan *scan, bool with_position, struct err *err)
 {
-    const struct schema *schema = scan->snapshot->head->schema;
+    const struct schema *schema = scan->head->schema;
 
     buf_add_cstr(&scan->sql, "SELECT ");
     for (uint32_t i = 0; i < schema->n_fields; i++) {
@@ -337,7 +338,7 @@ static void path_sql(struct store *store, struct str key, struct buf *out)
 /* map {'physical': {name: 'c0', type: 'BIGINT', default_value: NULL}, …} of the columns that the files have. */
 static int schema_sql(struct delta_scan *scan, struct err *err)
 {
-    const struct delta_head *head = scan->snapshot->head;
+    const struct delta_head *head = scan->head;
     bool any = false;
 
     for (uint32_t i = 0; i < head->schema->n_fields; i++) {
@@ -372,7 +373,7 @@ static int schema_sql(struct delta_scan *scan, struct err *err)
 /* No files: the same columns out of nothing. */
 static int empty_sql(struct delta_scan *scan, struct err *err)
 {
-    const struct schema *schema = scan->snapshot->head->schema;
+    const struct schema *schema = scan->head->schema;
 
     buf_add_cstr(&scan->sql, " FROM (SELECT ");
     for (uint32_t i = 0; i < schema->n_fields; i++) {
@@ -421,7 +422,8 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
 {
     static const struct delta_scan_options defaults;
     const struct delta_scan_options *o = options ? options : &defaults;
-    const struct schema *schema = snapshot->head->schema;
+    const struct delta_head *head = o->head ? o->head : snapshot->head;
+    const struct schema *schema = head->schema;
 
     if (!schema->n_fields)
         return err_set(err, ERR_UNSUPPORTED, "table %s: its metaData has no columns: there is nothing to read",
@@ -435,6 +437,7 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
     CLEANUP(delta_scan_freep) struct delta_scan *scan = MEM_NEW(struct delta_scan);
     scan->engine = engine;
     scan->snapshot = delta_snapshot_ref(snapshot);
+    scan->head = delta_head_ref(head);
     int rc = load_files(scan, store, o, err);
     if (rc == 0)
         rc = load_parts(scan, err);
@@ -481,6 +484,7 @@ void delta_scan_free(struct delta_scan *scan)
     mem_free(scan->pcols);
     buf_deinit(&scan->sql);
     delta_snapshot_unref(scan->snapshot);
+    delta_head_unref((struct delta_head *)scan->head);
     mem_free(scan);
 }
 

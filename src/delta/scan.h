@@ -21,6 +21,8 @@ struct delta_scan;
 struct delta_scan_options {
     const struct delta_file *const *files; /* these of the snapshot, in this order; NULL: all that live */
     uint32_t n_files;
+    const struct delta_head
+        *head; /* with columns that the snapshot's does not have yet: they read as NULL. NULL: its own */
     bool
         with_position; /* two more columns: __file UBIGINT (index, see delta_scan_file) and __row BIGINT (in the file) */
     bool with_deleted; /* do not mask deleted rows */

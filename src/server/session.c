@@ -386,8 +386,14 @@ static int translate(struct session *s, struct str text, struct buf *out, struct
         rc = session_execute(s, &st, out, err);
         text = (struct str){0};
     }
-    if (rc == 0 && st.kind == STATEMENT_QUERY)
-        rc = check_time_zone(text, err);
+    if (rc == 0 && st.kind == STATEMENT_QUERY) {
+        rc = session_set(s, text, err);
+        if (rc == 0) {
+            buf_add_cstr(out, "SELECT 1 AS done WHERE false");
+            return 0;
+        }
+        rc = rc == 1 ? check_time_zone(text, err) : rc;
+    }
     if (rc == 0 && text.n)
         rc = sql_rewrite(&s->arena, text, session_replace, s, out, err);
     if (rc == ERR_INPUT) { /* the user's text, not a broken file */

@@ -60,24 +60,66 @@ static int open_target(struct session *s, const struct statement *st, const stru
     return rewritten(s, st->with, &ret->with, err);
 }
 
+static int one_part(const struct sql_name *name, const char *what, struct str *ret, struct err *err)
+{
+    if (name->n_parts > 1)
+        return err_set(err, ERR_USAGE, "%.*s: %s takes whole columns", STR_ARG(name->text), what);
+    *ret = name->parts[0];
+    return 0;
+}
+
+/* Does the text name the table? Said too often rather than too seldom: it makes conflicts where there are none. */
+static bool mentions(struct str text, const struct sql_table *t)
+{
+    struct str name = t->name.n_parts ? t->name.parts[t->name.n_parts - 1] : t->path;
+
+    for (size_t i = 0; name.n && i + name.n <= text.n; i++)
+        if (str_eq_nocase(str_make(text.p + i, name.n), name))
+            return true;
+    return false;
+}
+
+static int insert_lists(struct session *s, const struct sql_insert *i, struct dml_insert *ret, struct err *err)
+{
+    struct str *columns = ARENA_NEW_N(&s->arena, struct str, i->n_columns + 1);
+    struct str *using = ARENA_NEW_N(&s->arena, struct str, i->n_replace_using + 1);
+    struct dml_partition *partition = ARENA_NEW_N(&s->arena, struct dml_partition, i->n_partition + 1);
+
+    for (uint32_t k = 0; k < i->n_columns; k++)
+        TRY(one_part(&i->columns[k], "INSERT", &columns[k], err));
+    for (uint32_t k = 0; k < i->n_replace_using; k++)
+        TRY(one_part(&i->replace_using[k], "REPLACE USING", &using[k], err));
+    for (uint32_t k = 0; k < i->n_partition; k++) {
+        TRY(one_part(&i->partition[k].column, "PARTITION", &partition[k].column, err));
+        partition[k].expr = i->partition[k].value;
+    }
+    ret->columns = columns;
+    ret->n_columns = i->n_columns;
+    ret->replace_using = using;
+    ret->n_replace_using = i->n_replace_using;
+    ret->partition = partition;
+    ret->n_partition = i->n_partition;
+    return 0;
+}
+
 static int run_insert(struct session *s, const struct statement *st, struct dml_result *ret, struct err *err)
 {
     const struct sql_insert *i = &st->insert;
-    struct dml_insert ins = {.by_name = i->by_name, .overwrite = i->overwrite || i->replace_where.n};
+    struct dml_insert ins = {.by_name = i->by_name,
+                             .schema_evolution = i->schema_evolution,
+                             .overwrite = i->overwrite || i->replace_where.n || i->n_replace_using,
+                             .dynamic = s->dynamic_overwrite && i->overwrite};
     struct dml_target t;
 
-    if (i->n_partition || i->if_not_exists)
-        return err_set(err, ERR_UNSUPPORTED, "INSERT … PARTITION is not supported: name the columns instead");
+    if (i->if_not_exists)
+        return err_set(err, ERR_UNSUPPORTED, "INSERT … PARTITION (…) IF NOT EXISTS is not supported");
+    if (i->schema_evolution && !i->by_name)
+        return err_set(err, ERR_UNSUPPORTED, "INSERT WITH SCHEMA EVOLUTION needs BY NAME");
+    if (i->n_partition && (i->replace_where.n || i->n_replace_using))
+        return err_set(err, ERR_USAGE, "PARTITION and REPLACE do not go together");
     TRY(open_target(s, st, &i->table, &t, err));
-    struct str *columns = ARENA_NEW_N(&s->arena, struct str, i->n_columns + 1);
-    for (uint32_t k = 0; k < i->n_columns; k++) {
-        if (i->columns[k].n_parts > 1)
-            return err_set(err, ERR_USAGE, "%.*s: INSERT takes whole columns", STR_ARG(i->columns[k].text));
-        columns[k] = i->columns[k].parts[0];
-    }
-    ins.columns = columns;
-    ins.n_columns = i->n_columns;
-    ins.reads_target = !str_has_prefix(i->query, STR("VALUES")) && !str_has_prefix(i->query, STR("values"));
+    TRY(insert_lists(s, i, &ins, err));
+    ins.reads_target = mentions(i->query, &i->table) || mentions(st->with, &i->table);
     TRY(rewritten(s, i->query, &ins.query, err));
     TRY(rewritten(s, i->replace_where, &ins.replace_where, err));
     return delta_insert(&t, &ins, ret, err);
@@ -186,5 +228,28 @@ int session_change(struct session *s, const struct statement *st, struct buf *ou
                    (unsigned long long)r.deleted);
     if (st->kind == STATEMENT_MERGE || st->kind == STATEMENT_INSERT)
         buf_printf(out, ", %llu AS num_inserted_rows", (unsigned long long)r.inserted);
+    return 0;
+}
+
+int session_set(struct session *s, struct str text, struct err *err)
+{
+    struct lexer lx = lexer_of(text);
+    CLEANUP(buf_deinit) struct buf key = {0};
+    struct token t;
+
+    if (lexer_next(&lx, &t, NULL) != 0 || !token_is(&t, "SET"))
+        return 1;
+    while (lexer_next(&lx, &t, NULL) == 0 && !token_is(&t, "=") && !token_is(&t, "TO"))
+        buf_add_str(&key, t.text);
+    if (!str_eq_nocase(buf_str(&key), STR("spark.sql.sources.partitionOverwriteMode")) &&
+        !str_eq_nocase(buf_str(&key), STR("partition_overwrite_mode")))
+        return 1;
+    if (lexer_next(&lx, &t, err) != 0)
+        t = (struct token){0};
+    struct str value = t.kind == TOKEN_STRING ? token_string(&t, &s->arena) : t.text;
+    bool dynamic = str_eq_nocase(value, STR("dynamic"));
+    if (!dynamic && !str_eq_nocase(value, STR("static")))
+        return err_set(err, ERR_USAGE, "partition_overwrite_mode is static or dynamic");
+    s->dynamic_overwrite = dynamic;
     return 0;
 }

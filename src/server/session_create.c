@@ -10,83 +10,13 @@
 #include "delta/clustering.h"
 #include "delta/data_file.h"
 #include "delta/dml_internal.h"
+#include "delta/query_type.h"
 #include "delta/transaction.h"
 #include "engine/parquet_write.h"
 
 #define CTAS "__sluice_ctas"
 
 /* ---- types of a query ---- */
-
-static int type_of(struct session *s, const struct engine_type *from, struct str name, struct type *ret,
-                   struct err *err);
-
-static int children_of(struct session *s, const struct engine_type *from, struct str column, struct type *ret,
-                       struct err *err)
-{
-    static const char *const pair[] = {"key", "value"};
-
-    ret->n_children = from->n_children;
-    ret->children = ARENA_NEW_N(&s->arena, struct field, from->n_children + 1);
-    for (uint32_t i = 0; i < from->n_children; i++) {
-        struct field *f = &ret->children[i];
-        f->name = ret->id == TYPE_STRUCT  ? from->names[i]
-                  : ret->id == TYPE_ARRAY ? STR("element")
-                                          : str_of(pair[i != 0]);
-        f->name = f->physical = arena_str(&s->arena, f->name);
-        f->nullable = !(ret->id == TYPE_MAP && i == 0);
-        TRY(type_of(s, &from->children[i], column, &f->type, err));
-    }
-    return 0;
-}
-
-static int type_of(struct session *s, const struct engine_type *from, struct str name, struct type *ret,
-                   struct err *err)
-{
-    static const uint8_t simple[] = {
-        [ENGINE_BOOLEAN] = TYPE_BOOLEAN + 1,
-        [ENGINE_TINYINT] = TYPE_BYTE + 1,
-        [ENGINE_SMALLINT] = TYPE_SHORT + 1,
-        [ENGINE_INTEGER] = TYPE_INTEGER + 1,
-        [ENGINE_BIGINT] = TYPE_LONG + 1,
-        [ENGINE_UTINYINT] = TYPE_SHORT + 1,
-        [ENGINE_USMALLINT] = TYPE_INTEGER + 1,
-        [ENGINE_UINTEGER] = TYPE_LONG + 1,
-        [ENGINE_FLOAT] = TYPE_FLOAT + 1,
-        [ENGINE_DOUBLE] = TYPE_DOUBLE + 1,
-        [ENGINE_TIMESTAMP] = TYPE_TIMESTAMP_NTZ + 1,
-        [ENGINE_DATE] = TYPE_DATE + 1,
-        [ENGINE_TIME] = TYPE_STRING + 1,
-        [ENGINE_INTERVAL] = TYPE_STRING + 1,
-        [ENGINE_VARCHAR] = TYPE_STRING + 1,
-        [ENGINE_BLOB] = TYPE_BINARY + 1,
-        [ENGINE_TIMESTAMP_S] = TYPE_TIMESTAMP_NTZ + 1,
-        [ENGINE_TIMESTAMP_MS] = TYPE_TIMESTAMP_NTZ + 1,
-        [ENGINE_TIMESTAMP_NS] = TYPE_TIMESTAMP_NTZ + 1,
-        [ENGINE_ENUM] = TYPE_STRING + 1,
-        [ENGINE_LIST] = TYPE_ARRAY + 1,
-        [ENGINE_STRUCT] = TYPE_STRUCT + 1,
-        [ENGINE_MAP] = TYPE_MAP + 1,
-        [ENGINE_UUID] = TYPE_STRING + 1,
-        [ENGINE_TIMESTAMP_TZ] = TYPE_TIMESTAMP + 1,
-        [ENGINE_ARRAY] = TYPE_ARRAY + 1,
-    };
-
-    *ret = (struct type){.id = TYPE_DECIMAL, .precision = from->precision, .scale = from->scale};
-    if (from->kind == ENGINE_DECIMAL)
-        return 0;
-    if (from->kind == ENGINE_HUGEINT || from->kind == ENGINE_UBIGINT) {
-        ret->precision = from->kind == ENGINE_HUGEINT ? 38 : 20;
-        return 0;
-    }
-    *ret = (struct type){0};
-    if (from->kind >= ARRAY_LEN(simple) || !simple[from->kind])
-        return err_set(err, ERR_UNSUPPORTED, "the column \"%.*s\" has a type that Delta does not have: use CAST",
-                       STR_ARG(name));
-    ret->id = (enum type_id)(simple[from->kind] - 1);
-    if (ret->id == TYPE_MAP) /* the engine gives its entries */
-        return children_of(s, from->n_children == 1 ? &from->children[0] : from, name, ret, err);
-    return type_is_nested(ret) ? children_of(s, from, name, ret, err) : 0;
-}
 
 static int fields_of_query(struct session *s, struct field **ret, uint32_t *ret_n, struct err *err)
 {
@@ -100,7 +30,7 @@ static int fields_of_query(struct session *s, struct field **ret, uint32_t *ret_
         struct field *f = &(*ret)[i];
         f->name = f->physical = arena_str(&s->arena, c->name);
         f->nullable = true;
-        TRY(type_of(s, &c->type, c->name, &f->type, err));
+        TRY(delta_type_of_query(&c->type, c->name, &s->arena, &f->type, err));
     }
     return 0;
 }

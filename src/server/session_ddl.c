@@ -98,7 +98,7 @@ static int add_columns(struct session *s, struct delta_table *t, const struct sq
     return delta_add_columns(t, columns, a->n_columns, a->if_not_exists, err);
 }
 
-static int change_column(struct delta_table *t, const struct sql_alter *a, struct err *err)
+static int change_column(struct session *s, struct delta_table *t, const struct sql_alter *a, struct err *err)
 {
     const struct sql_column_change *c = &a->change;
     struct str none = {0};
@@ -121,7 +121,7 @@ static int change_column(struct delta_table *t, const struct sql_alter *a, struc
         return err_hint(err, "ALTER TABLE … ADD CONSTRAINT … CHECK (%.*s IS NOT NULL)", STR_ARG(a->column.text));
     }
     if (c->sync_identity)
-        return err_set(err, ERR_UNSUPPORTED, "SYNC IDENTITY is not supported");
+        return delta_sync_identity(t, s->conn, path_of(&a->column), err);
     return delta_change_column(t, path_of(&a->column), &change, err);
 }
 
@@ -152,7 +152,7 @@ static int run_alter(struct session *s, struct delta_table *t, const struct sql_
     case ALTER_RENAME_COLUMN:
         return delta_rename_column(t, path_of(&a->column), a->new_name, err);
     case ALTER_COLUMN:
-        return change_column(t, a, err);
+        return change_column(s, t, a, err);
     case ALTER_SET_PROPERTIES:
     case ALTER_UNSET_PROPERTIES:
         return change_properties(s, t, a, err);

@@ -27,6 +27,8 @@ struct session {
     struct arena arena; /* of the statement: keys of the pins */
     uint64_t statement;
     bool relisted; /* in this statement */
+    bool
+        dynamic_overwrite; /* SET partition_overwrite_mode = dynamic: INSERT OVERWRITE replaces only partitions of new rows */
 };
 
 enum { LATEST = -1 };
@@ -53,6 +55,8 @@ int session_exists(const char *path, bool *ret, struct err *err) MUST_CHECK;
 void session_forget(struct session *s, const char *path);
 /* INSERT, UPDATE, DELETE, MERGE. */
 int session_change(struct session *s, const struct statement *st, struct buf *out, struct err *err) MUST_CHECK;
+/* SET of one of our own settings. 1: it is none of ours. */
+int session_set(struct session *s, struct str text, struct err *err) MUST_CHECK;
 int session_create(struct session *s, const struct sql_create *c, struct buf *out, struct err *err) MUST_CHECK;
 int session_drop(struct session *s, const struct sql_drop *d, struct buf *out, struct err *err) MUST_CHECK;
 int session_alter(struct session *s, const struct sql_alter *a, struct buf *out, struct err *err) MUST_CHECK;

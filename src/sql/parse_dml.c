@@ -50,7 +50,7 @@ int parse_insert(struct parser *p, struct sql_insert *ret)
 {
     static const char *const query_starts[] = {"VALUES", "SELECT", "WITH", "TABLE", NULL};
 
-    *ret = (struct sql_insert){0};
+    *ret = (struct sql_insert){.schema_evolution = parser_accept(p, "WITH SCHEMA EVOLUTION")};
     if (parser_accept(p, "OVERWRITE"))
         ret->overwrite = true;
     else
@@ -68,6 +68,8 @@ int parse_insert(struct parser *p, struct sql_insert *ret)
                          "BY NAME takes the columns from the query, so no list of columns is allowed");
     if (parser_accept(p, "REPLACE WHERE"))
         TRY(parser_until(p, query_starts, "a condition", &ret->replace_where));
+    else if (parser_accept(p, "REPLACE USING"))
+        TRY(parser_names(p, "a column name", &ret->n_replace_using, &ret->replace_using));
     if (parser_accept(p, "DEFAULT VALUES"))
         return parser_end(p);
     if (!at_query(p))
