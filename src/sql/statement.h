@@ -91,11 +91,10 @@ struct sql_insert {
     struct sql_table table;
     bool overwrite, by_name, if_not_exists, schema_evolution;
     uint32_t n_columns, n_partition, n_replace_using;
-    struct sql_name *columns;
+    struct sql_name *columns, *replace_using;
     struct sql_assignment *partition; /* PARTITION (p = 1, q): value empty where none is given */
     struct str replace_where;         /* empty: none */
-    struct sql_name *replace_using;
-    struct str query; /* VALUES …, SELECT …, TABLE …; empty: DEFAULT VALUES */
+    struct str query;                 /* VALUES …, SELECT …, TABLE …; empty: DEFAULT VALUES */
 };
 
 struct sql_update {
