@@ -1,6 +1,7 @@
 /*
- * Schema evolution of a statement: the columns of its source that the table lacks are added to it, in the commit of the
- * statement itself. Old files do not have them, so that they read as NULL there.
+ * Schema evolution of a statement: the columns of its source that the table lacks, and what structs of the source have
+ * inside and the table's have not, are added to the table, in the commit of the statement itself. Old files do not have
+ * them, so that they read as NULL there.
  */
 #include "delta/dml_internal.h"
 
@@ -9,22 +10,70 @@
 #include "codec/delta_schema.h"
 #include "delta/query_type.h"
 
-int dml_new_columns(const struct dml *d, struct engine_result *result, struct field **ret, uint32_t *ret_n,
-                    struct err *err)
+static struct field *find(struct field *fields, uint32_t n, struct str name)
 {
-    struct arena *arena = &d->tx->arena;
+    for (uint32_t i = 0; i < n; i++)
+        if (str_eq_nocase(fields[i].name, name))
+            return &fields[i];
+    return NULL;
+}
 
-    *ret = ARENA_NEW_N(arena, struct field, engine_result_n_columns(result) + 1);
-    *ret_n = 0;
+/* Adds a copy of `more` to a list of fields; all can be NULL. */
+static void append(struct field **fields, uint32_t *n, const struct field *more, struct arena *arena)
+{
+    struct field *v = ARENA_NEW_N(arena, struct field, *n + 1);
+
+    if (*n)
+        memcpy(v, *fields, *n * sizeof *v);
+    v[*n] = *more;
+    v[*n].nullable = true;
+    *fields = v;
+    ++*n;
+}
+
+/* What `source` has inside and `target` lacks, at any depth. */
+static bool widen(struct type *target, const struct type *source, struct arena *arena)
+{
+    bool changed = false;
+
+    if (target->id != source->id || !type_is_nested(target))
+        return false;
+    for (uint32_t i = 0; i < source->n_children; i++) {
+        const struct field *from = &source->children[i];
+        struct field *to =
+            target->id == TYPE_STRUCT ? find(target->children, target->n_children, from->name) : &target->children[i];
+        if (to)
+            changed |= widen(&to->type, &from->type, arena);
+        else
+            append(&target->children, &target->n_children, from, arena);
+        changed |= !to;
+    }
+    return changed;
+}
+
+/* Makes `next` hold the wanted columns of the result. */
+static int add_columns(struct dml *d, struct engine_result *result, const bool *wanted, struct schema *next,
+                       bool *ret_changed, struct err *err)
+{
+    struct arena *arena = &next->arena;
+
+    *ret_changed = false;
     for (uint32_t i = 0; i < engine_result_n_columns(result); i++) {
         const struct engine_column *c = engine_result_column(result, i);
-        struct field *f = &(*ret)[*ret_n];
-        if (schema_find(d->schema, c->name) >= 0)
+        struct field *there = find(next->fields, next->n_fields, c->name), f = {0};
+        if (wanted && !wanted[i])
             continue;
-        *f = (struct field){.name = arena_str(arena, c->name), .nullable = true};
-        f->physical = f->name;
-        TRY(delta_type_of_query(&c->type, c->name, arena, &f->type, err));
-        ++*ret_n;
+        f.name = f.physical = arena_str(arena, c->name);
+        if (delta_type_of_query(&c->type, c->name, arena, &f.type, err) < 0) {
+            if (!there)
+                return err_wrap(err, "a column for \"%.*s\" of table %.*s", STR_ARG(c->name), STR_ARG(d->t->name));
+            continue; /* it is converted */
+        }
+        if (there)
+            *ret_changed |= widen(&there->type, &f.type, arena);
+        else
+            append(&next->fields, &next->n_fields, &f, arena);
+        *ret_changed |= !there;
     }
     return 0;
 }
@@ -60,21 +109,17 @@ static int map_columns(struct dml *d, struct schema *next, struct delta_metadata
     return 0;
 }
 
-int dml_evolve(struct dml *d, const struct field *more, uint32_t n, struct err *err)
+int dml_evolve(struct dml *d, struct engine_result *result, const bool *wanted, struct err *err)
 {
-    CLEANUP(schema_unrefp) struct schema *next = NULL;
+    CLEANUP(schema_unrefp) struct schema *next = schema_clone(d->schema);
     CLEANUP(buf_deinit) struct buf json = {0};
     struct delta_metadata m = *d->head->metadata;
     const struct delta_protocol *p = d->head->protocol;
+    bool changed;
 
-    if (!n)
+    TRY(add_columns(d, result, wanted, next, &changed, err));
+    if (!changed)
         return 0;
-    next = schema_clone(d->schema);
-    struct field *fields = ARENA_NEW_N(&next->arena, struct field, next->n_fields + n);
-    memcpy(fields, next->fields, next->n_fields * sizeof *fields);
-    memcpy(fields + next->n_fields, more, n * sizeof *more);
-    next->fields = fields;
-    next->n_fields += n;
     TRY(map_columns(d, next, &m, err));
     delta_schema_write(next, &json);
     m.schema_json = buf_str(&json);

@@ -128,6 +128,7 @@ static int mask_rows(struct dml *d, uint32_t file, struct err *err)
     delta_tx_set_dv(d->tx, f, &desc);
     d->result.vectors_added++;
     d->vectors_updated += old != NULL;
+    d->vectors_removed += old != NULL; /* what Spark counts */
     return 0;
 }
 

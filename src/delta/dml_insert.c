@@ -67,16 +67,12 @@ static int find_by_name(struct dml *d, const struct dml_insert *ins, uint8_t **g
 {
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
     CLEANUP(buf_deinit) struct buf sql = {0};
-    struct field *more;
-    uint32_t n;
 
     dml_add_with(d, &sql);
     buf_printf(&sql, "SELECT * FROM (%.*s\n) LIMIT 0", STR_ARG(ins->query));
     TRY(engine_query(d->t->conn, sql.p, &result, err));
-    if (ins->schema_evolution) {
-        TRY(dml_new_columns(d, result, &more, &n, err));
-        TRY(dml_evolve(d, more, n, err));
-    }
+    if (ins->schema_evolution)
+        TRY(dml_evolve(d, result, NULL, err));
     *given = arena_alloc(&d->tx->arena, d->schema->n_fields);
     memset(*given, DML_ABSENT, d->schema->n_fields);
     for (uint32_t i = 0; i < engine_result_n_columns(result); i++)

@@ -56,14 +56,11 @@ int dml_add_type(const struct dml *d, uint32_t field, struct buf *sql, struct er
 int dml_find_column(const struct dml *d, struct str name, uint32_t *ret, struct err *err) MUST_CHECK;
 int dml_exec(const struct dml *d, const char *sql, struct err *err) MUST_CHECK;
 
-/* Adds columns to the table (schema evolution), with the statement's commit; before anything is hit. */
-int dml_evolve(struct dml *d, const struct field *more, uint32_t n, struct err *err) MUST_CHECK;
+/* Adds to the table what the result's columns have and it lacks (schema evolution), with the statement's commit. Before
+ * anything is hit. `wanted`: a column of the result; NULL: all. */
+int dml_evolve(struct dml *d, struct engine_result *result, const bool *wanted, struct err *err) MUST_CHECK;
 /* Opens d->scan over all files, with the schema of d->head; the one that is there goes. */
 int dml_open_scan(struct dml *d, struct err *err) MUST_CHECK;
-/* Those columns of the result that the table lacks, as fields of it; memory of the transaction. */
-int dml_new_columns(const struct dml *d, struct engine_result *result, struct field **ret, uint32_t *ret_n,
-                    struct err *err) MUST_CHECK;
-
 /* Marks the rows that `sql` (two columns: __file, __row) gives. Ends the collecting: the hits are then registered. */
 int dml_hit(struct dml *d, const char *sql, struct err *err) MUST_CHECK;
 int dml_hit_all(struct dml *d, struct err *err) MUST_CHECK;

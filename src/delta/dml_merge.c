@@ -23,7 +23,8 @@ struct merge {
     bool matched, not_matched, by_source; /* which kinds of clauses there are */
     uint32_t n_columns;                   /* of the source */
     struct str *columns;
-    uint64_t n_source;
+    uint64_t n_source, stage_us;
+    uint64_t *rows; /* of each clause */
 };
 
 static const struct dml_set *find_set(const struct dml_clause *c, struct str name)
@@ -40,6 +41,22 @@ static int find_source_column(const struct merge *g, struct str name)
         if (str_eq_nocase(g->columns[i], name))
             return (int)i;
     return -1;
+}
+
+/* Schema evolution: the columns of the source that a clause gives to the table, by `*` or by name. */
+static int evolve(struct dml *d, const struct merge *g, struct engine_result *source, struct err *err)
+{
+    CLEANUP(mem_freep) bool *wanted = MEM_NEW_N(bool, g->n_columns + 1);
+
+    for (uint32_t c = 0; c < g->m->n_clauses; c++) {
+        const struct dml_clause *clause = &g->m->clauses[c];
+        for (uint32_t i = 0; i < g->n_columns; i++) {
+            const struct dml_set *set = find_set(clause, g->columns[i]);
+            wanted[i] |= clause->action == DML_UPDATE_ALL || clause->action == DML_INSERT_ALL;
+            wanted[i] |= set && set->n_path == 1;
+        }
+    }
+    return dml_evolve(d, source, wanted, err);
 }
 
 static int stage_source(struct dml *d, struct merge *g, struct err *err)
@@ -59,23 +76,35 @@ static int stage_source(struct dml *d, struct merge *g, struct err *err)
     g->columns = ARENA_NEW_N(&d->tx->arena, struct str, g->n_columns);
     for (uint32_t i = 0; i < g->n_columns; i++)
         g->columns[i] = arena_str(&d->tx->arena, engine_result_column(result, i)->name);
-    return 0;
+    return g->m->schema_evolution ? evolve(d, g, result, err) : 0;
 }
 
-/* Assignments must name columns that are there; with UPDATE * and INSERT * the source must have something for it. */
+/* A column that the table fills by itself when a new row does not say. */
+static bool fills_itself(const struct field *f)
+{
+    return field_meta_get(f, STR("CURRENT_DEFAULT")).p || field_meta_get(f, STR("delta.generationExpression")).p ||
+           field_meta_get(f, STR("delta.identity.start")).p;
+}
+
+/* Assignments must name columns that are there; with UPDATE * and INSERT * the source must have something for each. */
 static int check_clauses(const struct dml *d, const struct merge *g, struct err *err)
 {
     uint32_t field;
 
-    for (uint32_t c = 0; c < g->m->n_clauses; c++)
-        for (uint32_t k = 0; k < g->m->clauses[c].n_set; k++)
-            TRY(dml_find_column(d, g->m->clauses[c].set[k].path[0], &field, err));
-    for (uint32_t i = 0; g->m->schema_evolution && i < g->n_columns; i++)
-        if (schema_find(d->schema, g->columns[i]) < 0) {
-            err_set(err, ERR_UNSUPPORTED, "the source has a column \"%.*s\" that the table lacks",
-                    STR_ARG(g->columns[i]));
-            return err_hint(err, "add it first with ALTER TABLE %.*s ADD COLUMN", STR_ARG(d->t->name));
+    for (uint32_t c = 0; c < g->m->n_clauses; c++) {
+        const struct dml_clause *clause = &g->m->clauses[c];
+        bool all = clause->action == DML_UPDATE_ALL || clause->action == DML_INSERT_ALL;
+        for (uint32_t k = 0; k < clause->n_set; k++)
+            TRY(dml_find_column(d, clause->set[k].path[0], &field, err));
+        for (uint32_t i = 0; all && !g->m->schema_evolution && i < d->schema->n_fields; i++) {
+            const struct field *f = &d->schema->fields[i];
+            if (find_source_column(g, f->name) >= 0 || fills_itself(f))
+                continue;
+            err_set(err, ERR_USAGE, "%s: the source has no column \"%.*s\"",
+                    clause->action == DML_UPDATE_ALL ? "UPDATE SET *" : "INSERT *", STR_ARG(f->name));
+            return err_hint(err, "name the columns, or MERGE WITH SCHEMA EVOLUTION, which leaves it as it is");
         }
+    }
     return 0;
 }
 
@@ -214,29 +243,33 @@ static int stage_merged(struct dml *d, const struct merge *g, struct err *err)
     return dml_exec(d, sql.p, err);
 }
 
-/* "__clause IN (…)" of the clauses with this action. */
-static void add_clauses(const struct merge *g, enum dml_action a, enum dml_action b, struct buf *sql)
+/* Rows that each clause changes. Several rows of the source may delete the same row. */
+static int count_rows(struct dml *d, struct merge *g, struct err *err)
 {
-    buf_add_cstr(sql, "__clause IN (NULL");
-    for (uint32_t c = 0; c < g->m->n_clauses; c++)
-        if (g->m->clauses[c].action == a || g->m->clauses[c].action == b)
-            buf_printf(sql, ", %u", c);
-    buf_add_char(sql, ')');
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    const struct engine_chunk *chunk;
+    int rc;
+
+    g->rows = ARENA_NEW_N(&d->tx->arena, uint64_t, g->m->n_clauses + 1);
+    TRY(engine_query(d->t->conn,
+                     "SELECT __clause, count(*) FROM (SELECT DISTINCT __clause, __file, __row, CASE WHEN __row IS NULL "
+                     "THEN rowid END FROM temp." DML_ROWS ") GROUP BY __clause",
+                     &result, err));
+    while ((rc = engine_result_next(result, &chunk, err)) == 0)
+        for (uint32_t i = 0; i < chunk->n; i++)
+            g->rows[engine_i64(&chunk->cols[0], i)] = (uint64_t)engine_i64(&chunk->cols[1], i);
+    return rc < 0 ? rc : 0;
 }
 
-static int count_rows(struct dml *d, const struct merge *g, enum dml_action a, enum dml_action b, uint64_t *ret,
-                      struct err *err)
+static uint64_t rows_of(const struct merge *g, enum dml_when when, enum dml_action a, enum dml_action b)
 {
-    CLEANUP(buf_deinit) struct buf sql = {0};
-    int64_t n;
+    uint64_t n = 0;
 
-    buf_add_cstr(&sql, "SELECT count(*) FROM (SELECT DISTINCT __file, __row, CASE WHEN __row IS NULL THEN rowid END "
-                       "FROM temp." DML_ROWS " WHERE ");
-    add_clauses(g, a, b, &sql);
-    buf_add_char(&sql, ')');
-    TRY(engine_query_i64(d->t->conn, sql.p, &n, err));
-    *ret = (uint64_t)n;
-    return 0;
+    for (uint32_t c = 0; c < g->m->n_clauses; c++) {
+        const struct dml_clause *clause = &g->m->clauses[c];
+        n += clause->when == when && (clause->action == a || clause->action == b) ? g->rows[c] : 0;
+    }
+    return n;
 }
 
 /* A row that several rows of the source change. */
@@ -319,6 +352,7 @@ static void set_info(struct dml *d, const struct merge *g)
 {
     CLEANUP(buf_deinit) struct buf json = {0}, list = {0};
     const struct dml_result *r = &d->result;
+    uint64_t took = (uint64_t)clock_now_us() - d->start_us;
 
     buf_add_char(&list, '[');
     buf_add_json_str(&list, g->m->on);
@@ -338,7 +372,11 @@ static void set_info(struct dml *d, const struct merge *g)
         {"numSourceRows", g->n_source},
         {"numTargetRowsInserted", r->inserted},
         {"numTargetRowsUpdated", r->updated},
+        {"numTargetRowsMatchedUpdated", rows_of(g, DML_MATCHED, DML_UPDATE, DML_UPDATE_ALL)},
+        {"numTargetRowsNotMatchedBySourceUpdated", rows_of(g, DML_NOT_MATCHED_BY_SOURCE, DML_UPDATE, DML_UPDATE_ALL)},
         {"numTargetRowsDeleted", r->deleted},
+        {"numTargetRowsMatchedDeleted", rows_of(g, DML_MATCHED, DML_DELETE, DML_DELETE)},
+        {"numTargetRowsNotMatchedBySourceDeleted", rows_of(g, DML_NOT_MATCHED_BY_SOURCE, DML_DELETE, DML_DELETE)},
         {"numTargetRowsCopied", r->copied},
         {"numOutputRows", r->inserted + r->updated + r->copied},
         {"numTargetFilesAdded", r->files_added},
@@ -349,8 +387,10 @@ static void set_info(struct dml *d, const struct merge *g)
         {"numTargetDeletionVectorsAdded", r->vectors_added},
         {"numTargetDeletionVectorsUpdated", d->vectors_updated},
         {"numTargetDeletionVectorsRemoved", d->vectors_removed},
+        {"materializeSourceTimeMs", g->stage_us / 1000},
         {"scanTimeMs", d->scan_us / 1000},
-        {"executionTimeMs", ((uint64_t)clock_now_us() - d->start_us) / 1000},
+        {"rewriteTimeMs", (took - MIN(took, d->scan_us)) / 1000},
+        {"executionTimeMs", took / 1000},
     };
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
         buf_printf(&json, "%s\"%s\":\"%llu\"", i ? "," : "{", metrics[i].name, (unsigned long long)metrics[i].value);
@@ -364,11 +404,15 @@ static int set_deletes_aside(struct dml *d, const struct merge *g, struct err *e
     CLEANUP(buf_deinit) struct buf sql = {0};
 
     buf_add_cstr(&sql, "UPDATE temp." DML_ROWS " SET __clause = -1 WHERE ");
-    add_clauses(g, DML_DELETE, DML_DELETE, &sql);
+    buf_add_cstr(&sql, "__clause IN (NULL");
+    for (uint32_t c = 0; c < g->m->n_clauses; c++)
+        if (g->m->clauses[c].action == DML_DELETE)
+            buf_printf(&sql, ", %u", c);
+    buf_add_char(&sql, ')');
     return dml_exec(d, sql.p, err);
 }
 
-static int write_merged(struct dml *d, const struct merge *g, struct err *err)
+static int write_merged(struct dml *d, struct merge *g, struct err *err)
 {
     CLEANUP(mem_freep) uint8_t *given = MEM_NEW_N(uint8_t, (size_t)g->m->n_clauses * d->schema->n_fields);
     uint64_t rows;
@@ -376,9 +420,12 @@ static int write_merged(struct dml *d, const struct merge *g, struct err *err)
     for (uint32_t c = 0; c < g->m->n_clauses; c++)
         for (uint32_t i = 0; i < d->schema->n_fields; i++)
             given[c * d->schema->n_fields + i] = (uint8_t)given_of(d, g, &g->m->clauses[c], i);
-    TRY(count_rows(d, g, DML_UPDATE, DML_UPDATE_ALL, &d->result.updated, err));
-    TRY(count_rows(d, g, DML_INSERT, DML_INSERT_ALL, &d->result.inserted, err));
-    TRY(count_rows(d, g, DML_DELETE, DML_DELETE, &d->result.deleted, err));
+    TRY(count_rows(d, g, err));
+    d->result.updated = rows_of(g, DML_MATCHED, DML_UPDATE, DML_UPDATE_ALL) +
+                        rows_of(g, DML_NOT_MATCHED_BY_SOURCE, DML_UPDATE, DML_UPDATE_ALL);
+    d->result.deleted =
+        rows_of(g, DML_MATCHED, DML_DELETE, DML_DELETE) + rows_of(g, DML_NOT_MATCHED_BY_SOURCE, DML_DELETE, DML_DELETE);
+    d->result.inserted = rows_of(g, DML_NOT_MATCHED, DML_INSERT, DML_INSERT_ALL);
     TRY(set_deletes_aside(d, g, err));
     TRY(dml_finish_rows(d, given, g->m->n_clauses, err));
     TRY(dml_write_rows(d, &rows, err));
@@ -399,6 +446,7 @@ static int merge_body(struct dml *d, const void *arg, struct err *err)
         g.by_source |= g.m->clauses[c].when == DML_NOT_MATCHED_BY_SOURCE;
     }
     TRY(stage_source(d, &g, err));
+    g.stage_us = (uint64_t)(clock_now_us() - start);
     TRY(check_clauses(d, &g, err));
     TRY(stage_merged(d, &g, err));
     TRY(check_ambiguous(d, &g, err));

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "delta/dml.h"
 
+#include <ctype.h>
+
 /* A text of the statement with its tables replaced. */
 static int rewritten(struct session *s, struct str text, struct str *ret, struct err *err)
 {
@@ -68,14 +70,22 @@ static int one_part(const struct sql_name *name, const char *what, struct str *r
     return 0;
 }
 
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
+}
+
 /* Does the text name the table? Said too often rather than too seldom: it makes conflicts where there are none. */
 static bool mentions(struct str text, const struct sql_table *t)
 {
     struct str name = t->name.n_parts ? t->name.parts[t->name.n_parts - 1] : t->path;
 
-    for (size_t i = 0; name.n && i + name.n <= text.n; i++)
-        if (str_eq_nocase(str_make(text.p + i, name.n), name))
+    for (size_t i = 0; name.n && i + name.n <= text.n; i++) {
+        size_t end = i + name.n;
+        if (str_eq_nocase(str_make(text.p + i, name.n), name) && !(i && is_word(text.p[i - 1])) &&
+            !(end < text.n && is_word(text.p[end])))
             return true;
+    }
     return false;
 }
 

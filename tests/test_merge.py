@@ -1,0 +1,169 @@
+"""MERGE: every combination of clauses against a model, schema evolution, what Spark's history would say."""
+import itertools
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from lib.sluice import REFUSED, ROOT, USAGE
+from test_dml import folder, sql  # noqa: F401
+
+SPARK = Path(os.environ.get("SLUICE_SHARED", ROOT.parent / "shared")) / "fixtures" / "spark-delta"
+
+# A clause: its text, when it holds (target row or None, source row or None), and what it makes of the row.
+MATCHED = [
+    ("WHEN MATCHED AND s.v > 60 THEN DELETE", lambda t, s: s > 60, lambda t, s: None),
+    ("WHEN MATCHED AND t.v % 2 = 0 THEN UPDATE SET v = t.v + s.v", lambda t, s: t % 2 == 0, lambda t, s: t + s),
+    ("WHEN MATCHED THEN UPDATE SET *", lambda t, s: True, lambda t, s: s),
+    ("WHEN MATCHED AND s.v < 20 THEN DO NOTHING", lambda t, s: s < 20, lambda t, s: t),
+]
+NOT_MATCHED = [
+    ("WHEN NOT MATCHED AND s.v < 50 THEN INSERT (id, v) VALUES (s.id, -s.v)", lambda s: s < 50, lambda s: -s),
+    ("WHEN NOT MATCHED AND s.id % 7 = 0 THEN DO NOTHING", lambda s: False, None),
+    ("WHEN NOT MATCHED BY TARGET THEN INSERT *", lambda s: True, lambda s: s),
+]
+BY_SOURCE = [
+    ("WHEN NOT MATCHED BY SOURCE AND t.v > 70 THEN DELETE", lambda t: t > 70, lambda t: None),
+    ("WHEN NOT MATCHED BY SOURCE AND t.id % 3 = 0 THEN UPDATE SET v = 0 - t.v", None, lambda t: -t),
+    ("WHEN NOT MATCHED BY SOURCE AND t.v < 30 THEN UPDATE SET v = t.v + 1000", lambda t: t < 30, lambda t: t + 1000),
+]
+
+
+def merged(target, source, clauses):
+    out = {}
+    for k in sorted(set(target) | set(source)):
+        t, s = target.get(k), source.get(k)
+        if t is not None and s is not None:
+            hit = next((c for c in clauses if c in MATCHED and c[1](t, s)), None)
+            value = hit[2](t, s) if hit else t
+        elif s is not None:
+            hit = next((c for c in clauses if c in NOT_MATCHED and (k % 7 == 0 if c[2] is None else c[1](s))), None)
+            value = hit[2](s) if hit and hit[2] else None
+        else:
+            hit = next((c for c in clauses if c in BY_SOURCE and (k % 3 == 0 if c[1] is None else c[1](t))), None)
+            value = hit[2](t) if hit else t
+        if value is not None:
+            out[k] = value
+    return out
+
+
+@pytest.mark.parametrize("vectors", ["true", "false"])
+def test_clauses_in_every_combination(sluice, folder, vectors):
+    dice, statements, target = random.Random(vectors), [], {i: i for i in range(80)}
+    sql(sluice, folder, f"CREATE TABLE t (id INT, v INT) TBLPROPERTIES ('delta.enableDeletionVectors' = '{vectors}')",
+        "INSERT INTO t SELECT i, i FROM range(80) r(i)")
+    combinations = [c for n in (1, 2, 4, 6) for c in itertools.combinations(MATCHED + NOT_MATCHED + BY_SOURCE, n)]
+    for clauses in dice.sample(combinations, 12):
+        clauses = sorted(clauses, key=lambda c: " AND " not in c[0].split("THEN")[0])  # those without a condition last
+        lo, n = dice.randrange(100), dice.randrange(1, 60)
+        source = {k: dice.randrange(100) for k in range(lo, lo + n)}
+        target = merged(target, source, clauses)
+        statements.append("MERGE INTO t USING (VALUES " + ", ".join(f"({k}, {v})" for k, v in source.items()) +
+                          ") s(id, v) ON t.id = s.id " + " ".join(c[0] for c in clauses))
+        statements.append("INSERT INTO t BY NAME SELECT 0 id, 5 v WHERE NOT EXISTS (SELECT 1 FROM t WHERE id = 0)")
+        target.setdefault(0, 5)
+    sql(sluice, folder, *statements)
+    for reader in ("delta-rs", "sluice"):
+        assert dict(folder.read("t", reader=reader).rows) == target
+
+
+def table(sluice, lake, **properties):
+    properties = ", ".join(f"'delta.{k}' = '{v}'" for k, v in ({"enableDeletionVectors": "false"} | properties).items())
+    sql(sluice, lake, f"CREATE TABLE t (id INT, v STRING, s STRUCT<a: INT>) TBLPROPERTIES ({properties})",
+        "INSERT INTO t VALUES (1, 'a', {'a': 10}), (2, 'b', {'a': 20})")
+
+
+def by_id(sluice, lake):
+    return {r.pop("id"): r for r in sql(sluice, lake, "FROM t").rows()}
+
+
+SOURCE = "(VALUES (2, 'B', {'b': 'x', 'a': 21}, 1.5::DECIMAL(4,2)), (3, 'C', {'b': 'y', 'a': 31}, 2.5)) src(id, v, s, price)"
+
+
+@pytest.mark.parametrize("mapping", ["none", "name"])
+def test_schema_evolution_adds_columns_and_what_is_inside_them(sluice, folder, mapping):
+    table(sluice, folder, **{"columnMapping.mode": mapping})
+    sql(sluice, folder, f"MERGE WITH SCHEMA EVOLUTION INTO t USING {SOURCE} ON t.id = src.id "
+                        "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *")
+    rows = json.loads(json.dumps(by_id(sluice, folder)))
+    assert rows == {"1": {"v": "a", "s": {"a": 10, "b": None}, "price": None},
+                    "2": {"v": "B", "s": {"a": 21, "b": "x"}, "price": 1.5},
+                    "3": {"v": "C", "s": {"a": 31, "b": "y"}, "price": 2.5}}
+    assert len(list(folder.log("t"))) == 3, "the columns came with the commit of the MERGE"
+    other = {r[0]: r[1:] for r in folder.read("t", reader="delta-rs").rows}
+    assert other[1][2] is None and str(other[3][2]) == "2.50"
+    sql(sluice, folder, "UPDATE t SET price = 9 WHERE id = 1", "DELETE FROM t WHERE s.b = 'x'")
+    assert sorted(by_id(sluice, folder)) == [1, 3]
+
+
+def test_schema_evolution_adds_only_what_a_clause_gives(sluice, folder):
+    table(sluice, folder)
+    sql(sluice, folder, f"MERGE WITH SCHEMA EVOLUTION INTO t USING {SOURCE} ON t.id = src.id "
+                        "WHEN MATCHED THEN UPDATE SET v = src.v")
+    assert list(folder.schema("t")) == ["id", "v", "s"]
+    sql(sluice, folder, f"MERGE WITH SCHEMA EVOLUTION INTO t USING {SOURCE} ON t.id = src.id "
+                        "WHEN MATCHED THEN UPDATE SET price = src.price")
+    assert list(folder.schema("t")) == ["id", "v", "s", "price"]
+    assert by_id(sluice, folder)[2]["v"] == "B" and float(by_id(sluice, folder)[2]["price"]) == 1.5
+
+
+def test_schema_evolution_keeps_columns_that_the_source_lacks(sluice, folder):
+    table(sluice, folder)
+    sql(sluice, folder, "MERGE WITH SCHEMA EVOLUTION INTO t USING (VALUES (2, true), (3, false)) src(id, flag) ON t.id = src.id "
+                        "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *")
+    assert by_id(sluice, folder) == {1: {"v": "a", "s": {"a": 10}, "flag": None}, 2: {"v": "b", "s": {"a": 20}, "flag": True},
+                                     3: {"v": None, "s": None, "flag": False}}
+
+
+@pytest.mark.parametrize("clauses, error", [
+    ("WHEN MATCHED THEN UPDATE SET *", 'the source has no column "s"'),
+    ("WHEN NOT MATCHED THEN INSERT *", 'the source has no column "s"'),
+    ("WHEN MATCHED THEN UPDATE SET nope = 1", 'no column "nope"'),
+    ("WHEN MATCHED THEN UPDATE SET v = 'x', v = 'y'", "set twice"),
+    ("WHEN MATCHED AND src.v > 'y' THEN DELETE WHEN MATCHED THEN UPDATE SET v = src.v", "matches several rows"),
+    ("WHEN MATCHED AND src.v > 'a' THEN DELETE", "matches several rows"),
+])
+def test_what_spark_refuses_is_refused(sluice, folder, clauses, error):
+    table(sluice, folder)
+    done = sql(sluice, folder, "MERGE INTO t USING (VALUES (1, 'x'), (1, 'z')) src(id, v) ON t.id = src.id " + clauses,
+               code=(USAGE, REFUSED))
+    assert error in done.err and folder.version("t") == 1
+
+
+def test_rows_matched_twice_may_be_deleted_or_left(sluice, folder):
+    table(sluice, folder)
+    sql(sluice, folder, "MERGE INTO t USING (VALUES (1), (1)) src(id) ON t.id = src.id WHEN MATCHED AND t.v = 'q' THEN DELETE",
+        "MERGE INTO t USING (VALUES (1), (1)) src(id) ON t.id = src.id WHEN MATCHED THEN DELETE")
+    assert sorted(by_id(sluice, folder)) == [2]
+
+
+@pytest.mark.parametrize("fixture", ["cdf", "cdf_dv"])
+def test_history_says_what_sparks_does(sluice, folder, fixture):
+    if not SPARK.exists():
+        pytest.skip("the tables recorded from Spark are not here (SLUICE_SHARED)")
+    expected = json.loads((SPARK / fixture / "expected.json").read_text())["history"]
+    vectors, by = ("true", "PARTITIONED BY (p)") if fixture == "cdf_dv" else ("false", "")
+    sql(sluice, folder, f"CREATE TABLE t (id INT, v STRING, p STRING) {by} TBLPROPERTIES ("
+                        f"'delta.enableDeletionVectors' = '{vectors}', 'delta.enableChangeDataFeed' = 'true')",
+        "INSERT INTO t SELECT i, 'v' || i, CASE WHEN i % 2 = 0 THEN 'e' ELSE 'o' END FROM range(1, 16) r(i)",
+        "DELETE FROM t WHERE id IN (2, 3)", "UPDATE t SET v = upper(v) WHERE id BETWEEN 5 AND 7",
+        "MERGE INTO t USING (VALUES (1, 'm1', 'u'), (4, '', 'd'), (20, 'n20', 'u'), (21, 'n21', 'u')) s(id, v, op) "
+        "ON t.id = s.id WHEN MATCHED AND s.op = 'd' THEN DELETE WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN "
+        "INSERT (id, v, p) VALUES (s.id, s.v, CASE WHEN s.id % 2 = 0 THEN 'e' ELSE 'o' END)",
+        "DELETE FROM t WHERE id = 8",
+        "MERGE INTO t USING (VALUES (1)) s(id) ON t.id = s.id WHEN NOT MATCHED BY SOURCE AND t.id > 13 THEN "
+        "UPDATE SET v = 'nms'")
+    for (version, actions), spark in zip(folder.log("t"), expected):
+        info = actions[0]["commitInfo"]
+        assert info["operation"] == spark["operation"] and info["isBlindAppend"] == spark["isBlindAppend"]
+        parameters = {k: v for k, v in spark["operationParameters"].items() if "redicate" not in k}
+        assert version == 0 or {k: v for k, v in info["operationParameters"].items() if "redicate" not in k} == parameters
+        assert sorted(k for k in info["operationParameters"] if "redicate" in k) == sorted(
+            k for k in spark["operationParameters"] if "redicate" in k)
+        metrics = info.get("operationMetrics", {})
+        assert set(metrics) >= set(spark["operationMetrics"]), version
+        rows = {k: v for k, v in spark["operationMetrics"].items() if ("Rows" in k or "Vectors" in k) and
+                not (vectors == "false" and ("Copied" in k or "Output" in k))}  # files are laid out otherwise
+        assert {k: metrics[k] for k in rows} == rows, version
