@@ -278,3 +278,94 @@ def test_cluster_by_refuses_what_cannot_be(sluice, folder):
         "ALTER TABLE t CLUSTER BY (b)", "ALTER TABLE t RENAME COLUMN b TO c")
     assert "clustered by" in sql(sluice, folder, "ALTER TABLE t DROP COLUMN c", code=USAGE).err
     assert sql(sluice, folder, "DESCRIBE DETAIL t").rows()[0]["clusteringColumns"] == ["c"]
+
+
+# ---- SHALLOW CLONE, CONVERT TO DELTA ----
+
+
+def test_shallow_clone_reads_the_sources_files_and_goes_its_own_way(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE src (id INT, v STRING, p STRING) PARTITIONED BY (p) TBLPROPERTIES ('own' = 'x')",
+        "INSERT INTO src VALUES (1, 'a', 'a b'), (2, 'b', 'c%d'), (3, 'c', 'a b')", "DELETE FROM src WHERE id = 3",
+        "INSERT INTO src VALUES (4, 'd', NULL)",
+        "CREATE TABLE t SHALLOW CLONE src", "CREATE TABLE old SHALLOW CLONE src VERSION AS OF 1 TBLPROPERTIES ('own' = 'y')")
+    assert folder.version("t") == 0
+    done = actions(folder, "t")
+    assert all(a["path"].startswith("file:///") for a in done["add"])
+    assert {a["deletionVector"]["storageType"] for a in done["add"] if "deletionVector" in a} == {"p"}
+    info = done["commitInfo"][0]
+    assert info["operation"] == "CLONE" and info["operationParameters"]["sourceVersion"] == 3
+    assert info["operationMetrics"]["sourceNumOfFiles"] == "3"
+    assert done["metaData"][0]["id"] != actions(folder, "src", 0)["metaData"][0]["id"]
+    expected = [(1, "a", "a b"), (2, "b", "c%d"), (4, "d", None)]
+    assert_rows(sluice, folder, "t", expected, ("sluice", "delta-rs"))
+    assert rows(sluice, folder, "SELECT id FROM old ORDER BY id") == [(1,), (2,), (3,)]
+    assert actions(folder, "old")["metaData"][0]["configuration"]["own"] == "y"
+    sql(sluice, folder, "UPDATE t SET v = 'new' WHERE id = 1", "DELETE FROM t WHERE id = 2", "INSERT INTO t VALUES (9, 'z', 'q')")
+    assert_rows(sluice, folder, "t", [(1, "new", "a b"), (4, "d", None), (9, "z", "q")], ("sluice",))
+    assert_rows(sluice, folder, "src", expected, ("sluice", "delta-rs"))
+    sql(sluice, folder, "OPTIMIZE t", "CREATE TABLE again SHALLOW CLONE t")
+    assert_rows(sluice, folder, "again", [(1, "new", "a b"), (4, "d", None), (9, "z", "q")], ("sluice",))
+
+
+def test_clone_replaces_a_table_in_one_commit(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE src (id INT) CLUSTER BY (id)", "INSERT INTO src VALUES (1)",
+        "CREATE TABLE t (x STRING)", "INSERT INTO t VALUES ('old')")
+    assert "already" in sql(sluice, folder, "CREATE TABLE t SHALLOW CLONE src", code=None).err
+    sql(sluice, folder, "CREATE OR REPLACE TABLE t SHALLOW CLONE src")
+    assert folder.version("t") == 2 and clustering(folder, "t") == [([["id"]], False)]
+    assert_rows(sluice, folder, "t", [(1,)], ("sluice", "delta-rs"))
+    assert "itself" in sql(sluice, folder, "CREATE OR REPLACE TABLE t SHALLOW CLONE t VERSION AS OF 1", code=USAGE).err
+
+
+def test_clone_brings_row_ids_along(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE src (id INT) TBLPROPERTIES ('delta.enableRowTracking' = 'true')",
+        "INSERT INTO src VALUES (1), (2)", "INSERT INTO src VALUES (3)", "CREATE TABLE t SHALLOW CLONE src",
+        "INSERT INTO t VALUES (4)")
+    got = sql(sluice, folder, f"FROM delta_scan('{folder.table_path('t')}', row_ids => true) ORDER BY id").rows()
+    assert [r["__row_id"] for r in got] == [0, 1, 2, 3]
+
+
+def test_convert_makes_a_table_of_parquet_files(sluice, folder):
+    at = folder.path / "raw"
+    for part in ("p=1/q=a%20b", "p=2/q=__HIVE_DEFAULT_PARTITION__", "_hidden", ".hidden"):
+        (at / part).mkdir(parents=True)
+    sql(sluice, folder, f"COPY (SELECT 1 AS id, 'x' AS v, {{'a': 1.5}} AS s, TIMESTAMPTZ '2026-01-01 00:00:00+00' AS ts) "
+                        f"TO '{at}/p=1/q=a%20b/one.parquet' (FORMAT parquet)",
+        f"COPY (SELECT i AS id, 'y' || i AS v, NULL::STRUCT(a DECIMAL(2,1)) AS s, NULL::TIMESTAMPTZ AS ts, i::DOUBLE AS d "
+        f"FROM range(2, 5) r(i)) TO '{at}/p=2/q=__HIVE_DEFAULT_PARTITION__/two [2].parquet' (FORMAT parquet)",
+        f"COPY (SELECT 1 AS nope) TO '{at}/_hidden/x.parquet' (FORMAT parquet)",
+        f"COPY (SELECT 1 AS nope) TO '{at}/.hidden/x.parquet' (FORMAT parquet)")
+    done = sql(sluice, folder, f"CONVERT TO DELTA parquet.`{at}`", code=USAGE)
+    assert "PARTITIONED BY" in done.err
+    assert rows(sluice, folder, f"CONVERT TO DELTA parquet.`{at}` PARTITIONED BY (p INT, q STRING)") == [(2,)]
+    from deltalake import DeltaTable
+    table = DeltaTable(str(at))
+    assert sorted(table.to_pyarrow_table().to_pylist(), key=lambda r: r["id"])[0]["q"] == "a b"
+    got = sql(sluice, folder, f"SELECT id, v, s.a AS a, d, p, q FROM delta.`{at}` ORDER BY id").rows()
+    assert got == [{"id": 1, "v": "x", "a": 1.5, "d": None, "p": 1, "q": "a b"}] + [
+        {"id": i, "v": f"y{i}", "a": None, "d": float(i), "p": 2, "q": None} for i in (2, 3, 4)]
+    log = [json.loads(line) for line in (at / "_delta_log" / f"{0:020}.json").read_text().splitlines()]
+    adds = {a["add"]["partitionValues"]["p"]: json.loads(a["add"]["stats"]) for a in log if "add" in a}
+    assert adds["1"] == {"numRecords": 1, "minValues": {"id": 1, "v": "x", "s": {"a": 1.5}, "ts": "2026-01-01T00:00:00.000Z"},
+                         "maxValues": {"id": 1, "v": "x", "s": {"a": 1.5}, "ts": "2026-01-01T00:00:00.000Z"},
+                         "nullCount": {"id": 0, "v": 0, "s": {"a": 0}, "ts": 0, "d": 1}}
+    assert adds["2"]["minValues"]["d"] == 2.0 and adds["2"]["nullCount"]["ts"] == 3
+    assert next(a["commitInfo"] for a in log if "commitInfo" in a)["operation"] == "CONVERT"
+    assert rows(sluice, folder, f"CONVERT TO DELTA parquet.`{at}`") == [(0,)], "it is a table already"
+    sql(sluice, folder, f"INSERT INTO delta.`{at}` (id, p) VALUES (9, 9)", f"OPTIMIZE delta.`{at}`")
+
+
+def test_convert_refuses_what_is_no_table(sluice, folder):
+    for name, select in {"empty": None, "names": "SELECT 1 AS \"a b\"", "type": "SELECT 1 AS id"}.items():
+        (folder.path / name).mkdir()
+        if select:
+            sql(sluice, folder, f"COPY ({select}) TO '{folder.path / name}/x.parquet' (FORMAT parquet)")
+    assert "no .parquet file" in sql(sluice, folder, f"CONVERT TO DELTA parquet.`{folder.path}/empty`", code=USAGE).err
+    assert "\"a b\"" in sql(sluice, folder, f"CONVERT TO DELTA parquet.`{folder.path}/names`", code=USAGE).err
+    (folder.path / "type" / "y.parquet").write_bytes(b"not parquet")
+    assert "y.parquet" in sql(sluice, folder, f"CONVERT TO DELTA parquet.`{folder.path}/type`", code=None).err
+    assert not (folder.path / "type" / "_delta_log").exists()
+    (folder.path / "p" / "d=x").mkdir(parents=True)
+    sql(sluice, folder, f"COPY (SELECT 1 AS id) TO '{folder.path}/p/d=x/x.parquet' (FORMAT parquet)")
+    done = sql(sluice, folder, f"CONVERT TO DELTA parquet.`{folder.path}/p` PARTITIONED BY (d DATE)", code=None)
+    assert "d=x/x.parquet" in done.err

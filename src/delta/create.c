@@ -207,7 +207,11 @@ static int make_actions(const struct delta_draft *d, const struct delta_create *
             a, arena,
             (struct delta_action){.kind = DELTA_TXN, .txn = arena_dup(arena, c->txn, sizeof(struct delta_txn))});
     add_domain(d, arena, a);
-    TRY(add_files(c, d->head->assigns_row_ids, arena, a, err));
+    TRY(add_files(c, d->head->assigns_row_ids && !c->row_ids, arena, a, err));
+    if (c->row_ids)
+        delta_actions_add(a, arena,
+                          (struct delta_action){.kind = DELTA_DOMAIN,
+                                                .domain = arena_dup(arena, c->row_ids, sizeof(struct delta_domain))});
     return delta_actions_check(a, err);
 }
 

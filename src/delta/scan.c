@@ -60,6 +60,18 @@ struct dv_cache {
     struct buf path, bytes;
 };
 
+/* An absolute path is a URI: file:///a%20b */
+static int open_path(struct buf *path, struct err *err)
+{
+    CLEANUP(arena_deinit) struct arena arena = {0};
+    struct str decoded;
+
+    TRY(delta_path_decode(arena_str(&arena, buf_str(path)), &arena, &decoded, err));
+    buf_reset(path);
+    buf_add_str(path, decoded);
+    return 0;
+}
+
 static int dv_load(struct store *store, const struct delta_file *file, struct dv_cache *cache, struct dv *ret,
                    struct err *err)
 {
@@ -69,6 +81,8 @@ static int dv_load(struct store *store, const struct delta_file *file, struct dv
     if (d->storage == 'i')
         return dv_inline_read(d->path_or_inline, d->size, d->cardinality, ret, err);
     TRY(dv_path(d->storage, d->path_or_inline, &path, err));
+    if (d->storage == 'p')
+        TRY(open_path(&path, err));
     if (!str_eq(buf_str(&path), buf_str(&cache->path))) {
         buf_reset(&cache->path);
         buf_reset(&cache->bytes);

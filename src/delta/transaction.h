@@ -104,6 +104,7 @@ struct delta_create {
     const struct delta_path *cluster_by; /* columns of the table's clustering */
     uint32_t n_cluster_by;
     struct str metrics;
+    const struct delta_domain *row_ids; /* the files come with row ids: the domain that keeps the highest */
 };
 /*
  * A table as it will be, fixed before its first files are written: those need its schema and properties. With `replaced`

@@ -53,6 +53,11 @@ int parquet_write_query(struct engine_conn *conn, const char *select, const char
 int parquet_write_rows(const struct parquet_spec *spec, const struct parquet_rows *rows, size_t n_rows, struct buf *out,
                        struct parquet_file *ret, struct err *err) MUST_CHECK;
 
+/* Counts the rows of a table expression, whose columns have the physical names, and makes the statistics that a file of
+ * them would have: `rows` and `stats` of `ret`. Reads every row. */
+int parquet_stats_query(struct engine_conn *conn, const char *from, const struct parquet_spec *spec,
+                        struct parquet_file *ret, struct err *err) MUST_CHECK;
+
 /* DuckDB's name of a type, as used in casts: "DECIMAL(10,2)", "STRUCT(\"a\" INTEGER)[]". Physical names. */
 int parquet_type_sql(const struct type *type, struct buf *out, struct err *err) MUST_CHECK;
 

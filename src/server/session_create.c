@@ -10,30 +10,11 @@
 #include "delta/clustering.h"
 #include "delta/data_file.h"
 #include "delta/dml_internal.h"
-#include "delta/query_type.h"
+#include "delta/query_columns.h"
 #include "delta/transaction.h"
 #include "engine/parquet_write.h"
 
 #define CTAS "__sluice_ctas"
-
-/* ---- types of a query ---- */
-
-static int fields_of_query(struct session *s, struct field **ret, uint32_t *ret_n, struct err *err)
-{
-    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
-
-    TRY(engine_query(s->conn, "SELECT * FROM temp." CTAS " LIMIT 0", &result, err));
-    *ret_n = engine_result_n_columns(result);
-    *ret = ARENA_NEW_N(&s->arena, struct field, *ret_n);
-    for (uint32_t i = 0; i < *ret_n; i++) {
-        const struct engine_column *c = engine_result_column(result, i);
-        struct field *f = &(*ret)[i];
-        f->name = f->physical = arena_str(&s->arena, c->name);
-        f->nullable = true;
-        TRY(delta_type_of_query(&c->type, c->name, &s->arena, &f->type, err));
-    }
-    return 0;
-}
 
 /* ---- CREATE TABLE ---- */
 
@@ -144,7 +125,8 @@ static int describe(struct creating *n, struct err *err)
     struct delta_path *cluster_by = ARENA_NEW_N(&n->s->arena, struct delta_path, c->n_cluster_by + 1);
 
     if (c->query.n) {
-        TRY(fields_of_query(n->s, &schema->fields, &schema->n_fields, err));
+        TRY(delta_query_columns(n->s->conn, "SELECT * FROM temp." CTAS, &n->s->arena, &schema->fields,
+                                &schema->n_fields, err));
     } else {
         schema->n_fields = c->n_columns;
         schema->fields = ARENA_NEW_N(&schema->arena, struct field, c->n_columns + 1);

@@ -44,6 +44,10 @@ int session_execute(struct session *s, const struct statement *st, struct buf *o
         return session_optimize(s, &st->optimize, out, err);
     case STATEMENT_REORG:
         return session_reorg(s, &st->reorg, out, err);
+    case STATEMENT_CLONE:
+        return session_clone(s, &st->clone, out, err);
+    case STATEMENT_CONVERT:
+        return session_convert(s, &st->convert, out, err);
     default:
         return err_set(err, ERR_UNSUPPORTED, "%s is not supported", statement_kind_name(st->kind));
     }
