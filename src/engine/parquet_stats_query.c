@@ -58,19 +58,24 @@ static void add_fields(struct leaves *l, const struct field *fields, uint32_t n)
     }
 }
 
+static uint32_t leaves_wanted(const struct parquet_spec *spec)
+{
+    if (spec->no_stats)
+        return 0;
+    if (spec->stats_paths)
+        return UINT32_MAX;
+    return spec->stats_columns ? spec->stats_columns : 32;
+}
+
 int parquet_stats_query(struct engine_conn *conn, const char *from, const struct parquet_spec *spec,
                         struct parquet_file *ret, struct err *err)
 {
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
     CLEANUP(leaves_deinit)
-    struct leaves l = {.left = spec->stats_paths     ? UINT32_MAX
-                               : spec->stats_columns ? spec->stats_columns
-                                                     : 32};
+    struct leaves l = {.left = leaves_wanted(spec)};
     CLEANUP(buf_deinit) struct buf sql = {0};
     const struct engine_chunk *chunk;
 
-    if (spec->no_stats)
-        l.left = 0;
     add_fields(&l, spec->schema->fields, spec->schema->n_fields);
     buf_printf(&sql, "SELECT count(*), map([%s]::VARCHAR[], [%s]::MAP(VARCHAR, VARCHAR)[]) FROM %s",
                l.keys.n ? l.keys.p : "", l.values.n ? l.values.p : "", from);
