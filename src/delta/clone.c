@@ -122,7 +122,7 @@ static struct str parameters(const struct delta_clone *c, struct arena *arena)
 }
 
 static int make_clone(const struct delta_clone *c, struct delta_draft *d, struct store *store, struct engine *engine,
-                 struct delta_cloned *r, struct err *err)
+                      struct delta_cloned *r, struct err *err)
 {
     CLEANUP(delta_table_freep) struct delta_table *table = NULL;
     struct str high = delta_snapshot_domain(c->source, STR(ROW_IDS));
