@@ -18,10 +18,10 @@
 #include <sys/stat.h>
 
 enum {
-    PIECE_SHIFT = 16,       /* a fault maps in the 64 KiB around it */
-    RUN = 64,               /* slots read at once without a mapping: nearly always up to a free one */
-    TRIM_EVERY = 64 << 20,  /* bytes of a sequential pass between two trims */
-    CAP_MIN = KEY_CAP_STEP, /* slots */
+    PIECE_SHIFT = 16, /* a fault maps in the 64 KiB around it */
+    RUN = 64,         /* slots read at once without a mapping: nearly always up to a free one */
+    TRIM_EVERY = (16 << 20) / sizeof(struct key_slot), /* slots of a sequential pass between two trims */
+    CAP_MIN = KEY_CAP_STEP,                            /* slots */
 };
 
 int key_error_same(struct err *err)

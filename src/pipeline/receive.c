@@ -27,6 +27,7 @@ enum {
     HEARTBEAT_US = 10000000,
     WAIT_US = 50000,
     BACKOFF_MIN_US = 100000,
+    INTERNAL_TRIES = 6,
     BACKOFF_MAX_US = 10000000,
     ROOM_EVERY = 64,
 };
@@ -187,18 +188,30 @@ static int connect_and_pump(struct receive *r, struct err *err)
     return rc;
 }
 
+/* The server stumbled over its own WAL ("could not map filenode … to relation OID", with tables that are rewritten in
+ * transactions that it sends while they are in progress). Mostly it gets past it at the second try. */
+static bool is_internal(const struct err *err)
+{
+    return strncmp(err->sqlstate, "XX", 2) == 0;
+}
+
 static void *run(void *arg)
 {
     struct receive *r = arg;
     int64_t backoff = BACKOFF_MIN_US;
+    unsigned fruitless = 0;
     struct err err;
 
     for (;;) {
         uint64_t frames = r->frames;
         int rc = connect_and_pump(r, &err);
-        if (r->frames != frames)
+        fruitless++;
+        if (r->frames != frames) {
             backoff = BACKOFF_MIN_US;
-        if (rc != ERR_NET && rc != ERR_CONFLICT)
+            fruitless = 0;
+        }
+        bool again = rc == ERR_NET || rc == ERR_CONFLICT || (is_internal(&err) && fruitless < INTERNAL_TRIES);
+        if (!again)
             break;
         log_err(LOG_WARN, "stream_lost", &err);
         if (is_stopping(r, backoff)) {
