@@ -4,6 +4,7 @@ from datetime import datetime, timezone
 import pytest
 
 from lib.oracle import assert_equal
+from lib.sluice import USAGE
 
 OWN = ["__op", "__commit_ts", "__lsn", "__ordinal", "__unchanged"]
 TABLE = ["CREATE TABLE t (id int PRIMARY KEY, a int, b text)", "INSERT INTO t VALUES (1, 1, 'one'), (2, 2, 'two')"]
@@ -84,3 +85,32 @@ def test_killed_at_a_step_each_change_is_there_once(db, sluice, lake, step):
     ops = [h[0] for h in history(lake)]
     assert (ops.count("insert"), ops.count("update"), ops.count("delete")) == (12, 7, 2), ops
     assert_equal(db, lake, ["t"])
+
+
+def changes(sluice, lake, *columns):
+    rows = sluice.sql(lake, f"SELECT __op, {', '.join(columns)} FROM t ORDER BY __ordinal")  # of one transaction
+    return [tuple(r.values()) for r in rows]
+
+
+def test_only_the_changes(db, sluice, lake):
+    """The table itself is the history; it begins with the rows of the first copy."""
+    only = ("--history", "only")
+    db.sql(*TABLE, "CREATE TABLE k (a int)", "INSERT INTO k VALUES (7)")
+    sluice.sync_once(db.url, lake, *only)
+    assert lake.columns("t") == ["id", "a", "b", *OWN] and not lake.exists("t__history")
+    assert sorted(changes(sluice, lake, "id", "b")) == [("read", 1, "one"), ("read", 2, "two")]
+    db.tx("INSERT INTO t VALUES (3, 3, 'three')", "UPDATE t SET b = 'uno' WHERE id = 1", "UPDATE t SET id = 10 WHERE id = 1",
+          "DELETE FROM t WHERE id = 2", "INSERT INTO k VALUES (8)")
+    sluice.sync_once(db.url, lake, *only)
+    sluice.sync_once(db.url, lake, *only)
+    assert changes(sluice, lake, "id", "b")[2:] == [("insert", 3, "three"), ("update", 1, "uno"), ("delete", 1, None),
+                                                     ("update", 10, "uno"), ("delete", 2, None)]
+    db.sql("ALTER TABLE t ADD c int DEFAULT 5", "ALTER TABLE t RENAME b TO bb", "UPDATE t SET c = 6 WHERE id = 3", "TRUNCATE t",
+           "ALTER TABLE t RENAME TO u", "INSERT INTO u VALUES (4, 4, 'four', 4)")
+    sluice.sync_once(db.url, lake, *only)
+    rows = sluice.sql(lake, "SELECT __op, id, bb, c FROM u WHERE __op <> 'read' ORDER BY __commit_ts, __ordinal")
+    assert [tuple(r.values()) for r in rows][5:] == [("update", 3, "three", 6), ("truncate", None, None, None),
+                                                     ("insert", 4, "four", 4)]
+    assert sluice.sql(lake, "SELECT a FROM k ORDER BY a") == [{"a": 7}, {"a": 8}]
+    assert "hold changes" in sluice.sync_once(db.url, lake, code=USAGE).err
+    assert "no state to compare" in sluice.run("verify", db.url, lake, code=USAGE).err

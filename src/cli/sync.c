@@ -30,7 +30,7 @@ static const struct cli_option OPTIONS[] = {
     {"resync", 0, CLI_TEXT, AT(resync), "PATTERNS", "copy these anew; readers see the old rows until it is done"},
     {"history", 0, CLI_TEXT, AT(history), "WHERE",
      "beside: each change is a row of <table>__history too: its columns, __op, __commit_ts, __lsn, __ordinal,"
-     " __unchanged (none)"},
+     " __unchanged. only: <table> itself holds the changes, not the current state (none)"},
     {"state", 0, CLI_TEXT, AT(state), "DIR", "where sluice keeps its log and notes (LAKE/_sluice)"},
     {"slot", 0, CLI_TEXT, AT(slot), "NAME", "replication slot (sluice_ and a hash of the lake's path)"},
     {"publication", 0, CLI_TEXT, AT(publication), "NAME", "publication, made or extended as needed (the slot's name)"},
@@ -58,6 +58,18 @@ static int read_epoch(const char *text, int64_t *ret_us, struct err *err)
     }
     *ret_us = (int64_t)ms * 1000;
     return 0;
+}
+
+static int read_history(const char *text, enum lake_changes *ret, struct err *err)
+{
+    static const char *const names[] = {"none", "beside", "only"};
+
+    for (size_t i = 0; text && i < ARRAY_LEN(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret = (enum lake_changes)i;
+            return 0;
+        }
+    return text ? err_set(err, ERR_USAGE, "--history %s: it is none, beside or only", text) : 0;
 }
 
 static int stop_fd = -1;
@@ -91,9 +103,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
 
     (void)n_args;
     sync_options_default(&o);
-    if (in->history && strcmp(in->history, "none") != 0 && strcmp(in->history, "beside") != 0)
-        return err_set(err, ERR_USAGE, "--history %s: it is none or beside", in->history);
-    o.history = in->history && strcmp(in->history, "beside") == 0;
+    TRY(read_history(in->history, &o.history, err));
     CLEANUP(mem_freep) struct str *tables = cli_list(in->tables, &o.n_include);
     CLEANUP(mem_freep) struct str *exclude = cli_list(in->exclude, &o.n_exclude);
     CLEANUP(mem_freep) struct str *columns = cli_list(in->columns, &o.n_include_columns);

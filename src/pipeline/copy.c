@@ -12,7 +12,7 @@
 #include "codec/pg_schema.h"
 #include "pipeline/copy_chunk.h"
 #include "pipeline/copy_notes.h"
-#include "sink/lake_table.h"
+#include "sink/lake_history.h"
 #include "source/pg_catalog.h"
 
 #include <assert.h>
@@ -53,6 +53,15 @@ struct copy_job {
 
 /* ---- planning ---- */
 
+/* The columns of the files. */
+static struct schema *schema_of(const struct copy_job *job, const struct relation *rel)
+{
+    if (job->config.env->history != LAKE_CHANGES_ONLY)
+        return pg_schema_of(rel);
+    CLEANUP(relation_unrefp) struct relation *changes = lake_history_relation_of(rel, false);
+    return pg_schema_of(changes);
+}
+
 static void drop_progress(struct copy_table *t)
 {
     copy_plan_free(TAKE_PTR(t->plan));
@@ -66,7 +75,7 @@ static void drop_progress(struct copy_table *t)
 /* Can the chunks that are done be kept? */
 static int is_resumable(struct copy_job *job, struct copy_table *t, bool *ret, struct err *err)
 {
-    *ret = t->rel->identity == IDENTITY_KEY;
+    *ret = t->rel->identity == IDENTITY_KEY && job->config.env->history != LAKE_CHANGES_ONLY;
     for (size_t i = 0; *ret && i < t->plan->n; i++)
         if (i == 0 || t->plan->chunks[i].leaf_oid != t->plan->chunks[i - 1].leaf_oid)
             TRY(pg_chunk_is_current(pg_session_conn(job->workers[0].session), &t->plan->chunks[i], ret, err));
@@ -99,7 +108,7 @@ static int look_again(struct copy_job *job, struct copy_table *t, struct err *er
     relation_unref(t->rel);
     schema_unref(t->schema);
     t->rel = now;
-    t->schema = pg_schema_of(now);
+    t->schema = schema_of(job, now);
     return 0;
 }
 
@@ -299,7 +308,7 @@ int copy_start(const struct copy_config *config, struct relation *const *tables,
     job->tables = MEM_NEW_N(struct copy_table, n + 1);
     for (size_t i = 0; i < n; i++) {
         job->tables[i].rel = relation_ref(tables[i]);
-        job->tables[i].schema = pg_schema_of(tables[i]);
+        job->tables[i].schema = schema_of(job, tables[i]);
     }
     job->n_workers = MAX(config->sessions, 1u);
     job->workers = MEM_NEW_N(struct copy_worker, job->n_workers);

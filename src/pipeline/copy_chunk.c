@@ -9,7 +9,7 @@
 #include "codec/pg_copy.h"
 #include "codec/pg_value.h"
 #include "engine/parquet_write.h"
-#include "sink/lake_table.h"
+#include "sink/lake_history.h"
 
 #include <unistd.h>
 
@@ -66,9 +66,12 @@ static int add_row(struct chunk_reader *r, const struct str *fields, struct err 
 {
     const struct relation *rel = r->task->table->rel;
     struct batch *b = r->batch;
-    uint32_t row = batch_add_row(b, OP_READ, (struct position){r->task->lsn, 0}, 0);
+    struct position at = {r->task->lsn, 0};
+    uint32_t row = batch_add_row(b, OP_READ, at, 0);
     struct err why;
 
+    if (r->task->config->env->history == LAKE_CHANGES_ONLY)
+        lake_history_fill(b, rel->n_columns, row, "read", at, 0);
     for (uint32_t i = 0; i < rel->n_columns; i++) {
         if (!fields[i].p)
             continue;

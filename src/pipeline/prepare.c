@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/pg_schema.h"
+#include "sink/lake_history.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -76,6 +77,8 @@ static int known_relation(void *ctx, uint32_t oid, struct relation **ret, struct
 
     (void)err;
     *ret = t && st && t->lake ? pg_schema_relation(t->lake, oid, (struct table_name){st->schema, st->name}) : NULL;
+    if (*ret && s->o->history == LAKE_CHANGES_ONLY)
+        lake_history_strip(*ret);
     return 0;
 }
 
@@ -124,7 +127,7 @@ static int open_engine(struct sync *s, struct err *err)
                                   .known = known_relation,
                                   .ctx = s,
                                   .columns = {column_wanted, s},
-                                  .whole_deletes = s->o->history};
+                                  .whole_deletes = s->o->history != LAKE_CHANGES_NOWHERE};
     s->epoch = pg_epoch_new(&eo);
     return 0;
 }
@@ -159,6 +162,12 @@ static int check_identity(struct sync *s, const struct pg_server *server, struct
         (s->o->publication && strcmp(s->o->publication, s->state.publication) != 0))
         return err_set(err, ERR_USAGE, "%s follows with slot %s and publication %s; they cannot be changed", s->o->lake,
                        s->state.slot, s->state.publication);
+    bool only = s->o->history == LAKE_CHANGES_ONLY;
+    if (s->state.start && only != s->state.history_only)
+        return err_set(err, ERR_USAGE, "the tables of %s hold %s; that cannot be changed: name another lake",
+                       s->o->lake,
+                       only ? "the current state, and --history only would put changes in" : "changes: --history only");
+    s->state.history_only = only;
     s->app_id = state_app_id(&s->state);
     return 0;
 }

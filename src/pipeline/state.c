@@ -116,6 +116,7 @@ static int read_all(struct state *s, yyjson_val *root, struct err *err)
     snprintf(s->slot, sizeof s->slot, "%.*s", STR_ARG(slot));
     snprintf(s->publication, sizeof s->publication, "%.*s", STR_ARG(publication));
     s->inserts = yyjson_get_bool(yyjson_obj_get(root, "inserts"));
+    s->history_only = yyjson_get_bool(yyjson_obj_get(root, "history_only"));
     yyjson_arr_foreach(yyjson_obj_get(root, "tables"), i, n, table) TRY(read_table(s, table, err));
     return 0;
 }
@@ -141,9 +142,9 @@ int state_save(const struct state *s, struct err *err)
 
     buf_printf(&out,
                "{\"version\":1,\"system_id\":\"%llu\",\"slot\":\"%s\",\"publication\":\"%s\",\"inserts\":%s,"
-               "\"start\":\"%s\",\"applied\":\"%s\",\n\"tables\":[",
+               "\"history_only\":%s,\"start\":\"%s\",\"applied\":\"%s\",\n\"tables\":[",
                (unsigned long long)s->system_id, s->slot, s->publication, s->inserts ? "true" : "false",
-               lsn_text(s->start, start), lsn_text(s->applied, applied));
+               s->history_only ? "true" : "false", lsn_text(s->start, start), lsn_text(s->applied, applied));
     for (size_t i = 0; i < s->n_tables; i++) {
         const struct state_table *t = &s->tables[i];
         buf_printf(&out, "%s\n{\"oid\":%u,\"schema\":", i ? "," : "", t->oid);

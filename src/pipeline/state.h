@@ -37,9 +37,10 @@ struct state {
     char *path;
     uint64_t system_id;
     char slot[64], publication[64];
-    bool inserts;     /* the slot may be read with the publication for tables without an identity as well */
-    uint64_t start;   /* where the slot began: its consistent point; 0 = no slot yet */
-    uint64_t applied; /* see above */
+    bool history_only; /* the tables hold changes instead of the current state: sink/lake_history.h */
+    bool inserts;      /* the slot may be read with the publication for tables without an identity as well */
+    uint64_t start;    /* where the slot began: its consistent point; 0 = no slot yet */
+    uint64_t applied;  /* see above */
     struct state_table *tables;
     size_t n_tables, cap_tables;
 };

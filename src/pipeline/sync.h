@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include "sink/lake_table.h"
+
 #include <stdatomic.h>
 
 struct sync_options {
@@ -21,13 +23,13 @@ struct sync_options {
     size_t n_resync;
     const struct str *copy_on_write; /* patterns of tables without deletion vectors */
     size_t n_copy_on_write;
-    bool once;              /* stop when caught up with where the source was at the start */
-    int64_t epoch_us;       /* most time between two commits of a busy table */
-    size_t memory_bytes;    /* of the whole process, about */
-    uint64_t spool_quota;   /* bytes on disk; 0 = no limit */
-    unsigned copy_sessions; /* parallel readers of the first copy */
-    uint32_t chunk_blocks;  /* size of a chunk of the first copy, in pages of 8 kB */
-    bool history;           /* a table <table>__history beside each: sink/lake_history.h */
+    bool once;                 /* stop when caught up with where the source was at the start */
+    int64_t epoch_us;          /* most time between two commits of a busy table */
+    size_t memory_bytes;       /* of the whole process, about */
+    uint64_t spool_quota;      /* bytes on disk; 0 = no limit */
+    unsigned copy_sessions;    /* parallel readers of the first copy */
+    uint32_t chunk_blocks;     /* size of a chunk of the first copy, in pages of 8 kB */
+    enum lake_changes history; /* sink/lake_history.h */
     bool no_compaction;
     bool no_heartbeat;
     bool binary; /* values in binary form: a little faster; a column added later with a type whose binary form we do not

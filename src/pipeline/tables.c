@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "sink/lake_history.h"
 
 #include <assert.h>
 
@@ -187,7 +188,10 @@ static int stage_table(struct sync *s, struct copy_table *c, struct err *err)
 
     lake_table_free(delta_sink_remove(s->sink, c->rel->oid)); /* what it has is committed */
     /* A snapshot at LSN x holds every transaction that committed before x: position x - 1. */
-    TRY(lake_table_stage(&s->env, c->rel, c->schema, c->from - 1, c->to - 1, &t, err));
+    bool only = s->env.history == LAKE_CHANGES_ONLY;
+    CLEANUP(relation_unrefp)
+    struct relation *rel = only ? lake_history_relation_of(c->rel, false) : relation_ref(c->rel);
+    TRY(lake_table_stage(&s->env, rel, c->schema, c->from - 1, c->to - 1, &t, err));
     for (size_t i = 0; i < c->n_files; i++) {
         struct copy_file *f = &c->files[i];
         if (!f->changed)

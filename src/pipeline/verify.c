@@ -395,6 +395,9 @@ static int open_all(struct verify *v, struct err *err)
         err_set(err, ERR_REFUSED, "no sync has ever followed a source here: %s holds no state", v->state_dir);
         return err_hint(err, "start sluice sync first, or name its folder with --state");
     }
+    if (v->state.history_only)
+        return err_set(err, ERR_USAGE, "the tables of %s hold changes (--history only): there is no state to compare",
+                       v->o->lake);
     TRY(pg_conn_open(v->o->url, PG_CONN_SQL, -1, &v->conn, err));
     TRY(pg_server_read(v->conn, &server, err));
     if (server.system_id != v->state.system_id)

@@ -52,13 +52,24 @@ void delta_sink_free(struct delta_sink *s)
     mem_free(s);
 }
 
+/* What stands for the table itself goes with it. */
+static void forget_own_history(struct delta_sink *s, uint32_t relation)
+{
+    const struct lake_history *h = imap_get(&s->histories, relation);
+
+    if (h && !h->beside)
+        lake_history_free(imap_remove(&s->histories, relation));
+}
+
 void delta_sink_add(struct delta_sink *s, uint32_t relation, struct lake_table *t)
 {
+    forget_own_history(s, relation);
     lake_table_free(imap_put(&s->tables, relation, t));
 }
 
 struct lake_table *delta_sink_remove(struct delta_sink *s, uint32_t relation)
 {
+    forget_own_history(s, relation);
     return imap_remove(&s->tables, relation);
 }
 
@@ -115,7 +126,7 @@ static uint64_t sink_from(void *self, uint32_t relation)
     const struct lake_table *t = delta_sink_find(s, relation);
     const struct lake_history *h = imap_get(&s->histories, relation);
 
-    if (t && (t->state != LAKE_QUARANTINED || (s->env.history && !h)))
+    if (t && (t->state != LAKE_QUARANTINED || (s->env.history == LAKE_CHANGES_BESIDE && !h)))
         return t->position;
     return h ? h->table->position : UINT64_MAX;
 }
@@ -134,7 +145,7 @@ static int history_open(struct delta_sink *s, const struct lake_table *t, const 
 {
     struct lake_history *h;
 
-    if (!s->env.history || imap_get(&s->histories, rel->oid))
+    if (s->env.history != LAKE_CHANGES_BESIDE || imap_get(&s->histories, rel->oid))
         return 0;
     TRY(lake_history_open(&s->env, rel, t->position, &h, err));
     imap_put(&s->histories, rel->oid, h);
@@ -172,7 +183,8 @@ static int commit_histories(struct delta_sink *s, uint64_t lsn, struct err *err)
 
     while (imap_next(&s->histories, &cursor, NULL, &p) == 0) {
         struct lake_history *h = p;
-        TRY(history_rc(h->table, lake_history_commit(h, lsn, &why), &why, err));
+        if (h->beside)
+            TRY(history_rc(h->table, lake_history_commit(h, lsn, &why), &why, err));
     }
     return 0;
 }
@@ -191,6 +203,17 @@ static int tell_table(struct delta_sink *s, struct lake_table *t, const struct r
     return 0;
 }
 
+/* The table is its history itself: it learns of another schema with the first row. */
+static void relation_of_history(struct delta_sink *s, struct lake_table *t, const struct relation *rel)
+{
+    struct lake_history *h = imap_get(&s->histories, rel->oid);
+
+    if (h)
+        lake_history_relation(h, rel);
+    else
+        imap_put(&s->histories, rel->oid, lake_history_of(t, rel));
+}
+
 static int sink_relation(void *self, const struct relation *rel, const struct schema *schema, uint64_t lsn,
                          uint64_t *ret_from, struct err *err)
 {
@@ -200,6 +223,10 @@ static int sink_relation(void *self, const struct relation *rel, const struct sc
     *ret_from = UINT64_MAX;
     if (t && t->state != LAKE_QUARANTINED) {
         *ret_from = t->position;
+        if (s->env.history == LAKE_CHANGES_ONLY) {
+            relation_of_history(s, t, rel);
+            return 0;
+        }
         if (lsn <= t->position)
             return 0; /* read again: the lake may have a later schema already */
         TRY(tell_table(s, t, rel, schema, err));
@@ -240,9 +267,9 @@ static int sink_write(void *self, uint32_t relation, struct batch *batch, struct
 
     s->dirty = true;
     int rc = history_write(s, relation, batch, err);
-    if (rc || !t) {
+    if (rc || !t || s->env.history == LAKE_CHANGES_ONLY) {
         batch_free(batch);
-        return rc;
+        return rc ? rc : make_room(s, err);
     }
     rc = lake_table_apply(t, batch, &why);
     if (rc)
@@ -257,7 +284,7 @@ static int sink_truncate(void *self, uint32_t relation, struct position pos, int
 
     s->dirty = true;
     TRY(history_truncate(s, relation, pos, commit_us, err));
-    return t ? lake_table_truncate(t, err) : 0;
+    return t && s->env.history != LAKE_CHANGES_ONLY ? lake_table_truncate(t, err) : 0;
 }
 
 /* ---- dead letters ---- */

@@ -14,12 +14,12 @@ static const struct {
 } own[N_OWN] = {
     {"__op", 25, 0}, {"__commit_ts", 1184, 0}, {"__lsn", 25, 0}, {"__ordinal", 20, 0}, {"__unchanged", 1009, 25}};
 
-static struct relation *history_relation(const struct relation *rel)
+struct relation *lake_history_relation_of(const struct relation *rel, bool beside)
 {
     struct relation *h = relation_new();
 
     h->schema = arena_str(&h->arena, rel->schema);
-    h->name = str_of(arena_printf(&h->arena, "%.*s__history", STR_ARG(rel->name)));
+    h->name = str_of(arena_printf(&h->arena, "%.*s%s", STR_ARG(rel->name), beside ? "__history" : ""));
     h->oid = rel->oid;
     h->identity = IDENTITY_NONE;
     h->n_columns = rel->n_columns + N_OWN;
@@ -41,11 +41,18 @@ static struct relation *history_relation(const struct relation *rel)
     return h;
 }
 
+void lake_history_strip(struct relation *rel)
+{
+    while (rel->n_columns && rel->columns[rel->n_columns - 1].attnum >= FIRST_ATTNUM)
+        rel->n_columns--;
+}
+
 void lake_history_free(struct lake_history *h)
 {
     if (!h)
         return;
-    lake_table_free(h->table);
+    if (h->beside)
+        lake_table_free(h->table);
     relation_unref(h->rel);
     schema_unref(h->schema);
     mem_free(h);
@@ -55,7 +62,7 @@ void lake_history_relation(struct lake_history *h, const struct relation *rel)
 {
     relation_unref(h->rel);
     schema_unref(h->schema);
-    h->rel = history_relation(rel);
+    h->rel = lake_history_relation_of(rel, h->beside);
     h->schema = pg_schema_of(h->rel);
     h->keyed = rel->identity == IDENTITY_KEY;
     h->told = false;
@@ -66,6 +73,7 @@ int lake_history_open(const struct lake_env *env, const struct relation *rel, ui
 {
     struct lake_history *h = MEM_NEW(struct lake_history);
 
+    h->beside = true;
     lake_history_relation(h, rel);
     int rc = lake_table_open(env, (struct table_name){h->rel->schema, h->rel->name}, &h->table, err);
     if (rc == 0 && h->table)
@@ -80,6 +88,15 @@ int lake_history_open(const struct lake_env *env, const struct relation *rel, ui
     }
     *ret = h;
     return 0;
+}
+
+struct lake_history *lake_history_of(struct lake_table *t, const struct relation *rel)
+{
+    struct lake_history *h = MEM_NEW(struct lake_history);
+
+    h->table = t;
+    lake_history_relation(h, rel);
+    return h;
 }
 
 static int tell(struct lake_history *h, struct err *err)
@@ -104,17 +121,25 @@ static const char *op_name(enum batch_op op)
     }
 }
 
-static uint32_t add_row(struct lake_history *h, struct batch *b, const char *op, struct position pos, int64_t commit_us)
+void lake_history_fill(struct batch *b, uint32_t n, uint32_t row, const char *op, struct position pos,
+                       int64_t commit_us)
 {
-    struct column *mine = &b->cols[h->rel->n_columns - N_OWN];
-    uint32_t row = batch_add_row(b, OP_INSERT, pos, commit_us);
+    struct column *mine = &b->cols[n];
     int64_t ordinal = (int64_t)pos.ordinal;
     char at[LSN_TEXT];
 
     column_set_str(b, &mine[OP], row, str_of(op));
-    column_set(&mine[COMMIT_TS], row, &commit_us);
+    if (commit_us)
+        column_set(&mine[COMMIT_TS], row, &commit_us);
     column_set_str(b, &mine[LSN], row, str_of(lsn_text(pos.lsn, at)));
     column_set(&mine[ORDINAL], row, &ordinal);
+}
+
+static uint32_t add_row(struct lake_history *h, struct batch *b, const char *op, struct position pos, int64_t commit_us)
+{
+    uint32_t row = batch_add_row(b, OP_INSERT, pos, commit_us);
+
+    lake_history_fill(b, h->rel->n_columns - N_OWN, row, op, pos, commit_us);
     return row;
 }
 

@@ -25,6 +25,13 @@
 
 #include "base/map.h"
 
+/* Where changes are kept as rows of their own. */
+enum lake_changes {
+    LAKE_CHANGES_NOWHERE,
+    LAKE_CHANGES_BESIDE, /* in a second table beside each */
+    LAKE_CHANGES_ONLY,   /* in the table itself, instead of the current state */
+};
+
 /* What all tables of a lake share. */
 struct lake_env {
     struct engine *engine;    /* borrowed */
@@ -35,7 +42,7 @@ struct lake_env {
     /* Is the table to be without deletion vectors, its files written anew? NULL: none is. */
     bool (*copies_on_write)(void *ctx, struct table_name table);
     void *ctx;
-    bool history;              /* each table has a history beside it (lake_history.h) */
+    enum lake_changes history; /* see lake_history.h */
     uint32_t compact_files;    /* so many small files in a table are merged; 0: never */
     size_t index_memory;       /* bytes of key indexes to keep in memory, for each; 0: no limit */
     int64_t target_file_bytes; /* of a compacted file */
