@@ -6,6 +6,9 @@
  */
 #include "codec/pg_schema.h"
 
+#include "base/mem.h"
+#include "codec/pg_columns.h"
+
 #include "codec/pg_type.h"
 
 #include <stdio.h>
@@ -87,56 +90,6 @@ static const struct relation_column *by_attnum(const struct relation *rel, int a
         if (rel->columns[i].attnum == attnum)
             return &rel->columns[i];
     return NULL;
-}
-
-static const struct relation_column *by_name(const struct relation *rel, struct str name)
-{
-    for (uint32_t i = 0; rel && i < rel->n_columns; i++)
-        if (str_eq(rel->columns[i].name, name))
-            return &rel->columns[i];
-    return NULL;
-}
-
-static bool message_has(const struct pgoutput_relation *msg, struct str name)
-{
-    struct pgoutput_columns cols = msg->columns;
-    struct pgoutput_column col;
-
-    while (pgoutput_columns_next(&cols, &col))
-        if (str_eq(col.name, name))
-            return true;
-    return false;
-}
-
-/* The attnum of a column that is not one of prev's: the catalog's, or else the next number. */
-static int new_attnum(const struct relation *live, struct str name, int highest)
-{
-    const struct relation_column *l = by_name(live, name);
-
-    return l && l->attnum > highest ? l->attnum : highest + 1;
-}
-
-/* The attnum of the message's column, moving `*at` (a cursor over prev's columns) past those that are gone. */
-static int match_attnum(const struct relation *prev, const struct relation *live, const struct pgoutput_relation *msg,
-                        const struct pgoutput_column *col, uint32_t *at, int highest)
-{
-    while (prev && *at < prev->n_columns) {
-        const struct relation_column *old = &prev->columns[*at];
-        if (str_eq(old->name, col->name)) {
-            (*at)++;
-            /* The same name may be a new column: dropped and added again, then it stands after all the others. */
-            const struct relation_column *l = by_name(live, col->name);
-            bool reborn =
-                live && l && l->attnum > old->attnum && !by_attnum(live, old->attnum) && *at == prev->n_columns;
-            return reborn ? l->attnum : old->attnum;
-        }
-        bool renamed = !message_has(msg, old->name) && !by_name(prev, col->name) &&
-                       (live ? by_attnum(live, old->attnum) != NULL : true);
-        (*at)++;
-        if (renamed)
-            return old->attnum;
-    }
-    return new_attnum(live, col->name, highest);
 }
 
 /* Type as the catalog resolved it, when the message means the same declared type; else the declared one itself. */
@@ -256,6 +209,25 @@ static void set_name(struct relation *rel, const struct pgoutput_relation *msg, 
     rel->name = arena_str(&rel->arena, keep ? prev->name : msg->name);
 }
 
+/* The attnums of the message's wanted columns. Free with mem_free. */
+static int16_t *attnums_of(const struct relation *prev, const struct relation *live,
+                           const struct pgoutput_relation *msg, const struct pg_schema_filter *filter)
+{
+    struct pgoutput_columns cols = msg->columns;
+    int16_t *ret = MEM_NEW_N(int16_t, cols.n + 1u);
+    CLEANUP(mem_freep) struct pgoutput_column *wanted = MEM_NEW_N(struct pgoutput_column, cols.n + 1u);
+    uint32_t n = 0;
+
+    while (pgoutput_columns_next(&cols, &wanted[n]))
+        n += is_wanted(filter, msg, wanted[n].name);
+    if (is_catalog_now(live, msg, filter))
+        for (uint32_t i = 0; i < n; i++)
+            ret[i] = live->columns[i].attnum;
+    else
+        pg_columns_align(prev, live, wanted, n, ret);
+    return ret;
+}
+
 struct relation *pg_schema_reconcile(const struct relation *prev, const struct relation *live,
                                      const struct pgoutput_relation *msg, const struct pg_schema_filter *filter,
                                      int16_t *ret_map)
@@ -263,9 +235,8 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
     struct relation *rel = relation_new();
     struct pgoutput_columns cols = msg->columns;
     struct pgoutput_column col;
-    bool is_now = is_catalog_now(live, msg, filter);
-    uint32_t at = 0;
-    int highest = 0;
+    CLEANUP(mem_freep) int16_t *attnums = attnums_of(prev, live, msg, filter);
+    int highest = prev ? prev->max_attnum : 0;
 
     rel->oid = msg->oid;
     set_name(rel, msg, live, prev);
@@ -274,8 +245,7 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
     rel->partitioned = live ? live->partitioned : false;
     rel->columns = ARENA_NEW_N(&rel->arena, struct relation_column, cols.n);
     for (uint32_t i = 0; prev && i < prev->n_columns; i++)
-        highest = MAX(highest, prev->columns[i].attnum);
-    highest = prev ? MAX(highest, prev->max_attnum) : highest; /* a new column's number is above dropped ones' */
+        highest = MAX(highest, (int)prev->columns[i].attnum);
     for (uint32_t i = 0; pgoutput_columns_next(&cols, &col); i++) {
         if (!is_wanted(filter, msg, col.name)) {
             ret_map[i] = -1;
@@ -284,9 +254,8 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
         ret_map[i] = (int16_t)rel->n_columns;
         struct relation_column *c = &rel->columns[rel->n_columns++];
         c->name = arena_str(&rel->arena, col.name);
-        c->attnum = is_now ? live->columns[rel->n_columns - 1].attnum
-                           : (int16_t)match_attnum(prev, live, msg, &col, &at, highest);
-        highest = MAX(highest, c->attnum);
+        c->attnum = attnums[rel->n_columns - 1];
+        highest = MAX(highest, (int)c->attnum);
         c->key_seq = col.key ? (uint16_t)rel->n_columns : 0;
         resolve_type(c, &col, live, prev);
         adopt_missing(rel, c, live);

@@ -29,9 +29,7 @@ struct relation *pg_schema_relation(const struct schema *s, uint32_t oid, struct
  * catalog has that name too, else (a rename that was followed by another, or an old message) prev's.
  *
  * `prev` is what was known before the message (NULL: nothing); `live` is the catalog now (NULL: the table is gone),
- * which may be ahead of the message. The message lists columns in attnum order, and added columns have higher attnums
- * than all before, so columns that stay keep their order: a name that is gone was renamed when the catalog still has
- * its attnum, and dropped when it has not.
+ * which may be ahead of the message. Which column is which: codec/pg_columns.h.
  *
  * `wanted` (may be NULL) says which columns are replicated at all; the others are left out. ret_map (room for the
  * message's columns) gives for each column of the message its index in the relation, or -1.

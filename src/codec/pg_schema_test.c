@@ -108,6 +108,18 @@ static const struct {
     {"the table is gone", "1:id* 2:a 3:b", NULL, "0:id* 0:a 0:b", "1:id 2:a 3:b"},
     {"the catalog is ahead: dropped since", "1:id* 2:a 3:b", "1:id* 3:b", "0:id* 0:a 0:b", "1:id 2:a 3:b"},
     {"the catalog is ahead: renamed since", "1:id* 2:a 3:b", "1:id* 2:x 3:b", "0:id* 0:a 0:b", "1:id 2:a 3:b"},
+    {"renamed and dropped since, beside one dropped", "1:id* 2:a! 3:b 4:c 5:d", "1:id* 4:c 5:d 6:e",
+     "0:id* 0:x 0:c 0:d", "1:id 3:x 4:c 5:d"},
+    {"the same, of the other type", "1:id* 2:a! 3:b 4:c", "1:id* 4:c", "0:id* 0:x! 0:c", "1:id 2:x 4:c"},
+    {"renamed since, beside one renamed and dropped since", "1:id* 2:a 3:b 4:c", "1:id* 2:y 4:c", "0:id* 0:x 0:z 0:c",
+     "1:id 2:x 3:z 4:c"},
+    {"added since, and renamed once more", "1:id* 2:a", "1:id* 2:a 5:e", "0:id* 0:a 0:t", "1:id 2:a 5:t"},
+    {"added and dropped since", "1:id* 2:a", "1:id* 2:a 5:e!", "0:id* 0:a 0:t", "1:id 2:a 4:t"},
+    {"added and dropped since, before one that stays", "1:id* 2:a", "1:id* 2:a 4:e", "0:id* 0:a 0:t 0:e",
+     "1:id 2:a 3:t 4:e"},
+    {"renamed and widened", "1:id* 2:a 3:b", "1:id* 2:x! 3:b", "0:id* 0:x! 0:b", "1:id 2:x 3:b"},
+    {"a message older than what is known", "1:id* 2:a 3:b", "1:id* 2:a 3:b", "0:id* 0:a", "1:id 2:a"},
+    {"another table altogether", "1:q* 2:r", "1:q* 2:r 3:s 4:t", "0:id*", "1:id"},
     {"the catalog is ahead: added since", "1:id* 2:a", "1:id* 2:a 3:b", "0:id* 0:a", "1:id 2:a"},
 };
 

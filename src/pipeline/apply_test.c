@@ -323,6 +323,27 @@ static void test_apply__relations_of_a_streamed_transaction_stay_in_it(void **st
     bench_close(&bench);
 }
 
+/* The segments that began a long transaction are trimmed away when all have it; what is left lacks its relations. */
+static void test_apply__the_rest_of_a_trimmed_transaction_is_passed_over(void **state)
+{
+    struct bench bench;
+
+    (void)state;
+    bench_open(&bench, "trimmed", 0);
+    SEND(10, put_start(b, 5, false));
+    SEND(10, insert(b, 5, 7, 1, 1));
+    SEND(10, buf_add_char(b, 'E'));
+    SEND(20, put_end(b, 'c', 5, 20));
+    OK(spool_flush(bench.spool, &err));
+    bench.record.from = 20;
+    applied(&bench, "");
+    bench.record.from = 19; /* wanted: then it is no such rest, and something is wrong */
+    pg_epoch_forget_sink(bench.epoch);
+    OK(apply_rewind(&bench.apply, &err));
+    assert_int_equal(apply_next(&bench.apply, &err), ERR_INPUT);
+    bench_close(&bench);
+}
+
 static bool stop(void *ctx)
 {
     return ++*(int *)ctx >= 2;
@@ -355,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_apply__a_restart_voids_what_is_in_progress),
         cmocka_unit_test(test_apply__a_rewind_sends_what_the_sink_wants),
         cmocka_unit_test(test_apply__relations_of_a_streamed_transaction_stay_in_it),
+        cmocka_unit_test(test_apply__the_rest_of_a_trimmed_transaction_is_passed_over),
         cmocka_unit_test(test_apply__can_be_interrupted_in_a_long_transaction),
     };
 

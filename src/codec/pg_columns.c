@@ -1,0 +1,145 @@
+/* The alignment, by dynamic programming: message columns down, attnums across. */
+#include "codec/pg_columns.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+
+enum { IMPOSSIBLE = 1 << 28 };
+
+/* What speaks against a match. */
+enum {
+    COST_GONE = 1,         /* of a column that is no more, by its name: one of that name which is there goes before */
+    COST_RENAMED = 3,      /* neither name is the message's */
+    COST_RENAMED_GONE = 4, /* the same, and nothing of it is left to see */
+    COST_TYPE = 1,         /* another type, where the name agrees */
+    COST_TYPE_RENAMED = 5, /* where it does not */
+    COST_UNSEEN = 6,       /* a column that came and went */
+    COST_OLDER = 5,        /* the message is older than what was known before */
+};
+
+struct place { /* an attnum */
+    const struct relation_column *prev, *live;
+};
+
+struct alignment {
+    const struct pgoutput_column *cols;
+    uint32_t n;
+    struct place *places; /* [1..n_places] */
+    uint32_t n_places;
+    int32_t *cost; /* [(i, p)]: of the first i columns in the first p places */
+    bool *matched; /* … and whether column i is in place p there */
+};
+
+static int32_t match_cost(const struct place *p, const struct pgoutput_column *col)
+{
+    bool named = (p->prev && str_eq(p->prev->name, col->name)) || (p->live && str_eq(p->live->name, col->name));
+    bool typed =
+        (p->prev && p->prev->declared_oid == col->type_oid) || (p->live && p->live->declared_oid == col->type_oid);
+
+    if (!p->prev && !p->live)
+        return COST_UNSEEN;
+    if (named)
+        return (p->live ? 0 : COST_GONE) + (typed ? 0 : COST_TYPE);
+    return (p->live ? COST_RENAMED : COST_RENAMED_GONE) + (typed ? 0 : COST_TYPE_RENAMED);
+}
+
+/* `ended`: no column of the message comes after it. */
+static int32_t skip_cost(const struct place *p, bool ended)
+{
+    if (!p->live)
+        return 0;
+    if (!ended)
+        return IMPOSSIBLE;
+    return p->prev ? COST_OLDER : 0;
+}
+
+static void put(struct alignment *a, const struct relation *rel, bool live)
+{
+    for (uint32_t i = 0; rel && i < rel->n_columns; i++) {
+        const struct relation_column *c = &rel->columns[i];
+        if (c->attnum > 0)
+            *(live ? &a->places[c->attnum].live : &a->places[c->attnum].prev) = c;
+    }
+}
+
+static uint32_t highest(const struct relation *rel)
+{
+    int h = rel ? MAX((int)rel->max_attnum, (int)rel->n_attributes) : 0;
+
+    for (uint32_t i = 0; rel && i < rel->n_columns; i++)
+        h = MAX(h, (int)rel->columns[i].attnum);
+    return (uint32_t)h;
+}
+
+static void fill(struct alignment *a)
+{
+    size_t width = a->n_places + 1;
+
+    for (uint32_t i = 0; i <= a->n; i++) {
+        for (uint32_t p = 0; p <= a->n_places; p++) {
+            size_t at = i * width + p;
+            int32_t skip = IMPOSSIBLE, match = IMPOSSIBLE;
+            if (p > 0)
+                skip = a->cost[at - 1] + skip_cost(&a->places[p], i == a->n);
+            if (p > 0 && i > 0)
+                match = a->cost[at - width - 1] + match_cost(&a->places[p], &a->cols[i - 1]);
+            a->matched[at] = match <= skip;
+            a->cost[at] = i == 0 && p == 0 ? 0 : MIN(MIN(match, skip), (int32_t)IMPOSSIBLE);
+        }
+    }
+}
+
+/* From the end back: the later of two equal places is taken. */
+static bool trace(const struct alignment *a, int16_t *ret)
+{
+    size_t width = a->n_places + 1;
+    uint32_t i = a->n, p = a->n_places;
+
+    if (a->cost[i * width + p] >= IMPOSSIBLE)
+        return false;
+    while (i > 0) {
+        if (a->matched[i * width + p])
+            ret[--i] = (int16_t)p;
+        p--;
+    }
+    return true;
+}
+
+/* What cannot be, such as a table of another history: by name, else a new number. */
+static void by_names(const struct alignment *a, int16_t *ret)
+{
+    uint32_t next = a->n_places - a->n + 1;
+
+    for (uint32_t i = 0; i < a->n; i++) {
+        uint32_t p = a->n_places;
+        while (p > 0 && !(a->places[p].live && str_eq(a->places[p].live->name, a->cols[i].name)) &&
+               !(a->places[p].prev && str_eq(a->places[p].prev->name, a->cols[i].name)))
+            p--;
+        ret[i] = (int16_t)(p ? p : next++);
+    }
+}
+
+void pg_columns_align(const struct relation *prev, const struct relation *live, const struct pgoutput_column *cols,
+                      uint32_t n, int16_t *ret_attnums)
+{
+    struct alignment a = {.cols = cols, .n = n};
+    uint32_t top = live ? MAX(highest(live), highest(prev)) : highest(prev) + n;
+
+    assert(n <= PGOUTPUT_MAX_COLUMNS);
+    a.n_places = MAX(top, n);
+    a.places = MEM_NEW_N(struct place, a.n_places + n + 1);
+    put(&a, prev, false);
+    put(&a, live, true);
+    size_t cells = (size_t)(n + 1) * (a.n_places + 1);
+    a.cost = MEM_NEW_N(int32_t, cells);
+    a.matched = MEM_NEW_N(bool, cells);
+    fill(&a);
+    if (!trace(&a, ret_attnums)) {
+        a.n_places += n;
+        by_names(&a, ret_attnums);
+    }
+    mem_free(a.places);
+    mem_free(a.cost);
+    mem_free(a.matched);
+}
