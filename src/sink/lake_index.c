@@ -241,7 +241,7 @@ int lake_index_ready(struct lake_table *t, struct err *err)
     struct key_index_options opt = {.table_id = hash64(t->uuid, strlen(t->uuid)),
                                     .fingerprint = key_fingerprint(t->write, t->key_cols, t->n_keys),
                                     .overlay_max = t->env->index_memory / OVERLAY_BYTES,
-                                    .rss_max = t->env->index_memory / 4 * 3,
+                                    .rss_max = t->env->index_memory / 2,
                                     .build_mem_max = t->env->index_memory};
     if (t->state != LAKE_STAGED) {
         struct delta_snapshot *s = delta_table_snapshot(t->delta);
