@@ -65,14 +65,20 @@ static const char files_sql[] =
     ", \"baseRowId\" := n3, \"defaultRowCommitVersion\" := n4) END AS "
     "\"remove\"";
 
+struct runs {
+    const struct delta_grave_run *run;
+    uint32_t n;
+};
+
 /* Where the generator of rows stands. */
 struct rows {
     const struct delta_snapshot *s;
     struct batch *batch;
     enum row_kind stage;
-    size_t at;                   /* in the stage */
-    struct delta_grave_run *run; /* removals */
-    struct imap newest;          /* hash of path and vector → the removal to write */
+    size_t at;         /* in the stage */
+    struct runs *runs; /* removals, as many as there were when it began: others may be added meanwhile */
+    size_t n_runs, run;
+    struct imap newest; /* hash of path and vector → the removal to write */
     int64_t now_ms;
     uint64_t n, n_adds;
     bool v2;
@@ -178,12 +184,22 @@ static bool grave_counts(const struct rows *r, const struct delta_file *f)
     return !live || !delta_dv_eq(live->dv, f->dv);
 }
 
+static void note_runs(struct rows *r)
+{
+    size_t cap = 0;
+
+    for (const struct delta_grave_run *run = r->s->files->graves->oldest; run; run = run->next) {
+        MEM_GROW(r->runs, r->n_runs, cap);
+        r->runs[r->n_runs++] = (struct runs){run, run->n};
+    }
+}
+
 static void collect_graves(struct rows *r)
 {
-    for (struct delta_grave_run *run = r->s->files->graves->oldest; run; run = run->next)
-        for (uint32_t i = 0; i < run->n; i++)
-            if (grave_counts(r, &run->files[i]))
-                imap_put(&r->newest, grave_key(&run->files[i]), &run->files[i]);
+    for (size_t k = 0; k < r->n_runs; k++)
+        for (uint32_t i = 0; i < r->runs[k].n; i++)
+            if (grave_counts(r, &r->runs[k].run->files[i]))
+                imap_put(&r->newest, grave_key(&r->runs[k].run->files[i]), (void *)&r->runs[k].run->files[i]);
 }
 
 /* Adds the next row of the stage; false at its end. */
@@ -229,11 +245,11 @@ static bool add_row(struct rows *r)
         add_file_row(r, ROW_ADD, f);
         return true;
     case ROW_REMOVE:
-        while (r->run && r->at >= r->run->n)
-            r->run = r->run->next, r->at = 0;
-        if (!r->run)
+        while (r->run < r->n_runs && r->at >= r->runs[r->run].n)
+            r->run++, r->at = 0;
+        if (r->run >= r->n_runs)
             return false;
-        f = &r->run->files[r->at++];
+        f = &r->runs[r->run].run->files[r->at++];
         if (grave_counts(r, f) && imap_get(&r->newest, grave_key(f)) == f)
             add_file_row(r, ROW_REMOVE, f);
         return true;
@@ -382,46 +398,79 @@ static int write_rows(struct delta_table *t, struct rows *r, struct err *err)
     return put_hint(t, r, size, err);
 }
 
-static int checkpoint_locked(struct delta_table *t, struct err *err)
-{
-    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = delta_table_snapshot(t);
-    CLEANUP(schema_unrefp) struct schema *schema = NULL;
-    struct rows r = {.s = s, .now_ms = clock_now_us() / 1000};
+struct delta_checkpoint {
+    struct delta_table *table;
+    struct delta_snapshot *snapshot;
+    struct rows rows;
+};
 
-    if (!t->engine)
+void delta_checkpoint_free(struct delta_checkpoint *c)
+{
+    if (!c)
+        return;
+    batch_free(c->rows.batch);
+    imap_deinit(&c->rows.newest);
+    mem_free(c->rows.runs);
+    delta_snapshot_unref(c->snapshot);
+    mem_free(c);
+}
+
+struct delta_checkpoint *delta_checkpoint_begin(struct delta_table *t)
+{
+    struct delta_checkpoint *c = MEM_NEW(struct delta_checkpoint);
+
+    pthread_mutex_lock(&t->writer);
+    struct delta_snapshot *s = delta_table_snapshot(t);
+    *c = (struct delta_checkpoint){.table = t, .snapshot = s, .rows = {.s = s, .now_ms = clock_now_us() / 1000}};
+    delta_files_expire(s->files, c->rows.now_ms - s->head->deleted_file_retention_ms);
+    note_runs(&c->rows);
+    pthread_mutex_unlock(&t->writer);
+    return c;
+}
+
+static int write_checkpoint(struct delta_checkpoint *c, struct err *err)
+{
+    CLEANUP(schema_unrefp) struct schema *schema = NULL;
+
+    if (!c->table->engine)
         return err_set(err, ERR_INTERNAL, "a checkpoint cannot be written without the engine");
     TRY(delta_schema_parse(STR(schema_json), &schema, err));
-    delta_files_expire(s->files, r.now_ms - s->head->deleted_file_retention_ms);
-    r.batch = batch_new(schema, 16);
-    r.v2 = delta_protocol_has(s->head->protocol, "v2Checkpoint");
-    r.run = s->files->graves->oldest;
-    collect_graves(&r);
-    int rc = write_rows(t, &r, err);
-    if (rc < 0)
-        rc = err_wrap(err, "%s: checkpoint of version %lld", t->store->name, (long long)s->version);
-    batch_free(r.batch);
-    imap_deinit(&r.newest);
-    return rc;
+    c->rows.batch = batch_new(schema, 16);
+    c->rows.v2 = delta_protocol_has(c->snapshot->head->protocol, "v2Checkpoint");
+    collect_graves(&c->rows);
+    if (write_rows(c->table, &c->rows, err))
+        return err_wrap(err, "%s: checkpoint of version %lld", c->table->store->name, (long long)c->snapshot->version);
+    return 0;
+}
+
+int delta_checkpoint_finish(struct delta_checkpoint *c, struct err *err)
+{
+    uint64_t deleted;
+
+    TRY(write_checkpoint(c, err));
+    return delta_log_clean_if_due(c->table, &deleted, err);
 }
 
 int delta_checkpoint_write(struct delta_table *t, struct err *err)
 {
-    pthread_mutex_lock(&t->writer);
-    int rc = checkpoint_locked(t, err);
-    pthread_mutex_unlock(&t->writer);
-    return rc;
+    CLEANUP(delta_checkpoint_freep) struct delta_checkpoint *c = delta_checkpoint_begin(t);
+
+    return write_checkpoint(c, err);
+}
+
+bool delta_checkpoint_is_due(struct delta_table *t)
+{
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = delta_table_snapshot(t);
+    int64_t interval = t->checkpoint_interval ? t->checkpoint_interval : s->head->checkpoint_interval;
+
+    return interval >= 0 && t->engine && s->version - MAX(t->last_checkpoint, 0) >= interval;
 }
 
 int delta_checkpoint_if_due(struct delta_table *t, bool *ret_written, struct err *err)
 {
-    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = delta_table_snapshot(t);
-    int64_t interval = t->checkpoint_interval ? t->checkpoint_interval : s->head->checkpoint_interval;
-    uint64_t deleted;
-
-    *ret_written = false;
-    if (interval < 0 || !t->engine || s->version - MAX(t->last_checkpoint, 0) < interval)
+    *ret_written = delta_checkpoint_is_due(t);
+    if (!*ret_written)
         return 0;
-    TRY(delta_checkpoint_write(t, err));
-    *ret_written = true;
-    return delta_log_clean_if_due(t, &deleted, err);
+    CLEANUP(delta_checkpoint_freep) struct delta_checkpoint *c = delta_checkpoint_begin(t);
+    return delta_checkpoint_finish(c, err);
 }

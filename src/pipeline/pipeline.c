@@ -8,7 +8,8 @@
  *   commit    an epoch is over: one Delta commit a table                  sink/delta_sink
  *   remember  position, states of tables; the spool is trimmed            pipeline/state, spool/
  *
- * This thread prepares, applies, commits and remembers; the others are one for receive and a few for copy.
+ * This thread prepares, applies, commits and remembers; the others are one for receive, one that merges files and writes
+ * checkpoints (sink/lake_worker), and a few for copy.
  */
 #include "base/clock.h"
 #include "base/crash.h"
@@ -142,6 +143,7 @@ static int idle(struct sync *s, uint64_t seen_lsn, struct err *err)
             TRY(delta_sink_commit(s->sink, s->applied, err));
             sync_note_tables(s);
         }
+        TRY(delta_sink_mind(s->sink, err));
     }
     TRY(remember(s, false, err));
     if (!sync_epoch_is_open(s))
@@ -232,7 +234,7 @@ static int run(struct sync *s, struct err *err)
         }
         TRY(step(s, err));
         if (s->o->once && is_caught_up(s))
-            return 0;
+            return delta_sink_finish(s->sink, err);
         TRY(sync_look_for_tables(s, err));
     }
 }
@@ -244,6 +246,7 @@ static void sync_deinit(struct sync *s)
     pg_epoch_free(s->epoch);
     delta_sink_free(s->sink);
     spool_free(s->spool);
+    lake_worker_free(s->worker);
     engine_conn_free(s->engine_conn);
     engine_free(s->engine);
     pg_conn_free(s->conn);

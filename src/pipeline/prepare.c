@@ -109,8 +109,10 @@ static int open_engine(struct sync *s, struct err *err)
     TRY(file_make_dirs(temp, err));
     TRY(engine_open(&options, &s->engine, err));
     TRY(engine_connect(s->engine, &s->engine_conn, err));
+    TRY(lake_worker_new(s->engine, &s->worker, err));
     s->env = (struct lake_env){.engine = s->engine,
                                .conn = s->engine_conn,
+                               .worker = s->worker,
                                .root = s->o->lake,
                                .state_dir = s->state_dir,
                                .app_id = s->app_id,

@@ -10,6 +10,7 @@
 #include "pipeline/state.h"
 #include "pipeline/sync.h"
 #include "sink/delta_sink.h"
+#include "sink/lake_worker.h"
 #include "source/pg_setup.h"
 
 struct sync {
@@ -19,6 +20,7 @@ struct sync {
     struct pg_conn *conn; /* for catalog questions; reopened when lost */
     struct engine *engine;
     struct engine_conn *engine_conn;
+    struct lake_worker *worker; /* merges files and writes checkpoints */
     struct lake_env env;
     struct delta_sink *sink;
     struct pg_epoch *epoch;

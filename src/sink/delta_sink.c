@@ -430,3 +430,34 @@ int delta_sink_commit(struct delta_sink *s, uint64_t lsn, struct err *err)
     s->dirty = false;
     return 0;
 }
+
+/* ---- what a worker does meanwhile ---- */
+
+static int each_table(struct delta_sink *s, int (*what)(struct lake_table *, struct err *), struct err *err)
+{
+    struct lake_table *t;
+    size_t cursor = 0;
+    struct err why;
+    void *p;
+
+    while (delta_sink_next(s, &cursor, NULL, &t) == 0) {
+        int rc = what(t, &why);
+        if (rc)
+            TRY(quarantine_or_fail(t, rc, &why, err));
+    }
+    for (cursor = 0; imap_next(&s->histories, &cursor, NULL, &p) == 0;) {
+        struct lake_history *h = p;
+        TRY(history_rc(h->table, what(h->table, &why), &why, err));
+    }
+    return s->dead ? what(s->dead, err) : 0;
+}
+
+int delta_sink_mind(struct delta_sink *s, struct err *err)
+{
+    return s->env.worker ? each_table(s, lake_table_mind, err) : 0;
+}
+
+int delta_sink_finish(struct delta_sink *s, struct err *err)
+{
+    return s->env.worker ? each_table(s, lake_table_finish, err) : 0;
+}

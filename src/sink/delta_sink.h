@@ -36,4 +36,8 @@ int delta_sink_commit_table(struct delta_sink *s, struct lake_table *t, uint64_t
 bool delta_sink_is_dirty(const struct delta_sink *s);   /* rows or changes since the last commit */
 size_t delta_sink_buffered(const struct delta_sink *s); /* bytes of rows in memory */
 
+/* With a worker (lake_worker.h): takes what it has done since, where nothing is left to commit; finish() waits for it first. */
+int delta_sink_mind(struct delta_sink *s, struct err *err) MUST_CHECK;
+int delta_sink_finish(struct delta_sink *s, struct err *err) MUST_CHECK;
+
 #endif

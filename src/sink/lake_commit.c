@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/delta_schema.h"
-#include "delta/checkpoint.h"
 
 #include <assert.h>
 
@@ -255,16 +254,6 @@ static void commit_index(struct lake_table *t, int64_t version)
     }
 }
 
-static int checkpoint(struct lake_table *t, struct err *err)
-{
-    bool written;
-
-    TRY(delta_checkpoint_if_due(t->delta, &written, err));
-    if (written)
-        crash_point("checkpoint_written");
-    return 0;
-}
-
 /* Copy-on-write: files with masked rows are written again without them, in the same commit. */
 static int rewrite_masked(struct lake_table *t, struct err *err)
 {
@@ -307,7 +296,7 @@ int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
     commit_index(t, version);
     crash_point("index_committed");
     TRY(lake_compact(t, err));
-    TRY(checkpoint(t, err));
+    TRY(lake_checkpoint(t, err));
     return lake_vacuum(t, err);
 }
 

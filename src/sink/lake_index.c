@@ -5,7 +5,7 @@
  * row that was masked since is an entry that no look-up believes (lake_table_live_row). The files of the open epoch, or
  * of a staged table, come on top.
  */
-#include "sink/lake_table.h"
+#include "sink/lake_merge.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -45,22 +45,52 @@ static void vector_view(const struct engine_vector *v, const struct type *type, 
     }
 }
 
-static void hash_chunk(struct lake_table *t, const struct lake_file *f, const struct engine_chunk *c,
-                       struct key_rows *out)
+void lake_keys_deinit(struct lake_keys *k)
+{
+    schema_unref(k->schema);
+    mem_free(k->cols);
+    buf_deinit(&k->sql);
+    *k = (struct lake_keys){0};
+}
+
+int lake_keys_of(struct lake_table *t, const char *path, struct lake_keys *ret, struct err *err)
+{
+    struct lake_file f = {.path = (char *)path};
+
+    *ret = (struct lake_keys){.schema = schema_ref(t->write),
+                              .cols = mem_dup(t->key_cols, t->n_keys * sizeof *t->key_cols),
+                              .n = t->n_keys,
+                              .fingerprint = key_fingerprint(t->write, t->key_cols, t->n_keys)};
+    buf_add_cstr(&ret->sql, "SELECT file_row_number");
+    for (size_t k = 0; k < t->n_keys; k++) {
+        buf_add_cstr(&ret->sql, ", ");
+        buf_add_sql_ident(&ret->sql, t->write->fields[t->key_cols[k]].physical);
+    }
+    buf_add_cstr(&ret->sql, " FROM ");
+    return lake_file_from(t, &f, t->write, &ret->sql, err);
+}
+
+void lake_keys_hash(const struct lake_keys *k, const struct engine_chunk *c, struct hash128 *ret)
 {
     CLEANUP(arena_deinit) struct arena arena = {0};
-    struct key_col_view *views = ARENA_NEW_N(&arena, struct key_col_view, t->n_keys);
+    struct key_col_view *views = ARENA_NEW_N(&arena, struct key_col_view, k->n);
 
+    for (size_t i = 0; i < k->n; i++)
+        vector_view(&c->cols[i + 1], &k->schema->fields[k->cols[i]].type, &views[i], &arena);
+    key_hash_rows(views, k->n, 0, c->n, ret);
+}
+
+static void hash_chunk(const struct lake_keys *k, const struct lake_file *f, const struct engine_chunk *c,
+                       struct key_rows *out)
+{
     if (out->n + c->n > out->cap) {
         out->cap = MAX(out->cap * 2, (size_t)16384);
         out->hashes = mem_realloc_n(out->hashes, out->cap, sizeof *out->hashes);
         out->files = mem_realloc_n(out->files, out->cap, sizeof *out->files);
         out->rows = mem_realloc_n(out->rows, out->cap, sizeof *out->rows);
     }
-    for (size_t k = 0; k < t->n_keys; k++)
-        vector_view(&c->cols[k + 1], &t->write->fields[t->key_cols[k]].type, &views[k], &arena);
     struct hash128 *hashes = out->hashes + out->n; /* closed up below, where masked rows fall out */
-    key_hash_rows(views, t->n_keys, 0, c->n, hashes);
+    lake_keys_hash(k, c, hashes);
     const int64_t *rows = c->cols[0].data;
     for (uint32_t i = 0; i < c->n; i++) {
         if (dv_contains(&f->dv, (uint64_t)rows[i]))
@@ -76,23 +106,17 @@ static void hash_chunk(struct lake_table *t, const struct lake_file *f, const st
 static int scan_keys(struct lake_table *t, struct lake_file *f, int (*take)(void *, struct key_rows *, struct err *),
                      void *arg, struct err *err)
 {
-    CLEANUP(buf_deinit) struct buf sql = {0};
+    CLEANUP(lake_keys_deinit) struct lake_keys keys = {0};
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
     CLEANUP(key_rows_deinit) struct key_rows rows = {0};
     const struct engine_chunk *chunk;
     int rc;
 
     TRY(lake_file_load_dv(t, f, err));
-    buf_add_cstr(&sql, "SELECT file_row_number");
-    for (size_t k = 0; k < t->n_keys; k++) {
-        buf_add_cstr(&sql, ", ");
-        buf_add_sql_ident(&sql, t->write->fields[t->key_cols[k]].physical);
-    }
-    buf_add_cstr(&sql, " FROM ");
-    TRY(lake_file_from(t, f, t->write, &sql, err));
-    TRY(engine_query(t->env->conn, sql.p, &result, err));
+    TRY(lake_keys_of(t, f->path, &keys, err));
+    TRY(engine_query(t->env->conn, keys.sql.p, &result, err));
     while ((rc = engine_result_next(result, &chunk, err)) == 0) {
-        hash_chunk(t, f, chunk, &rows);
+        hash_chunk(&keys, f, chunk, &rows);
         if (rows.n >= 8192) {
             TRY(take(arg, &rows, err));
             rows.n = 0;

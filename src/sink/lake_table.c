@@ -51,6 +51,7 @@ void lake_table_free(struct lake_table *t)
 {
     if (!t)
         return;
+    lake_table_stop_work(t);
     forget_files(t);
     key_index_free(t->index);
     key_matches_deinit(&t->matches);

@@ -34,11 +34,12 @@ enum lake_changes {
 
 /* What all tables of a lake share. */
 struct lake_env {
-    struct engine *engine;    /* borrowed */
-    struct engine_conn *conn; /* of the apply thread; borrowed */
-    const char *root;         /* of the lake: a folder */
-    const char *state_dir;    /* our own files: key indexes */
-    const char *app_id;       /* of our position in the log's txn actions */
+    struct engine *engine;      /* borrowed */
+    struct engine_conn *conn;   /* of the apply thread; borrowed */
+    struct lake_worker *worker; /* merges and checkpoints, while the apply thread goes on; NULL: it does them itself */
+    const char *root;           /* of the lake: a folder */
+    const char *state_dir;      /* our own files: key indexes */
+    const char *app_id;         /* of our position in the log's txn actions */
     /* Is the table to be without deletion vectors, its files written anew? NULL: none is. */
     bool (*copies_on_write)(void *ctx, struct table_name table);
     void *ctx;
@@ -111,8 +112,10 @@ struct lake_table {
     bool dirty;              /* something to commit */
     bool being_copied;       /* anew, while it follows: files that no log names are the copy's */
     int64_t last_vacuum_ms;
-    bool replace_all;     /* the commit removes every file of the log first (a table copied anew) */
-    uint64_t n_unmatched; /* updates and deletes that found no row */
+    bool replace_all;                   /* the commit removes every file of the log first (a table copied anew) */
+    struct lake_merge *merge;           /* files that the worker merges, or has merged */
+    struct lake_checkpoint *checkpoint; /* that the worker writes, or has written */
+    uint64_t n_unmatched;               /* updates and deletes that found no row */
     uint64_t n_commits;
     struct hash128 *hashes; /* scratch */
     uint32_t cap_hashes;
@@ -144,6 +147,10 @@ int lake_table_apply(struct lake_table *t, struct batch *batch, struct err *err)
 int lake_table_truncate(struct lake_table *t, struct err *err) MUST_CHECK;
 int lake_table_flush(struct lake_table *t, struct err *err) MUST_CHECK;
 int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err) MUST_CHECK;
+/* Takes what the worker has done for the table, if that can be now: when nothing is left to commit. */
+int lake_table_mind(struct lake_table *t, struct err *err) MUST_CHECK;
+/* Waits for the worker first. */
+int lake_table_finish(struct lake_table *t, struct err *err) MUST_CHECK;
 /* Sets the table aside: later rows are dropped until it is copied anew. Copies the reason. */
 void lake_table_quarantine(struct lake_table *t, const char *reason);
 
@@ -195,8 +202,12 @@ int lake_schema_commit(struct lake_table *t, struct delta_tx *tx, struct err *er
 int lake_rewrite(struct lake_table *t, const uint32_t *ids, size_t n, bool changes_data, char *const *constants,
                  struct err *err) MUST_CHECK;
 int lake_commit_compaction(struct lake_table *t, struct err *err) MUST_CHECK;
-/* Merges small files, and those with many masked rows, when it is worth it: between two epochs, as a commit of its own. */
+/* Merges small files, and those with many masked rows, when it is worth it: between two epochs, as a commit of its own. With a
+ * worker: gives it the work, or takes what it has done since. */
 int lake_compact(struct lake_table *t, struct err *err) MUST_CHECK;
+/* Writes a checkpoint when one is due; by the worker, if there is one. */
+int lake_checkpoint(struct lake_table *t, struct err *err) MUST_CHECK;
+void lake_table_stop_work(struct lake_table *t); /* of the worker for this table; what it did is thrown away */
 
 /* Deletes files that no version within the retention needs, now and then. Right after a commit. */
 int lake_vacuum(struct lake_table *t, struct err *err) MUST_CHECK;

@@ -2,7 +2,7 @@
 #ifndef SLUICE_SINK_LAKE_TABLE_WORLD_H
 #define SLUICE_SINK_LAKE_TABLE_WORLD_H
 
-#include "sink/lake_table.h"
+#include "sink/lake_merge.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -41,6 +41,7 @@ struct world {
     struct engine *engine;
     struct engine_conn *conn;
     struct lake_env env;
+    struct lake_worker *worker;
     struct lake_table *t;
     struct relation *rel;
     struct schema *schema;
@@ -93,14 +94,6 @@ static void rows_copy(struct rows *to, const struct rows *from)
     for (; to->n < from->n; to->n++)
         for (int i = 0; i < ATTS; i++)
             to->r[to->n].v[i] = from->r[to->n].v[i] ? mem_strdup(from->r[to->n].v[i]) : NULL;
-}
-
-static int find_key(const char *key)
-{
-    for (size_t i = 0; i < w.now.n; i++)
-        if (strcmp(w.now.r[i].v[1], key) == 0)
-            return (int)i;
-    return -1;
 }
 
 static void remove_row(size_t i)
