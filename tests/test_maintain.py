@@ -369,3 +369,80 @@ def test_convert_refuses_what_is_no_table(sluice, folder):
     sql(sluice, folder, f"COPY (SELECT 1 AS id) TO '{folder.path}/p/d=x/x.parquet' (FORMAT parquet)")
     done = sql(sluice, folder, f"CONVERT TO DELTA parquet.`{folder.path}/p` PARTITIONED BY (d DATE)", code=None)
     assert "d=x/x.parquet" in done.err
+
+
+# ---- DROP FEATURE, VACUUM LITE ----
+
+
+def protocol(lake, table):
+    return [a["protocol"] for _, done in sorted(lake.log(table)) for a in done if "protocol" in a][-1]
+
+
+def test_drop_deletion_vectors_writes_files_without_them(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT)", "INSERT INTO t VALUES (1), (2), (3)", "DELETE FROM t WHERE id = 2",
+        "ALTER TABLE t DROP FEATURE deletionVectors")
+    assert protocol(folder, "t") == {"minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": [
+        "appendOnly", "invariants", "checkpointProtection"]}
+    info = actions(folder, "t")["commitInfo"][0]
+    assert info["operation"] == "DROP FEATURE"
+    assert info["operationParameters"] == {"featureName": "deletionVectors", "truncateHistory": False}
+    version = folder.version("t")
+    meta = actions(folder, "t")["metaData"][0]["configuration"]
+    assert meta == {"delta.requireCheckpointProtectionBeforeVersion": str(version)}
+    assert (folder.table_path("t") / "_delta_log" / f"{version:020}.checkpoint.parquet").exists()
+    sql(sluice, folder, "DELETE FROM t WHERE id = 1")
+    assert_rows(sluice, folder, "t", [(3,)])
+    assert "does not have" in sql(sluice, folder, "ALTER TABLE t DROP FEATURE deletionVectors", code=USAGE).err
+    assert "still has versions" in sql(sluice, folder, "ALTER TABLE t DROP FEATURE checkpointProtection", code=None).err
+
+
+def test_drop_feature_with_truncated_history(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT)", "INSERT INTO t VALUES (1), (2)", "DELETE FROM t WHERE id = 1")
+    done = sql(sluice, folder, "ALTER TABLE t DROP FEATURE deletionVectors TRUNCATE HISTORY", code=None)
+    assert "24 hours" in done.err and "deletionVectors" in done.err
+    sql(sluice, folder, "ALTER TABLE t SET TBLPROPERTIES "
+                        "('delta.dropFeatureTruncateHistory.retentionDuration' = 'interval 0 seconds')",
+        "ALTER TABLE t DROP FEATURE deletionVectors TRUNCATE HISTORY")
+    assert protocol(folder, "t") == {"minReaderVersion": 1, "minWriterVersion": 2}
+    assert_rows(sluice, folder, "t", [(2,)])
+
+
+def test_drop_feature_refuses_what_is_in_use(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT, d INT DEFAULT 1, n TIMESTAMP_NTZ, CONSTRAINT pos CHECK (id > 0)) "
+                        "CLUSTER BY (id) TBLPROPERTIES ('delta.enableInCommitTimestamps' = 'true')")
+    for feature, expected in {"checkConstraints": "DROP CONSTRAINT", "allowColumnDefaults": "DROP DEFAULT",
+                              "timestampNtz": "timestamp_ntz", "clustering": "CLUSTER BY NONE",
+                              "domainMetadata": "cannot be dropped"}.items():
+        assert expected in sql(sluice, folder, f"ALTER TABLE t DROP FEATURE {feature}", code=None).err, feature
+    sql(sluice, folder, "ALTER TABLE t DROP CONSTRAINT pos", "ALTER TABLE t DROP FEATURE checkConstraints",
+        "ALTER TABLE t CLUSTER BY NONE", "ALTER TABLE t DROP FEATURE clustering",
+        "ALTER TABLE t DROP FEATURE inCommitTimestamp", "INSERT INTO t (id) VALUES (1)")
+    left = set(protocol(folder, "t")["writerFeatures"])
+    assert not left & {"checkConstraints", "clustering", "inCommitTimestamp"} and "allowColumnDefaults" in left
+    assert clustering(folder, "t", -3) == [([], True)]
+
+
+def test_drop_type_widening_rewrites_narrow_files(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT) TBLPROPERTIES ('delta.enableTypeWidening' = 'true', "
+                        "'delta.enableDeletionVectors' = 'false')", "INSERT INTO t VALUES (1)",
+        "ALTER TABLE t ALTER COLUMN id TYPE BIGINT", "INSERT INTO t VALUES (5000000000)",
+        "ALTER TABLE t DROP FEATURE typeWidening")
+    assert "typeChanges" not in actions(folder, "t")["metaData"][0]["schemaString"]
+    assert_rows(sluice, folder, "t", [(1,), (5000000000,)], ("delta-rs", "sluice"))
+
+
+def test_vacuum_lite_deletes_what_the_log_removed(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT, p INT) PARTITIONED BY (p) TBLPROPERTIES "
+                        "('delta.deletedFileRetentionDuration' = 'interval 0 seconds')",
+        "INSERT INTO t VALUES (1, 1), (2, 1)", "INSERT INTO t VALUES (3, 2)", "DELETE FROM t WHERE id = 1",
+        "OPTIMIZE t", "DELETE FROM t WHERE id = 2")
+    stray = folder.table_path("t") / "p=1" / "stray.parquet"
+    stray.write_bytes(b"")
+    listed = [r["path"] for r in sql(sluice, folder, "VACUUM t LITE DRY RUN").rows()]
+    assert len(listed) == 3 and "stray" not in str(listed), listed
+    assert sql(sluice, folder, "VACUUM t LITE").rows()[0]["num_deleted_files"] == 3
+    assert stray.exists()
+    assert actions(folder, "t", -2)["commitInfo"][0]["operationParameters"] == {
+        "retentionCheckEnabled": True, "defaultRetentionMillis": 0, "specifiedRetentionMillis": 0}
+    assert_rows(sluice, folder, "t", [(3, 2)])
+    assert sql(sluice, folder, "VACUUM t").rows()[0]["num_deleted_files"] == 1

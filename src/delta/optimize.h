@@ -12,6 +12,7 @@ struct delta_optimize {
     uint32_t n_zorder;
     bool full;  /* clustered tables: what is clustered already is clustered anew */
     bool purge; /* REORG … APPLY (PURGE): only the files with masked rows or values of dropped columns */
+    bool all;   /* with purge: every file */
 };
 
 struct delta_sizes {

@@ -176,7 +176,7 @@ static void choose_clustered(struct optimizing *z, struct optimize_group *g)
 static bool is_chosen(const struct optimizing *z, const struct delta_file *f)
 {
     if (z->o->purge)
-        return f->dv || map_get(&z->extra, f->path);
+        return z->o->all || f->dv || map_get(&z->extra, f->path);
     bool thick = f->dv && f->num_records > 0 && f->dv->cardinality * 20 > f->num_records;
     return f->size < z->target || thick;
 }

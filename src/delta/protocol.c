@@ -144,6 +144,57 @@ int delta_protocol_with(const struct delta_protocol *p, const char *feature, str
     return 0;
 }
 
+bool delta_feature_is_for_readers(const char *feature)
+{
+    const struct feature *f = find_feature(str_of(feature));
+
+    return f && f->for_readers;
+}
+
+/* The legacy writer version that implies just these features, or 0. */
+static int32_t legacy_writer(const struct delta_protocol *p)
+{
+    for (int32_t version = 2; version < 7; version++) {
+        uint32_t implied = 0;
+        bool all = true;
+        for (size_t i = 0; i < ARRAY_LEN(features); i++) {
+            if (!features[i].writer || features[i].writer > version)
+                continue;
+            implied++;
+            all &= lists(p->writer_features, p->n_writer_features, str_of(features[i].name));
+        }
+        if (all && implied == p->n_writer_features)
+            return version;
+    }
+    return 0;
+}
+
+const struct delta_protocol *delta_protocol_without(const struct delta_protocol *p, const char *feature,
+                                                    struct arena *arena)
+{
+    struct delta_protocol *down = ARENA_NEW(arena, struct delta_protocol);
+    bool mapping = delta_protocol_has(p, "columnMapping") && strcmp(feature, "columnMapping") != 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(features); i++)
+        if (delta_protocol_has(p, features[i].name) && strcmp(features[i].name, feature) != 0)
+            add_name(&down->writer_features, &down->n_writer_features, str_of(features[i].name), arena);
+    for (uint32_t i = 0; i < down->n_writer_features; i++)
+        if (delta_feature_is_for_readers(arena_strdup(arena, down->writer_features[i])))
+            add_name(&down->reader_features, &down->n_reader_features, down->writer_features[i], arena);
+    down->writer = 7;
+    down->reader = 3;
+    if (down->n_reader_features == (uint32_t)mapping) { /* reader versions 1 and 2 say as much */
+        down->reader = mapping ? 2 : 1;
+        down->n_reader_features = 0;
+        int32_t legacy = legacy_writer(down);
+        if (legacy) {
+            down->writer = legacy;
+            down->n_writer_features = 0;
+        }
+    }
+    return down;
+}
+
 static bool is_true(const struct delta_metadata *m, const char *key)
 {
     return str_eq_nocase(delta_kv_get(m->configuration, m->n_configuration, str_of(key)), STR("true"));

@@ -103,6 +103,11 @@ int delta_protocol_check_write(const struct delta_protocol *p, struct err *err) 
  */
 int delta_protocol_with(const struct delta_protocol *p, const char *feature, struct arena *arena,
                         const struct delta_protocol **ret, struct err *err) MUST_CHECK;
+/* The protocol without a feature that it has, with the lowest version numbers that say the rest. */
+const struct delta_protocol *delta_protocol_without(const struct delta_protocol *p, const char *feature,
+                                                    struct arena *arena);
+/* Must readers know the feature, too? */
+bool delta_feature_is_for_readers(const char *feature);
 /* The protocol with all features that the metadata's properties and schema need (delta.enableX, types, mapping, …). */
 int delta_protocol_for(const struct delta_protocol *p, const struct delta_metadata *m, const struct schema *schema,
                        struct arena *arena, const struct delta_protocol **ret, struct err *err) MUST_CHECK;

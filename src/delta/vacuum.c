@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "codec/dv.h"
+#include "delta/log.h"
 #include "delta/restore.h"
 #include "delta/transaction.h"
 
@@ -118,6 +119,61 @@ static int sweep(struct vacuum *v, bool dry_run, struct delta_vacuumed *ret, str
     return 0;
 }
 
+/* ---- LITE: what the log says was removed ---- */
+
+/* Lists a file of the table's folder, once, where it is still there. */
+static int candidate(struct vacuum *v, struct map *seen, struct str path, struct err *err)
+{
+    CLEANUP(mem_freep) char *key = mem_strndup(path.p, path.n);
+    int64_t size, time_ms;
+
+    if (!path.n || path.p[0] == '/' || memmem(path.p, path.n, "://", 3) || map_get(seen, path))
+        return 0;
+    struct str copy = arena_str(&v->arena, path);
+    map_put(seen, copy, (void *)(uintptr_t)copy.p);
+    int rc = store_head(v->t->store, key, &size, &time_ms, err);
+    if (rc == 0)
+        store_list_add(&v->list, key, size, time_ms);
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+static int candidates_of(struct vacuum *v, struct map *seen, const struct delta_actions *a, struct err *err)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        const struct delta_file *f = a->v[i].file;
+        if (a->v[i].kind != DELTA_REMOVE && a->v[i].kind != DELTA_CDC)
+            continue;
+        if (a->v[i].kind == DELTA_REMOVE && f->time_ms >= v->cutoff_ms)
+            continue;
+        TRY(candidate(v, seen, f->path, err));
+        if (!f->dv || f->dv->storage != 'u')
+            continue;
+        CLEANUP(buf_deinit) struct buf path = {0};
+        TRY(dv_path(f->dv->storage, f->dv->path_or_inline, &path, err));
+        TRY(candidate(v, seen, buf_str(&path), err));
+    }
+    return 0;
+}
+
+static int list_removed(struct vacuum *v, struct err *err)
+{
+    CLEANUP(delta_log_deinit) struct delta_log log = {0};
+    CLEANUP(arena_deinit) struct arena arena = {0};
+    CLEANUP(map_deinit) struct map seen = {0};
+
+    TRY(delta_log_list(v->t->store, 0, &log, err));
+    for (size_t i = 0; i < log.n_commits; i++) {
+        struct delta_actions actions = {0};
+        if (log.commits[i].time_ms >= v->cutoff_ms)
+            break;
+        arena_reset(&arena);
+        TRY(delta_commit_read(v->t->store, log.commits[i].version, &arena, &actions, err));
+        TRY(candidates_of(v, &seen, &actions, err));
+    }
+    store_list_sort(&v->list);
+    return 0;
+}
+
 /* VACUUM START and VACUUM END, as Spark notes them. */
 static int note(struct delta_table *t, const char *operation, const char *parameters, const char *metrics,
                 struct err *err)
@@ -144,8 +200,8 @@ static int note_start(struct vacuum *v, int64_t retain_ms, int64_t default_ms, s
     }
     return note(v->t, "VACUUM START",
                 arena_printf(&v->arena,
-                             "{\"retentionCheckEnabled\":\"true\",\"defaultRetentionMillis\":\"%lld\","
-                             "\"specifiedRetentionMillis\":\"%lld\"}",
+                             "{\"retentionCheckEnabled\":true,\"defaultRetentionMillis\":%lld,"
+                             "\"specifiedRetentionMillis\":%lld}",
                              (long long)default_ms, (long long)retain_ms),
                 arena_printf(&v->arena, "{\"numFilesToDelete\":\"%llu\",\"sizeOfDataToDelete\":\"%lld\"}",
                              (unsigned long long)files, (long long)bytes),
@@ -165,7 +221,8 @@ static int collect_needed(struct vacuum *v, bool read_log, struct err *err)
     return rc;
 }
 
-int delta_vacuum(struct delta_table *t, int64_t retain_ms, bool dry_run, struct delta_vacuumed *ret, struct err *err)
+int delta_vacuum(struct delta_table *t, int64_t retain_ms, bool lite, bool dry_run, struct delta_vacuumed *ret,
+                 struct err *err)
 {
     CLEANUP(vacuum_deinit) struct vacuum v = {.t = t};
 
@@ -181,7 +238,8 @@ int delta_vacuum(struct delta_table *t, int64_t retain_ms, bool dry_run, struct 
     }
     retain_ms = retain_ms < 0 ? own_ms : retain_ms;
     v.cutoff_ms = clock_now_us() / 1000 - retain_ms;
-    TRY(store_list(t->store, "", NULL, true, &v.list, err)); /* before what is needed is looked up: commits go on */
+    /* before what is needed is looked up: commits go on */
+    TRY(lite ? list_removed(&v, err) : store_list(t->store, "", NULL, true, &v.list, err));
     TRY(delta_table_refresh(t, err));
     delta_snapshot_unref(v.s);
     v.s = delta_table_snapshot(t);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "delta/alter.h"
 #include "delta/clustering.h"
+#include "delta/drop_feature.h"
 #include "delta/transaction.h"
 #include "sql/types.h"
 
@@ -160,6 +161,8 @@ static int run_alter(struct session *s, struct delta_table *t, const struct sql_
         return delta_add_constraint(t, s->conn, a->constraint.name, a->constraint.expr, err);
     case ALTER_DROP_CONSTRAINT:
         return delta_drop_constraint(t, a->constraint.name, a->if_exists, err);
+    case ALTER_DROP_FEATURE:
+        return delta_drop_feature(t, s->conn, a->new_name, a->truncate_history, err);
     case ALTER_CLUSTER_BY:
         return delta_set_clustering(t, paths, a->n_names, err);
     case ALTER_COMMENT:

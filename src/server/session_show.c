@@ -249,7 +249,8 @@ int session_vacuum(struct session *s, const struct sql_vacuum *v, struct buf *ou
     struct open_table *t;
 
     TRY(open_shown(s, &v->table, &t, err));
-    TRY(delta_vacuum(t->table, v->has_retain ? (int64_t)(v->retain_hours * 3600000.0) : -1, v->dry_run, &done, err));
+    TRY(delta_vacuum(t->table, v->has_retain ? (int64_t)(v->retain_hours * 3600000.0) : -1, v->lite, v->dry_run, &done,
+                     err));
     if (!v->dry_run) {
         buf_printf(out, "SELECT %llu::BIGINT AS num_deleted_files, %lld::BIGINT AS deleted_bytes",
                    (unsigned long long)done.files, (long long)done.bytes);
