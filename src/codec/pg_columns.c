@@ -120,8 +120,28 @@ static void by_names(const struct alignment *a, int16_t *ret)
     }
 }
 
-void pg_columns_align(const struct relation *prev, const struct relation *live, const struct pgoutput_column *cols,
-                      uint32_t n, int16_t *ret_attnums)
+static bool is_like(const struct relation_column *c, const struct pgoutput_column *col)
+{
+    return c && str_eq(c->name, col->name) && c->declared_oid == col->type_oid;
+}
+
+/* Is there a place of before, in the neighbourhood, that would have done as well as this one of now? */
+static int16_t find_reborn(const struct alignment *a, const int16_t *attnums)
+{
+    for (uint32_t i = 0; i < a->n; i++) {
+        const struct place *here = &a->places[attnums[i]];
+        int from = i ? attnums[i - 1] + 1 : 1;
+        if (here->prev || !is_like(here->live, &a->cols[i]))
+            continue;
+        for (int p = from; p < attnums[i]; p++)
+            if (!a->places[p].live && is_like(a->places[p].prev, &a->cols[i]))
+                return attnums[i];
+    }
+    return 0;
+}
+
+int16_t pg_columns_align(const struct relation *prev, const struct relation *live, const struct pgoutput_column *cols,
+                         uint32_t n, int16_t *ret_attnums)
 {
     struct alignment a = {.cols = cols, .n = n};
     uint32_t top = live ? MAX(highest(live), highest(prev)) : highest(prev) + n;
@@ -135,11 +155,15 @@ void pg_columns_align(const struct relation *prev, const struct relation *live, 
     a.cost = MEM_NEW_N(int32_t, cells);
     a.matched = MEM_NEW_N(bool, cells);
     fill(&a);
-    if (!trace(&a, ret_attnums)) {
+    int16_t reborn = 0;
+    if (trace(&a, ret_attnums)) {
+        reborn = find_reborn(&a, ret_attnums);
+    } else {
         a.n_places += n;
         by_names(&a, ret_attnums);
     }
     mem_free(a.places);
     mem_free(a.cost);
     mem_free(a.matched);
+    return reborn;
 }

@@ -211,7 +211,8 @@ static void set_name(struct relation *rel, const struct pgoutput_relation *msg, 
 
 /* The attnums of the message's wanted columns. Free with mem_free. */
 static int16_t *attnums_of(const struct relation *prev, const struct relation *live,
-                           const struct pgoutput_relation *msg, const struct pg_schema_filter *filter)
+                           const struct pgoutput_relation *msg, const struct pg_schema_filter *filter,
+                           int16_t *ret_reborn)
 {
     struct pgoutput_columns cols = msg->columns;
     int16_t *ret = MEM_NEW_N(int16_t, cols.n + 1u);
@@ -220,11 +221,13 @@ static int16_t *attnums_of(const struct relation *prev, const struct relation *l
 
     while (pgoutput_columns_next(&cols, &wanted[n]))
         n += is_wanted(filter, msg, wanted[n].name);
-    if (is_catalog_now(live, msg, filter))
-        for (uint32_t i = 0; i < n; i++)
-            ret[i] = live->columns[i].attnum;
-    else
-        pg_columns_align(prev, live, wanted, n, ret);
+    bool is_now = is_catalog_now(live, msg, filter), is_new = !is_now;
+    for (uint32_t i = 0; i < n && is_now; i++)
+        is_new |= !by_attnum(prev, live->columns[i].attnum);
+    if (is_new)
+        *ret_reborn = pg_columns_align(prev, live, wanted, n, ret);
+    for (uint32_t i = 0; i < n && is_now; i++) /* no guessing is needed */
+        ret[i] = live->columns[i].attnum;
     return ret;
 }
 
@@ -235,7 +238,7 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
     struct relation *rel = relation_new();
     struct pgoutput_columns cols = msg->columns;
     struct pgoutput_column col;
-    CLEANUP(mem_freep) int16_t *attnums = attnums_of(prev, live, msg, filter);
+    CLEANUP(mem_freep) int16_t *attnums = attnums_of(prev, live, msg, filter, &rel->reborn);
     int highest = prev ? prev->max_attnum : 0;
 
     rel->oid = msg->oid;

@@ -144,6 +144,20 @@ static void test_reconcile__finds_out_what_became_of_columns(void **state)
     assert_int_equal(bad, 0);
 }
 
+static void test_reconcile__says_when_a_column_may_be_either_of_two(void **state)
+{
+    CLEANUP(relation_unrefp) struct relation *either = NULL, *after = NULL, *typed = NULL;
+    int16_t map[32];
+
+    (void)state;
+    reconcile("1:id* 2:a 3:b", "1:id* 2:a 4:b", "0:id* 0:a 0:b", 'd', "t", &either, map);
+    assert_int_equal(either->reborn, 4);
+    reconcile("1:id* 2:a 3:b", "1:id* 3:b 4:a", "0:id* 0:b 0:a", 'd', "t", &after, map); /* its place says it */
+    assert_int_equal(after->reborn, 0);
+    reconcile("1:id* 2:a!", "1:id* 3:a", "0:id* 0:a", 'd', "t", &typed, map); /* its type */
+    assert_int_equal(typed->reborn, 0);
+}
+
 static void test_reconcile__map_leaves_out_what_is_not_wanted(void **state)
 {
     CLEANUP(relation_unrefp) struct relation *rel = NULL;
@@ -257,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reconcile__finds_out_what_became_of_columns),
+        cmocka_unit_test(test_reconcile__says_when_a_column_may_be_either_of_two),
         cmocka_unit_test(test_reconcile__map_leaves_out_what_is_not_wanted),
         cmocka_unit_test(test_reconcile__types),
         cmocka_unit_test(test_reconcile__finds_the_identity),

@@ -26,3 +26,22 @@ void relation_unref(struct relation *r)
     arena_deinit(&r->arena);
     mem_free(r);
 }
+
+static bool same_column(const struct relation_column *a, const struct relation_column *b)
+{
+    return str_eq(a->name, b->name) && a->attnum == b->attnum && a->declared_oid == b->declared_oid &&
+           a->type_oid == b->type_oid && a->typmod == b->typmod && a->elem_oid == b->elem_oid &&
+           a->typtype == b->typtype && a->has_missing == b->has_missing && a->key_seq == b->key_seq &&
+           str_eq(a->missing_text, b->missing_text);
+}
+
+bool relation_same(const struct relation *a, const struct relation *b)
+{
+    bool same = str_eq(a->schema, b->schema) && str_eq(a->name, b->name) && a->identity == b->identity &&
+                a->full == b->full && a->storage == b->storage && a->n_attributes == b->n_attributes &&
+                a->reborn == b->reborn && a->current == b->current && a->n_columns == b->n_columns;
+
+    for (uint32_t i = 0; same && i < a->n_columns; i++)
+        same = same_column(&a->columns[i], &b->columns[i]);
+    return same;
+}

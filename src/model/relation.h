@@ -47,6 +47,7 @@ struct relation {
     bool partitioned;
     bool narrowed;         /* columns were left out by choice */
     bool published;        /* its inserts, at least, are in the stream (set by pg_publication_ensure) */
+    int16_t reborn;        /* attnum of a column that was dropped and added again: nothing tells when; 0 = none */
     int16_t max_attnum;    /* the highest that the stream has shown, of dropped columns too; 0 = not known */
     int64_t blocks;        /* size in pages at the time of reading (sum of the partitions) */
     int64_t storage;       /* another number when all rows were written anew (pg_class.relfilenode); 0 = unknown */
@@ -61,6 +62,8 @@ struct relation {
 struct relation *relation_new(void); /* one reference */
 struct relation *relation_ref(const struct relation *r);
 void relation_unref(struct relation *r); /* takes NULL */
+/* Would a table that knows `a` learn anything from `b`? */
+bool relation_same(const struct relation *a, const struct relation *b);
 static inline void relation_unrefp(struct relation **r)
 {
     relation_unref(*r);

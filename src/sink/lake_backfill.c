@@ -160,6 +160,8 @@ int lake_backfill(struct lake_table *t, const struct schema *old, struct err *er
 
     for (uint32_t i = 0; rc == 0 && old && has_live_rows(t) && i < t->rel->n_columns; i++) {
         const struct relation_column *col = &t->rel->columns[i];
+        if (col->attnum == t->rel->reborn)
+            rc = copy_anew(t, col, "nothing tells which rows came before the source dropped and added again", err);
         int at = field_at(t->lake, col->attnum);
         assert(at >= 0);
         if (field_at(old, col->attnum) >= 0)

@@ -30,6 +30,7 @@ struct epoch_table {
     struct buf heard;              /* its bytes, and … */
     struct pgoutput_relation last; /* … the message itself, pointing into them */
     bool stale;                    /* `last` is not worked out yet */
+    bool repeated;                 /* it was said once more since */
     bool knows_from;
     uint64_t from; /* changes up to here are in the sink */
     struct batch *batch;
@@ -173,8 +174,10 @@ static void add_relation(struct pg_epoch *e, const struct pgoutput_relation *msg
     struct epoch_table *t = imap_get(&e->tables, msg->oid);
 
     describe(msg, &said);
-    if (t && str_eq(buf_str(&t->said), buf_str(&said)))
+    if (t && str_eq(buf_str(&t->said), buf_str(&said))) {
+        t->repeated = true; /* it may mean another column of the same name */
         return;
+    }
     if (!t) {
         t = MEM_NEW(struct epoch_table);
         t->oid = msg->oid;
@@ -191,15 +194,22 @@ static int announce(struct pg_epoch *e, struct epoch_table *t, struct err *err)
 {
     CLEANUP(relation_unrefp) struct relation *prev = t->rel ? relation_ref(t->rel) : NULL;
     CLEANUP(relation_unrefp) struct relation *live = NULL;
+    CLEANUP(mem_freep) int16_t *map = MEM_NEW_N(int16_t, t->last.columns.n + 1u);
 
-    TRY(table_flush(e, t, err));
     if (!prev)
         TRY(e->opt.known(e->opt.ctx, t->oid, &prev, err));
     TRY(e->opt.live(e->opt.ctx, t->oid, &live, err));
+    CLEANUP(relation_unrefp)
+    struct relation *now = pg_schema_reconcile(prev, live, &t->last, &e->opt.columns, map);
+    bool repeated = !t->stale;
+    t->stale = t->repeated = false;
+    if (repeated && t->rel && relation_same(t->rel, now))
+        return 0;
+    TRY(table_flush(e, t, err));
     t->n_map = t->last.columns.n;
-    t->map = mem_realloc_n(t->map, t->n_map + 1u, sizeof *t->map);
-    adopt_relation(t, pg_schema_reconcile(prev, live, &t->last, &e->opt.columns, t->map));
-    t->stale = false;
+    mem_free(t->map);
+    t->map = TAKE_PTR(map);
+    adopt_relation(t, TAKE_PTR(now));
     return e->opt.sink.ops->relation(e->opt.sink.self, t->rel, t->schema, e->pos.lsn, &t->from, err);
 }
 
@@ -210,7 +220,7 @@ static int is_wanted(struct pg_epoch *e, struct epoch_table *t, bool *ret, struc
         t->from = e->opt.sink.ops->from(e->opt.sink.self, t->oid);
         t->knows_from = true;
     }
-    if (t->stale && e->pos.lsn > t->from)
+    if ((t->stale || t->repeated) && e->pos.lsn > t->from)
         TRY(announce(e, t, err));
     *ret = e->pos.lsn > t->from;
     return 0;
