@@ -6,7 +6,8 @@
 
 #include "delta/table.h"
 
-/* Writes a classic checkpoint of the table's newest version and _last_checkpoint. Needs the table's engine. */
+/* Writes a checkpoint of the table's newest version, classic or as delta.checkpointPolicy says, and _last_checkpoint. Needs the
+ * table's engine. */
 int delta_checkpoint_write(struct delta_table *t, struct err *err) MUST_CHECK;
 /* Writes one when the interval (of the table struct, or delta.checkpointInterval) has passed, and cleans the log when that
  * is due. To be called after commits; without an engine it does nothing. */

@@ -280,11 +280,17 @@ static int read_sidecar(struct delta_replay *r, const struct delta_sidecar *s, i
     return 0;
 }
 
-/* What is not a file first, of all parts: it says how files are to be read. */
-int delta_replay_checkpoint(struct delta_replay *r, const struct delta_log_checkpoint *c, struct err *err)
+int delta_replay_checkpoint_top(struct delta_replay *r, const struct delta_log_checkpoint *c, struct err *err)
 {
     for (int32_t i = 0; i < c->n_keys; i++)
         TRY(read_one(r, c, c->keys[i], true, false, err));
+    return 0;
+}
+
+/* What is not a file first, of all parts: it says how files are to be read. */
+int delta_replay_checkpoint(struct delta_replay *r, const struct delta_log_checkpoint *c, struct err *err)
+{
+    TRY(delta_replay_checkpoint_top(r, c, err));
     for (int32_t i = 0; i < c->n_keys; i++)
         TRY(read_one(r, c, c->keys[i], false, true, err));
     for (size_t i = 0; i < r->n_sidecars; i++)

@@ -1,5 +1,5 @@
 /*
- * Writing classic checkpoints. The actions go as flat rows (struct row_columns) through a feed into one SELECT that makes
+ * Writing checkpoints: classic ones, or V2 (delta.checkpointPolicy = v2) with sidecars. The actions go as flat rows (struct row_columns) through a feed into one SELECT that makes
  * the protocol's structs of them, and COPY writes the file:
  *
  *     kind | text1 | text2 | text3 | n1..n4 | keys[] values[] | dv…   →   txn, add, remove, metaData, protocol, …
@@ -14,11 +14,14 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "delta/checkpoint_parsed.h"
 #include "delta/log.h"
+#include "delta/transaction.h"
 #include "engine/feed.h"
 
 #include <assert.h>
 
+enum { SIDECAR_ROWS = 500000 };
 enum row_kind { ROW_PROTOCOL, ROW_METADATA, ROW_TXN, ROW_DOMAIN, ROW_CHECKPOINT, ROW_ADD, ROW_REMOVE };
 enum row_column {
     KIND,
@@ -54,17 +57,6 @@ static const char schema_json[] =
     "CASE WHEN ds IS NOT NULL THEN struct_pack(\"storageType\" := ds, \"pathOrInlineDv\" := dp, \"offset\" := \"do\", " \
     "\"sizeInBytes\" := dn, \"cardinality\" := dc) END"
 
-static const char files_sql[] =
-    "CASE WHEN kind = 5 THEN struct_pack(\"path\" := t1, \"partitionValues\" := map(k, v), \"size\" := n1, "
-    "\"modificationTime\" := n2, \"dataChange\" := false, \"stats\" := t2, "
-    "\"tags\" := t3::JSON::MAP(VARCHAR, VARCHAR), \"deletionVector\" := " DV_STRUCT ", \"baseRowId\" := n3, "
-    "\"defaultRowCommitVersion\" := n4, \"clusteringProvider\" := t4) END AS \"add\", "
-    "CASE WHEN kind = 6 THEN struct_pack(\"path\" := t1, \"deletionTimestamp\" := n2, \"dataChange\" := false, "
-    "\"extendedFileMetadata\" := k IS NOT NULL, \"partitionValues\" := CASE WHEN k IS NOT NULL THEN map(k, v) END, "
-    "\"size\" := n1, \"deletionVector\" := " DV_STRUCT
-    ", \"baseRowId\" := n3, \"defaultRowCommitVersion\" := n4) END AS "
-    "\"remove\"";
-
 struct runs {
     const struct delta_grave_run *run;
     uint32_t n;
@@ -81,7 +73,8 @@ struct rows {
     struct imap newest; /* hash of path and vector → the removal to write */
     int64_t now_ms;
     uint64_t n, n_adds;
-    bool v2;
+    uint64_t until; /* rows after which a file ends; 0: none */
+    bool v2, files_only;
 };
 
 static void set_text(struct rows *r, uint32_t row, enum row_column c, struct str s)
@@ -202,6 +195,13 @@ static void collect_graves(struct rows *r)
                 imap_put(&r->newest, grave_key(&r->runs[k].run->files[i]), (void *)&r->runs[k].run->files[i]);
 }
 
+static bool txn_counts(const struct rows *r, const struct delta_txn *t)
+{
+    int64_t keep_ms = r->s->head->txn_retention_ms;
+
+    return keep_ms < 0 || t->updated_ms < 0 || t->updated_ms >= r->now_ms - keep_ms;
+}
+
 /* Adds the next row of the stage; false at its end. */
 static bool add_row(struct rows *r)
 {
@@ -220,8 +220,7 @@ static bool add_row(struct rows *r)
         if (r->at >= ids->n_txns)
             return false;
         const struct delta_txn *t = &ids->txns[r->at++];
-        int64_t keep_ms = r->s->head->txn_retention_ms;
-        if (keep_ms >= 0 && t->updated_ms >= 0 && t->updated_ms < r->now_ms - keep_ms)
+        if (!txn_counts(r, t))
             return true;
         uint32_t row = new_row(r, ROW_TXN);
         set_text(r, row, TEXT1, t->app_id);
@@ -265,7 +264,7 @@ static int next_batch(void *ctx, const struct batch **ret, const uint32_t **ret_
     (void)err;
     batch_free(r->batch);
     r->batch = fresh;
-    while (fresh->n < 2048 && r->stage <= ROW_REMOVE)
+    while (fresh->n < 2048 && r->stage <= ROW_REMOVE && (!r->until || r->n < r->until))
         if (!add_row(r)) {
             r->stage++;
             r->at = 0;
@@ -340,9 +339,28 @@ static void head_sql(const struct delta_head *h, struct buf *sql)
     buf_add_cstr(sql, ") END AS \"metaData\"");
 }
 
-static void copy_sql(const struct rows *r, int64_t feed, const char *path, struct buf *sql)
+static int files_sql(const struct delta_head *h, struct buf *sql, struct err *err)
 {
-    buf_add_cstr(sql, "COPY (SELECT ");
+    buf_printf(sql,
+               "CASE WHEN kind = 5 THEN struct_pack(\"path\" := t1, \"partitionValues\" := map(k, v), \"size\" := n1, "
+               "\"modificationTime\" := n2, \"dataChange\" := false, \"stats\" := %s, "
+               "\"tags\" := t3::JSON::MAP(VARCHAR, VARCHAR), \"deletionVector\" := " DV_STRUCT
+               ", \"baseRowId\" := n3, \"defaultRowCommitVersion\" := n4, \"clusteringProvider\" := t4",
+               delta_checkpoint_has_json(h) ? "t2" : "NULL::VARCHAR");
+    if (delta_checkpoint_has_structs(h))
+        TRY(delta_checkpoint_structs(h, "t2", "map(k, v)", sql, err));
+    buf_add_cstr(sql, ") END AS \"add\", "
+                      "CASE WHEN kind = 6 THEN struct_pack(\"path\" := t1, \"deletionTimestamp\" := n2, "
+                      "\"dataChange\" := false, \"extendedFileMetadata\" := k IS NOT NULL, "
+                      "\"partitionValues\" := CASE WHEN k IS NOT NULL THEN map(k, v) END, "
+                      "\"size\" := n1, \"deletionVector\" := " DV_STRUCT
+                      ", \"baseRowId\" := n3, \"defaultRowCommitVersion\" := n4) END AS \"remove\"");
+    return 0;
+}
+
+/* The columns of what is not a file. */
+static void small_sql(const struct rows *r, struct buf *sql)
+{
     head_sql(r->s->head, sql);
     buf_add_cstr(sql,
                  ", CASE WHEN kind = 2 THEN struct_pack(\"appId\" := t1, \"version\" := n1, \"lastUpdated\" := n2) "
@@ -352,10 +370,18 @@ static void copy_sql(const struct rows *r, int64_t feed, const char *path, struc
         buf_printf(sql,
                    "CASE WHEN kind = 4 THEN struct_pack(\"version\" := %lld::BIGINT) END AS \"checkpointMetadata\", ",
                    (long long)r->s->version);
-    buf_add_cstr(sql, files_sql);
+}
+
+static int copy_sql(const struct rows *r, int64_t feed, const char *path, struct buf *sql, struct err *err)
+{
+    buf_add_cstr(sql, "COPY (SELECT ");
+    if (!r->files_only)
+        small_sql(r, sql);
+    TRY(files_sql(r->s->head, sql, err));
     buf_printf(sql, " FROM feed(%lld)) TO ", (long long)feed);
     buf_add_sql_literal(sql, str_of(path));
     buf_add_cstr(sql, " (FORMAT parquet, COMPRESSION snappy)");
+    return 0;
 }
 
 static int write_file(struct delta_table *t, struct rows *r, const char *path, struct err *err)
@@ -367,7 +393,7 @@ static int write_file(struct delta_table *t, struct rows *r, const char *path, s
 
     TRY(engine_connect(t->engine, &conn, err));
     TRY(feed_open(t->engine, r->batch->schema, source, 0, &feed, err));
-    copy_sql(r, feed_id(feed), path, &sql);
+    TRY(copy_sql(r, feed_id(feed), path, &sql, err));
     return engine_exec(conn, sql.p, err);
 }
 
@@ -396,6 +422,71 @@ static int write_rows(struct delta_table *t, struct rows *r, struct err *err)
     TRY(store_adopt(t->store, path.p, key, err));
     t->last_checkpoint = r->s->version;
     return put_hint(t, r, size, err);
+}
+
+/* ---- V2: the files in sidecars, the rest in a JSON file that names them ---- */
+
+/* Writes the next sidecar, of at most SIDECAR_ROWS files; none when there are no more. */
+static int write_sidecar(struct delta_table *t, struct rows *r, struct arena *arena, struct delta_actions *top,
+                         struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf path = {0};
+    uint64_t before = r->n;
+    char uuid[DELTA_UUID];
+
+    r->until = r->n + SIDECAR_ROWS;
+    store_temp_path(t->store, ".parquet", &path);
+    int rc = write_file(t, r, path.p, err);
+    if (rc < 0 || r->n == before) {
+        unlink(path.p);
+        return rc;
+    }
+    struct delta_sidecar *s = ARENA_NEW(arena, struct delta_sidecar);
+    *s = (struct delta_sidecar){str_of(arena_printf(arena, "%s.parquet", delta_uuid(uuid))), file_size(path.p),
+                                clock_now_us() / 1000};
+    delta_actions_add(top, arena, (struct delta_action){.kind = DELTA_SIDECAR, .sidecar = s});
+    return store_adopt(t->store, path.p, arena_printf(arena, "_delta_log/_sidecars/%s", s->path.p), err);
+}
+
+static void add_small_actions(const struct rows *r, struct arena *arena, struct delta_actions *top)
+{
+    const struct delta_head *h = r->s->head;
+    const struct delta_ids *ids = r->s->ids;
+
+    delta_actions_add(top, arena,
+                      (struct delta_action){.kind = DELTA_CHECKPOINT_METADATA, .checkpoint_version = r->s->version});
+    delta_actions_add(
+        top, arena, (struct delta_action){.kind = DELTA_PROTOCOL, .protocol = delta_protocol_copy(h->protocol, arena)});
+    delta_actions_add(
+        top, arena, (struct delta_action){.kind = DELTA_METADATA, .metadata = delta_metadata_copy(h->metadata, arena)});
+    for (uint32_t i = 0; i < ids->n_txns; i++)
+        if (txn_counts(r, &ids->txns[i]))
+            delta_actions_add(top, arena, (struct delta_action){.kind = DELTA_TXN, .txn = &ids->txns[i]});
+    for (uint32_t i = 0; i < ids->n_domains; i++)
+        delta_actions_add(top, arena, (struct delta_action){.kind = DELTA_DOMAIN, .domain = &ids->domains[i]});
+}
+
+static int write_v2(struct delta_table *t, struct rows *r, struct err *err)
+{
+    CLEANUP(arena_deinit) struct arena arena = {0};
+    CLEANUP(buf_deinit) struct buf json = {0};
+    struct delta_actions top = {0};
+    char uuid[DELTA_UUID];
+
+    r->files_only = true;
+    r->stage = ROW_ADD;
+    add_small_actions(r, &arena, &top);
+    while (r->stage <= ROW_REMOVE)
+        TRY(write_sidecar(t, r, &arena, &top, err));
+    for (size_t i = 0; i < top.n; i++)
+        delta_action_write(&json, &top.v[i]);
+    TRY(store_put(
+        t->store,
+        arena_printf(&arena, "_delta_log/%020lld.checkpoint.%s.json", (long long)r->s->version, delta_uuid(uuid)),
+        buf_str(&json), err));
+    r->n += top.n;
+    t->last_checkpoint = r->s->version;
+    return put_hint(t, r, (int64_t)json.n, err);
 }
 
 struct delta_checkpoint {
@@ -438,7 +529,8 @@ static int write_checkpoint(struct delta_checkpoint *c, struct err *err)
     c->rows.batch = batch_new(schema, 16);
     c->rows.v2 = delta_protocol_has(c->snapshot->head->protocol, "v2Checkpoint");
     collect_graves(&c->rows);
-    if (write_rows(c->table, &c->rows, err))
+    bool policy = c->rows.v2 && str_is(delta_snapshot_property(c->snapshot, STR("delta.checkpointPolicy")), "v2");
+    if (policy ? write_v2(c->table, &c->rows, err) : write_rows(c->table, &c->rows, err))
         return err_wrap(err, "%s: checkpoint of version %lld", c->table->store->name, (long long)c->snapshot->version);
     return 0;
 }

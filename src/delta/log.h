@@ -71,6 +71,9 @@ int delta_replay_action(struct delta_replay *r, const struct delta_action *a, in
 /* Actions of a commit, or of a JSON checkpoint, as NDJSON. */
 int delta_replay_json(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err) MUST_CHECK;
 int delta_replay_checkpoint(struct delta_replay *r, const struct delta_log_checkpoint *c, struct err *err) MUST_CHECK;
+/* Only what is not a file: afterwards r->sidecars says where the files are. */
+int delta_replay_checkpoint_top(struct delta_replay *r, const struct delta_log_checkpoint *c,
+                                struct err *err) MUST_CHECK;
 /* The snapshot; the replay is then empty. */
 int delta_replay_finish(struct delta_replay *r, int64_t version, int64_t time_ms, struct delta_snapshot **ret,
                         struct err *err) MUST_CHECK;

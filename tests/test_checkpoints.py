@@ -1,0 +1,104 @@
+"""Checkpoints of every kind that we write, read back without the commits before them."""
+import json
+import os
+import time
+
+import pytest
+
+from test_maintain import assert_rows, folder, rows, sql  # noqa: F401
+
+
+def log_files(lake, table, pattern):
+    return sorted((lake.table_path(table) / "_delta_log").glob(pattern))
+
+
+def forget_commits(lake, table):
+    """Deletes what lies before the newest checkpoint, so that only it can tell."""
+    newest = max(int(p.name[:20]) for p in log_files(lake, table, "*.checkpoint*"))
+    for p in log_files(lake, table, "*.json"):
+        if ".checkpoint." not in p.name and int(p.name[:20]) < newest:
+            p.unlink()
+    return newest
+
+
+def check(sluice, lake, expected):
+    assert_rows(sluice, lake, "t", expected, ("delta-rs",))
+    assert sorted(rows(sluice, lake, "SELECT * FROM t"), key=repr) == sorted(expected, key=repr)
+
+
+def fill(sluice, lake, properties, columns="id INT, v STRING, p STRING", partitioned="PARTITIONED BY (p)"):
+    sql(sluice, lake, f"CREATE TABLE t ({columns}) {partitioned} TBLPROPERTIES ({properties})",
+        *[f"INSERT INTO t VALUES ({i}, 'v{i}', 'p {i % 2}')" for i in range(9)],
+        "DELETE FROM t WHERE id IN (3, 4)", "INSERT INTO t VALUES (9, NULL, NULL)")
+    return [(i, f"v{i}", f"p {i % 2}") for i in range(9) if i not in (3, 4)] + [(9, None, None)]
+
+
+def test_v2_checkpoints_have_sidecars(sluice, folder):  # noqa: F811
+    expected = fill(sluice, folder, "'delta.checkpointPolicy' = 'v2', 'delta.checkpointInterval' = '5'")
+    tops = log_files(folder, "t", "*.checkpoint.*.json")
+    assert tops and not log_files(folder, "t", "*.checkpoint.parquet")
+    top = [json.loads(line) for line in tops[-1].read_text().splitlines()]
+    kinds = [next(iter(a)) for a in top]
+    assert kinds == ["checkpointMetadata", "protocol", "metaData", "sidecar"]
+    assert top[0]["checkpointMetadata"]["version"] == int(tops[-1].name[:20])
+    sidecar = folder.table_path("t") / "_delta_log" / "_sidecars" / top[-1]["sidecar"]["path"]
+    assert sidecar.stat().st_size == top[-1]["sidecar"]["sizeInBytes"]
+    columns = rows(sluice, folder, f"SELECT name FROM parquet_schema('{sidecar}') WHERE name IN ('add', 'remove', 'metaData')")
+    assert columns == [("add",), ("remove",)]
+    assert "v2Checkpoint" in str(list(folder.log("t")))
+    forget_commits(folder, "t")
+    check(sluice, folder, expected)
+
+
+def test_sidecars_of_deleted_checkpoints_go(sluice, folder):  # noqa: F811
+    fill(sluice, folder, "'delta.checkpointPolicy' = 'v2', 'delta.checkpointInterval' = '2', "
+                         "'delta.logRetentionDuration' = 'interval 0 seconds'")
+    log = folder.table_path("t") / "_delta_log"
+    for p in log.rglob("*"):
+        os.utime(p, (time.time() - 3 * 86400,) * 2)
+    before = set((log / "_sidecars").iterdir())
+    assert len(before) > 3
+    sql(sluice, folder, "INSERT INTO t VALUES (10, 'x', 'y')", "INSERT INTO t VALUES (11, 'x', 'y')",
+        "INSERT INTO t VALUES (12, 'x', 'y')")
+    left = set((log / "_sidecars").iterdir())
+    assert len(before & left) <= 1 and len(left) <= 3, (len(before), len(left))
+    assert rows(sluice, folder, "SELECT count(*) FROM t") == [(11,)]
+
+
+def test_statistics_as_structs(sluice, folder):  # noqa: F811
+    sql(sluice, folder,
+        "CREATE TABLE t (a INT, d DECIMAL(10,2), big DECIMAL(38,10), s STRUCT<x: STRING, `y z`: DOUBLE>, ts TIMESTAMP, "
+        "n TIMESTAMP_NTZ, dt DATE, l ARRAY<INT>, b BOOLEAN, p DATE, q INT) PARTITIONED BY (p, q) TBLPROPERTIES "
+        "('delta.checkpoint.writeStatsAsStruct' = 'true', 'delta.checkpoint.writeStatsAsJson' = 'false', "
+        "'delta.checkpointInterval' = '3', 'delta.columnMapping.mode' = 'name')",
+        "INSERT INTO t VALUES (1, 1.25, 1.0000000001, {'x': 'm', 'y z': 0.5}, '2026-01-02 03:04:05.678Z', "
+        "'2026-01-02 03:04:05.678', '2026-01-02', [1], true, '2026-02-03', 7)",
+        "INSERT INTO t VALUES (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)", "DELETE FROM t WHERE a = 5")
+    sql(sluice, folder, "INSERT INTO t (a) VALUES (2)")
+    [checkpoint] = log_files(folder, "t", "*.checkpoint.parquet")
+    physical = {f["name"]: f["metadata"]["delta.columnMapping.physicalName"] for f in json.loads(
+        [a for _, done in folder.log("t") for a in done if "metaData" in a][0]["metaData"]["schemaString"])["fields"]}
+    found = sql(sluice, folder, f"SELECT \"add\".stats AS s, \"add\".stats_parsed AS p, \"add\".partitionValues_parsed AS pv "
+                                f"FROM '{checkpoint}' WHERE \"add\" IS NOT NULL AND \"add\".stats_parsed.numRecords = 1 "
+                                f"ORDER BY \"add\".stats_parsed.nullCount.\"{physical['a']}\"").rows()
+    full = found[0]
+    assert full["s"] is None
+    low = {k: full["p"]["minValues"].get(v) for k, v in physical.items()}
+    assert low["a"] == 1 and low["d"] == 1.25 and low["dt"] == "2026-01-02" and low["big"] is None and low["l"] is None
+    assert low["ts"].startswith("2026-01-02T03:04:05.678") and low["n"].startswith("2026-01-02T03:04:05.678")
+    assert list(low["s"].values()) == ["m", 0.5]
+    assert full["p"]["nullCount"][physical["a"]] == 0 and found[-1]["p"]["nullCount"][physical["a"]] == 1
+    assert {k: full["pv"][physical[k]] for k in "pq"} == {"p": "2026-02-03", "q": 7}
+    forget_commits(folder, "t")
+    assert rows(sluice, folder, "SELECT count(*), sum(a) FROM t") == [(3, 3)]
+    assert sql(sluice, folder, "DESCRIBE DETAIL t").rows()[0]["numRows"] == 3
+    assert len(folder.read("t").rows) == 3
+
+
+@pytest.mark.parametrize("policy", ["classic", "v2"])
+def test_statistics_in_both_forms(sluice, folder, policy):  # noqa: F811
+    expected = fill(sluice, folder, f"'delta.checkpointPolicy' = '{policy}', 'delta.checkpointInterval' = '4', "
+                                    "'delta.checkpoint.writeStatsAsStruct' = 'true'")
+    forget_commits(folder, "t")
+    check(sluice, folder, expected)
+    assert sql(sluice, folder, "DESCRIBE DETAIL t").rows()[0]["numRows"] == len(expected)
