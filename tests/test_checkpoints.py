@@ -102,3 +102,23 @@ def test_statistics_in_both_forms(sluice, folder, policy):  # noqa: F811
     forget_commits(folder, "t")
     check(sluice, folder, expected)
     assert sql(sluice, folder, "DESCRIBE DETAIL t").rows()[0]["numRows"] == len(expected)
+
+
+def test_each_commit_of_sql_has_a_checksum(sluice, folder):  # noqa: F811
+    fill(sluice, folder, "'delta.enableInCommitTimestamps' = 'true', 'delta.enableRowTracking' = 'true'")
+    size = {}
+    newest = {}
+    for version, actions in sorted(folder.log("t")):
+        crc = json.loads((folder.table_path("t") / "_delta_log" / f"{version:020}.crc").read_text())
+        for a in actions:
+            newest.update({k: v for k, v in a.items() if k in ("metaData", "protocol", "domainMetadata", "commitInfo")})
+            if "remove" in a and not any("add" in b and b["add"]["path"] == a["remove"]["path"] for b in actions):
+                size.pop(a["remove"]["path"])
+            if "add" in a:
+                size[a["add"]["path"]] = a["add"]["size"]
+        assert (crc["numFiles"], crc["tableSizeBytes"]) == (len(size), sum(size.values())), version
+        assert crc["metadata"] == newest["metaData"] and crc["protocol"] == newest["protocol"]
+        assert crc["domainMetadata"] == ([newest["domainMetadata"]] if "domainMetadata" in newest else [])
+        assert crc["inCommitTimestampOpt"] == newest["commitInfo"]["inCommitTimestamp"]
+        assert crc["setTransactions"] == [] and crc.get("txnId", newest["commitInfo"]["txnId"]) == newest["commitInfo"]["txnId"]
+    assert version > 5

@@ -1,5 +1,6 @@
 /* New tables: version 0 with commitInfo, protocol, metaData, and whatever the first commit brings. */
 #include "base/clock.h"
+#include "delta/checksum.h"
 #include "delta/clustering.h"
 #include "delta/log.h"
 #include "delta/transaction.h"
@@ -236,6 +237,7 @@ int delta_draft_create(const struct delta_draft *d, struct store *store, struct 
         rc = delta_replay_finish(&r, 0, now_ms, &s, err);
     delta_replay_deinit(&r);
     TRY(rc);
+    delta_checksum_write(store, s, (struct str){0});
     *ret = delta_table_new(store, engine, s, -1);
     return 0;
 }

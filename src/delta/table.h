@@ -27,6 +27,8 @@ struct delta_table {
     int32_t checkpoint_interval; /* > 0: instead of delta.checkpointInterval; < 0: none are written; 0: the property */
     int64_t log_retention_ms;    /* >= 0: instead of delta.logRetentionDuration; -1: the property */
     int64_t last_cleanup_ms;
+    bool
+        writes_checksums; /* a .crc after each commit: one more durable write, which a stream of commits does without */
 };
 
 enum { DELTA_LATEST = -1 };

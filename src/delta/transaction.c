@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "delta/checksum.h"
 #include "delta/conflict.h"
 #include "delta/log.h"
 
@@ -483,6 +484,8 @@ static int commit_locked(struct delta_tx *tx, int64_t *ret_version, struct err *
     while (!done)
         TRY(attempt_put(tx, &done, err));
     tx->table->n_commits++;
+    if (tx->table->writes_checksums)
+        delta_checksum_write(tx->table->store, tx->table->snapshot, str_of(tx->txn_id));
     *ret_version = tx->table->snapshot->version;
     return 0;
 }

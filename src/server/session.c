@@ -45,6 +45,7 @@ int session_table_at(struct session *s, const char *path, struct open_table **re
         CLEANUP(store_unrefp) struct store *store = store_local_new(path);
         struct delta_table *table;
         TRY(delta_table_open(store, s->engine, &table, err));
+        table->writes_checksums = true;
         t = MEM_NEW(struct open_table);
         *t = (struct open_table){mem_strdup(path), TAKE_PTR(store), table, s->statement};
         map_put(&s->tables, str_of(t->path), t);
