@@ -7,7 +7,10 @@
  *   4 it set a transaction id that we set                                                   always
  *   5 it added data, and we read the whole table   write-serializable: unless it was a blind append; serializable: always
  *   6 it removed a file that we read, or any when we read the whole table                   but for snapshot isolation
- *   7 it removed a file that we remove             always, unless rows can be rebased (tx->rebase_file)
+ *   7 it removed a file that we remove                                                      always
+ *
+ * A statement that knows its rows judges 5 to 7 by rows (tx->added_file, removed_file, rebase_file): then only rows that it
+ * would have treated, and rows that both changed, clash; and data that only moved clashes nowhere but in 7.
  */
 #include "delta/conflict.h"
 
@@ -107,41 +110,55 @@ static bool is_blind_append(const struct delta_actions *winner)
     return says == 1 && !removes;
 }
 
-/* What the winner's new add of a file that it removed is: a new deletion vector. NULL: the file is gone. */
-static const struct delta_file *added_again(const struct delta_actions *winner, struct str path)
+static const struct delta_file *find_file(const struct delta_actions *winner, enum delta_kind kind, struct str path)
 {
     for (size_t i = 0; i < winner->n; i++)
-        if (winner->v[i].kind == DELTA_ADD && str_eq(winner->v[i].file->path, path))
+        if (winner->v[i].kind == kind && str_eq(winner->v[i].file->path, path))
             return winner->v[i].file;
     return NULL;
+}
+
+/* A file that we leave alone. */
+static int check_read(struct delta_tx *tx, const struct delta_file *theirs, const struct delta_file *again,
+                      int64_t version, struct err *err)
+{
+    bool named = map_get(&tx->read_files, theirs->path);
+
+    if (delta_tx_isolation(tx) == DELTA_SNAPSHOT_ISOLATION || (!named && !tx->read_whole_table))
+        return 0;
+    if (tx->removed_file)
+        return theirs->data_change ? tx->removed_file(tx, theirs, again, tx->rebase_arg, err) : 0;
+    return clash(tx, version, err,
+                 named ? "removed a file that this commit has read"
+                       : "removed files, and this commit has read the whole table");
 }
 
 static int check_remove(struct delta_tx *tx, const struct delta_actions *winner, const struct delta_file *theirs,
                         int64_t version, struct err *err)
 {
     const struct delta_file *ours = map_get(&tx->removed, theirs->path);
+    const struct delta_file *again = find_file(winner, DELTA_ADD, theirs->path);
 
-    if (ours && tx->rebase_file)
-        return tx->rebase_file(tx, ours, added_again(winner, theirs->path), tx->rebase_arg, err);
-    if (ours)
-        return clash(tx, version, err, "removed or changed a file that this commit removes or changes");
-    if (delta_tx_isolation(tx) == DELTA_SNAPSHOT_ISOLATION)
-        return 0;
-    if (map_get(&tx->read_files, theirs->path))
-        return clash(tx, version, err, "removed a file that this commit has read");
-    if (tx->read_whole_table)
-        return clash(tx, version, err, "removed files, and this commit has read the whole table");
-    return 0;
+    if (!ours)
+        return check_read(tx, theirs, again, version, err);
+    if (tx->rebase_file)
+        return tx->rebase_file(tx, ours, again, tx->rebase_arg, err);
+    return clash(tx, version, err, "removed or changed a file that this commit removes or changes");
 }
 
-static int check_add(struct delta_tx *tx, const struct delta_file *theirs, bool blind, int64_t version, struct err *err)
+static int check_add(struct delta_tx *tx, const struct delta_actions *winner, const struct delta_file *theirs,
+                     int64_t version, struct err *err)
 {
     enum delta_isolation isolation = delta_tx_isolation(tx);
 
     if (!theirs->data_change || !tx->read_whole_table || isolation == DELTA_SNAPSHOT_ISOLATION)
         return 0;
-    if (blind && isolation == DELTA_WRITE_SERIALIZABLE)
+    if (isolation == DELTA_WRITE_SERIALIZABLE && is_blind_append(winner))
         return 0;
+    if (tx->removed_file && find_file(winner, DELTA_REMOVE, theirs->path))
+        return 0; /* other rows are masked: judged at the remove */
+    if (tx->added_file)
+        return tx->added_file(tx, theirs, tx->rebase_arg, err);
     return clash(tx, version, err, "added data, and this commit has read the whole table");
 }
 
@@ -164,7 +181,7 @@ static int check_action(struct delta_tx *tx, const struct delta_actions *winner,
             return clash(tx, version, err, "set the same transaction id: another process writes in our name");
         return 0;
     case DELTA_ADD:
-        return check_add(tx, a->file, is_blind_append(winner), version, err);
+        return check_add(tx, winner, a->file, version, err);
     case DELTA_REMOVE:
         return check_remove(tx, winner, a->file, version, err);
     default:

@@ -21,6 +21,8 @@ static int hit_where(struct dml *d, struct str where, struct err *err)
     if (where.n)
         buf_printf(&sql, " WHERE (%.*s\n)", STR_ARG(where));
     d->tx->read_whole_table = true;
+    d->judges_rows = d->concern_is_hit = !dml_has_query(where);
+    buf_add_str(&d->concern, where.n ? where : STR("true"));
     TRY(dml_hit(d, sql.p, err));
     d->scan_us = (uint64_t)(clock_now_us() - start);
     return 0;
@@ -178,6 +180,8 @@ static int update_body(struct dml *d, const void *arg, struct err *err)
     TRY(hit_where(d, u->where, err));
     if (!d->n_hits)
         return 0;
+    for (uint32_t k = 0; k < u->n_set; k++)
+        d->judges_rows &= !dml_has_query(u->set[k].expr);
     TRY(stage_updated(d, u, err));
     TRY(dml_finish_rows(d, given, 1, err));
     TRY(dml_write_rows(d, &rows, err));

@@ -23,6 +23,9 @@ struct dml_target {
     struct str name;  /* for messages, and what expressions call the table when there is no alias; may have dots */
     struct str alias; /* what expressions call the table; empty: the last part of `name` */
     struct str with;  /* "WITH a AS (…)" to put before what is asked of DuckDB; empty: none */
+    /* Called before the statement is run again, or NULL: what its texts read of Delta tables must be read anew. */
+    void (*forget)(void *ctx);
+    void *forget_ctx;
 };
 
 /* column[.field…] = expr. The expr DEFAULT is the column's default. */
@@ -84,6 +87,7 @@ struct dml_merge {
     const struct dml_clause *clauses;
     uint32_t n_clauses;
     bool schema_evolution; /* columns of the source that the table lacks are added to it */
+    bool reads_target;     /* the source reads this table, too */
 };
 /* ERR_USAGE also when a row of the table matches several rows of the source. */
 int delta_merge(const struct dml_target *t, const struct dml_merge *merge, struct dml_result *ret,

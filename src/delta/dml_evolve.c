@@ -23,7 +23,7 @@ static void append(struct field **fields, uint32_t *n, const struct field *more,
 {
     struct field *v = ARENA_NEW_N(arena, struct field, *n + 1);
 
-    if (*n)
+    if (*fields && *n)
         memcpy(v, *fields, *n * sizeof *v);
     v[*n] = *more;
     v[*n].nullable = true;

@@ -85,16 +85,12 @@ static uint8_t hex(char c)
     return (uint8_t)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
 }
 
-/* Starts the file of vectors on first use. */
-static void begin_vectors(struct dml *d)
+void dml_new_vectors(struct dml *d, struct buf *ret_name, struct buf *ret_path)
 {
     char text[DELTA_UUID];
     uint8_t uuid[16];
-    CLEANUP(buf_deinit) struct buf path = {0};
     size_t n = 0;
 
-    if (d->dv_bytes.n)
-        return;
     delta_uuid(text);
     for (const char *p = text; *p; p++)
         if (*p != '-') {
@@ -102,11 +98,21 @@ static void begin_vectors(struct dml *d)
             n++;
         }
     assert(n == 32);
-    dv_uuid_text(STR(""), uuid, &d->dv_name);
-    dv_uuid_path(STR(""), uuid, &path);
-    dv_file_begin(&d->dv_bytes);
+    dv_uuid_text(STR(""), uuid, ret_name);
+    dv_uuid_path(STR(""), uuid, ret_path);
     MEM_GROW(d->written, d->n_written, d->cap_written);
-    d->written[d->n_written++] = buf_take(&path); /* dv_apply writes it */
+    d->written[d->n_written++] = mem_strndup(ret_path->p, ret_path->n);
+}
+
+/* Starts the file of vectors on first use. */
+static void begin_vectors(struct dml *d)
+{
+    CLEANUP(buf_deinit) struct buf path = {0};
+
+    if (d->dv_bytes.n)
+        return;
+    dml_new_vectors(d, &d->dv_name, &path); /* dml_apply_hits writes it */
+    dv_file_begin(&d->dv_bytes);
 }
 
 static int mask_rows(struct dml *d, uint32_t file, struct err *err)

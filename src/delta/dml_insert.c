@@ -242,13 +242,14 @@ static int hit_replaced(struct dml *d, const struct dml_insert *ins, bool *ret_s
     dml_add_with(d, &sql);
     buf_add_cstr(&sql, "SELECT __file, __row FROM ");
     dml_add_target(d, &sql);
-    buf_add_cstr(&sql, " WHERE ");
     if (ins->replace_where.n)
-        buf_printf(&sql, "(%.*s\n)", STR_ARG(ins->replace_where));
+        buf_printf(&d->concern, "(%.*s\n)", STR_ARG(ins->replace_where));
     else if (ins->n_replace_using || dynamic)
-        TRY(add_same_as_new(d, ins, &sql, err));
+        TRY(add_same_as_new(d, ins, &d->concern, err));
     else
-        TRY(add_static_partitions(d, ins, &sql, err));
+        TRY(add_static_partitions(d, ins, &d->concern, err));
+    buf_printf(&sql, " WHERE %s", d->concern.p);
+    d->judges_rows = d->concern_is_hit = !ins->reads_target && !dml_has_query(ins->replace_where);
     return dml_hit(d, sql.p, err);
 }
 

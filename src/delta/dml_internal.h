@@ -16,7 +16,7 @@
 #define DML_ROWS "__sluice_rows" /* staged rows: the table's columns by logical name, then __clause INTEGER */
 #define DML_SOURCE "__sluice_source"
 
-enum { DML_ATTEMPTS = 5 };
+enum { DML_ATTEMPTS = 30 };
 
 struct dml {
     const struct dml_target *t;
@@ -30,7 +30,10 @@ struct dml {
     uint64_t n_hits;
     const struct dv **hit_list; /* a file: NULL where it has none */
     struct scan_files *hit_files;
-    int64_t hit_id; /* for dv(id, __file, __row): "is not hit" */
+    int64_t hit_id;      /* for dv(id, __file, __row): "is not hit" */
+    struct buf concern;  /* SQL condition on a row of the table: would it have made a difference to the statement? */
+    bool judges_rows;    /* `concern` depends on nothing but the row */
+    bool concern_is_hit; /* exactly the rows that it is true for are hit */
     struct buf dv_bytes, dv_name;
     char **written; /* keys of files that go again when the statement fails */
     size_t n_written, cap_written;
@@ -66,6 +69,13 @@ int dml_hit(struct dml *d, const char *sql, struct err *err) MUST_CHECK;
 int dml_hit_all(struct dml *d, struct err *err) MUST_CHECK;
 /* Takes what is hit out of the table: removes, vectors, rewritten files. */
 int dml_apply_hits(struct dml *d, struct err *err) MUST_CHECK;
+
+/* Names a new file of vectors, which goes again when the statement fails: as the log has it, and its key. */
+void dml_new_vectors(struct dml *d, struct buf *ret_name, struct buf *ret_path);
+/* Makes the commit judge other writers' commits by rows (transaction.h). After the statement has set `concern`. */
+void dml_judge(struct dml *d);
+/* Does the expression read tables? Said too often rather than too seldom. */
+bool dml_has_query(struct str expr);
 
 /* The expression for a column's new value: the assignments that name it or a part of it over its old value. */
 int dml_add_assigned(const struct dml *d, uint32_t field, struct str old, const struct dml_set *set, uint32_t n_set,

@@ -435,6 +435,28 @@ static int write_merged(struct dml *d, struct merge *g, struct err *err)
     return write_merge_changes(d, err);
 }
 
+/*
+ * Which rows of the table make a difference, for other writers' commits: those that a row of the source matches, or all
+ * when there is a clause for the others.
+ */
+static void set_concern(struct dml *d, const struct merge *g)
+{
+    d->judges_rows = !g->m->reads_target && !dml_has_query(g->m->on);
+    for (uint32_t c = 0; c < g->m->n_clauses; c++) {
+        const struct dml_clause *clause = &g->m->clauses[c];
+        d->judges_rows &= !dml_has_query(clause->condition);
+        for (uint32_t k = 0; k < clause->n_set; k++)
+            d->judges_rows &= !dml_has_query(clause->set[k].expr);
+    }
+    if (g->by_source) {
+        buf_add_cstr(&d->concern, "true");
+        return;
+    }
+    buf_add_cstr(&d->concern, "EXISTS (SELECT 1 FROM temp." DML_SOURCE " AS ");
+    buf_add_sql_ident(&d->concern, g->m->source_alias);
+    buf_printf(&d->concern, " WHERE (%.*s\n))", STR_ARG(g->m->on));
+}
+
 static int merge_body(struct dml *d, const void *arg, struct err *err)
 {
     struct merge g = {.m = arg};
@@ -451,6 +473,7 @@ static int merge_body(struct dml *d, const void *arg, struct err *err)
     TRY(stage_merged(d, &g, err));
     TRY(check_ambiguous(d, &g, err));
     d->tx->read_whole_table = true;
+    set_concern(d, &g);
     TRY(dml_hit(d, "SELECT __file, __row FROM temp." DML_ROWS " WHERE __row IS NOT NULL", err));
     d->scan_us = (uint64_t)(clock_now_us() - start);
     TRY(write_merged(d, &g, err));

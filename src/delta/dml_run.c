@@ -12,6 +12,8 @@
 #include "engine/scan_files.h"
 
 #include <assert.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 void dml_add_with(const struct dml *d, struct buf *sql)
 {
@@ -146,6 +148,7 @@ static void dml_end(struct dml *d, bool failed)
     mem_free(d->hits);
     mem_free(d->hit_list);
     mem_free(d->hit_files);
+    buf_deinit(&d->concern);
     buf_deinit(&d->dv_bytes);
     buf_deinit(&d->dv_name);
     delta_scan_free(d->scan);
@@ -159,6 +162,7 @@ static int commit(struct dml *d, struct err *err)
     d->result.version = d->tx->read->version;
     if (!d->tx->actions.n && !d->tx->new_metadata)
         return 0;
+    dml_judge(d);
     TRY(delta_commit(d->tx, &d->result.version, err));
     d->result.committed = true;
     return 0;
@@ -190,15 +194,27 @@ static int attempt(const struct dml_target *t, const char *operation, dml_body_f
     return rc;
 }
 
+/* So that those who run again do not run into each other again: up to 10, 20, 40 … 320 ms. */
+static void pause_after(unsigned attempts)
+{
+    unsigned random;
+
+    if (getrandom(&random, sizeof random, 0) == sizeof random)
+        usleep(random % (10000u << MIN(attempts, 5u)));
+}
+
 int dml_run(const struct dml_target *t, const char *operation, dml_body_fn *body, const void *arg,
             struct dml_result *ret, struct err *err)
 {
     int rc = 0;
 
-    for (int i = 0; i < DML_ATTEMPTS; i++) {
+    for (unsigned i = 0; i < DML_ATTEMPTS; i++) {
         rc = attempt(t, operation, body, arg, ret, err);
         if (rc != ERR_CONFLICT)
             break;
+        pause_after(i);
+        if (t->forget)
+            t->forget(t->forget_ctx);
     }
     if (rc < 0)
         return err_wrap(err, "table %.*s", STR_ARG(t->name));

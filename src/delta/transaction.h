@@ -45,11 +45,19 @@ struct delta_tx {
     bool keeps_row_ids;    /* rows that are written again have their ids with them (row tracking) */
     bool read_whole_table; /* the result depends on every file: any foreign add or remove of data clashes */
     /*
-     * Row-level rebase, or NULL: a winner removed (with its new add `theirs`, or NULL when the file is gone) a file
-     * that we remove or changed. Returns 0 after mending tx->actions, or ERR_CONFLICT. Not called for other clashes.
+     * Judges by rows of what a winner did to files, or NULL: then every such clash is a conflict. They return 0, or
+     * ERR_CONFLICT. `theirs` and `again` live until they return.
+     *   rebase_file   it removed `ours`, which we remove or mask, too; `again`: its new add, with other rows masked, or
+     *                 NULL when the file is gone. 0 after mending tx->actions
+     *   removed_file  it removed a file that we have read and leave alone: as above. Data only moved (a compaction) is
+     *                 then no clash
+     *   added_file    it added data, and we have read the whole table
      */
-    int (*rebase_file)(struct delta_tx *tx, const struct delta_file *ours, const struct delta_file *theirs, void *arg,
+    int (*rebase_file)(struct delta_tx *tx, const struct delta_file *ours, const struct delta_file *again, void *arg,
                        struct err *err);
+    int (*removed_file)(struct delta_tx *tx, const struct delta_file *theirs, const struct delta_file *again, void *arg,
+                        struct err *err);
+    int (*added_file)(struct delta_tx *tx, const struct delta_file *theirs, void *arg, struct err *err);
     void *rebase_arg;
     const struct delta_metadata *new_metadata;
     const struct delta_protocol *new_protocol;

@@ -451,6 +451,25 @@ static void test_conflict__matrix(void **state)
         {TXN, TXN, DELTA_WRITE_SERIALIZABLE, true},
         {TXN, DOMAIN_X, DELTA_WRITE_SERIALIZABLE, false},
         {DOMAIN_X, DOMAIN_X, DELTA_WRITE_SERIALIZABLE, true},
+        {DOMAIN_X, APPEND, DELTA_SERIALIZABLE, false},
+        {TXN, APPEND, DELTA_SERIALIZABLE, false},
+        {APPEND, TXN, DELTA_SERIALIZABLE, false},
+        {REMOVE_A, APPEND, DELTA_SERIALIZABLE, false},
+        {BLIND_APPEND, REMOVE_A, DELTA_SERIALIZABLE, false},
+        {APPEND, REMOVE_A, DELTA_SERIALIZABLE, false},
+        {READ_ALL, READ_ALL, DELTA_WRITE_SERIALIZABLE, true},
+        {READ_ALL, BLIND_APPEND, DELTA_SERIALIZABLE, false},
+        {REWRITE_A, READ_ALL, DELTA_WRITE_SERIALIZABLE, true}, /* which files there are may matter: RESTORE */
+        {REWRITE_A, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
+        {REMOVE_B, REWRITE_A, DELTA_SERIALIZABLE, false},
+        {HARMLESS, READ_ALL, DELTA_SERIALIZABLE, false},
+        {HARMLESS, REWRITE_A, DELTA_SERIALIZABLE, false},
+        {HARMLESS, HARMLESS, DELTA_WRITE_SERIALIZABLE, true},
+        {METADATA, METADATA, DELTA_WRITE_SERIALIZABLE, true},
+        {METADATA, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
+        {METADATA, TXN, DELTA_WRITE_SERIALIZABLE, true},
+        {PROTOCOL, PROTOCOL, DELTA_WRITE_SERIALIZABLE, true},
+        {PROTOCOL, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
     };
     struct delta_kv conf = {STR("delta.feature.domainMetadata"), STR("supported")};
 

@@ -22,7 +22,7 @@
 /* Whose statement runs on this thread: DuckDB's callback does not say. */
 static _Thread_local struct session *current;
 
-static void unpin(struct session *s)
+void session_unpin(struct session *s)
 {
     size_t cursor = 0;
     struct str key;
@@ -32,7 +32,6 @@ static void unpin(struct session *s)
         delta_scan_free(scan);
     map_deinit(&s->pins);
     s->pins = (struct map){0};
-    arena_reset(&s->arena);
 }
 
 /* ---- tables ---- */
@@ -427,7 +426,7 @@ void session_free(struct session *s)
 
     if (!s)
         return;
-    unpin(s);
+    session_unpin(s);
     while (map_next(&s->tables, &cursor, &key, &table) == 0)
         session_table_free(table);
     map_deinit(&s->tables);
@@ -447,7 +446,8 @@ int session_run(struct session *s, struct str statement, struct engine_result **
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
 
-    unpin(s);
+    session_unpin(s);
+    arena_reset(&s->arena);
     s->statement++;
     s->relisted = false;
     current = s;

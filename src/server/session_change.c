@@ -47,6 +47,11 @@ static void strip_table(const struct dml_target *t, struct dml_set *set)
     }
 }
 
+static void forget_scans(void *ctx)
+{
+    session_unpin(ctx);
+}
+
 static int open_target(struct session *s, const struct statement *st, const struct sql_table *table,
                        struct dml_target *ret, struct err *err)
 {
@@ -56,7 +61,12 @@ static int open_target(struct session *s, const struct statement *st, const stru
 
     TRY(session_path(s, table, &path, err));
     TRY(session_table_at(s, path, &t, err));
-    *ret = (struct dml_target){.table = t->table, .conn = s->conn, .name = name->text, .alias = table->alias};
+    *ret = (struct dml_target){.table = t->table,
+                               .conn = s->conn,
+                               .name = name->text,
+                               .alias = table->alias,
+                               .forget = forget_scans,
+                               .forget_ctx = s};
     if (!ret->alias.n)
         ret->alias = name->n_parts ? name->parts[name->n_parts - 1] : STR("target");
     return rewritten(s, st->with, &ret->with, err);
@@ -196,6 +206,8 @@ static int run_merge(struct session *s, const struct statement *st, struct dml_r
     struct dml_merge merge = {.clauses = clauses, .n_clauses = m->n_clauses, .schema_evolution = m->schema_evolution};
     struct dml_target t;
 
+    merge.reads_target =
+        mentions(m->source_query, &m->target) || mentions(m->source_text, &m->target) || mentions(st->with, &m->target);
     TRY(open_target(s, st, &m->target, &t, err));
     TRY(merge_source(s, m, &merge, err));
     TRY(rewritten(s, m->on, &merge.on, err));

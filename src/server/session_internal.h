@@ -39,6 +39,8 @@ int session_table_at(struct session *s, const char *path, struct open_table **re
 int session_find(struct session *s, struct str schema, struct str name, const char **ret, struct err *err) MUST_CHECK;
 /* "there is no table x", with those that there are as the hint. */
 int session_no_table(struct session *s, struct str name, struct err *err) MUST_CHECK;
+/* Closes the scans of the statement; it opens others, of the newest versions, when it is run again. */
+void session_unpin(struct session *s);
 /* For sql_rewrite(), with the session as its context. */
 int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struct err *err);
 
