@@ -425,56 +425,57 @@ static void do_op(struct delta_tx *tx, enum op op)
     }
 }
 
+static const struct {
+    enum op theirs, ours;
+    enum delta_isolation isolation;
+    bool clash;
+} matrix[] = {
+    {APPEND, APPEND, DELTA_WRITE_SERIALIZABLE, false},
+    {APPEND, READ_ALL, DELTA_WRITE_SERIALIZABLE, true},
+    {BLIND_APPEND, READ_ALL, DELTA_WRITE_SERIALIZABLE, false},
+    {BLIND_APPEND, READ_ALL, DELTA_SERIALIZABLE, true},
+    {REMOVE_A, READ_ALL, DELTA_WRITE_SERIALIZABLE, true},
+    {REMOVE_A, REMOVE_B, DELTA_SERIALIZABLE, false},
+    {REMOVE_A, REMOVE_A, DELTA_WRITE_SERIALIZABLE, true},
+    {REMOVE_A, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
+    {REWRITE_A, REMOVE_A, DELTA_WRITE_SERIALIZABLE, true},
+    {REWRITE_A, APPEND, DELTA_SERIALIZABLE, false},
+    {APPEND, REWRITE_A, DELTA_SERIALIZABLE, false},
+    {METADATA, APPEND, DELTA_WRITE_SERIALIZABLE, true},
+    {HARMLESS, APPEND, DELTA_WRITE_SERIALIZABLE, false},
+    {HARMLESS, METADATA, DELTA_WRITE_SERIALIZABLE, true},
+    {APPEND, METADATA, DELTA_WRITE_SERIALIZABLE, false},
+    {PROTOCOL, APPEND, DELTA_WRITE_SERIALIZABLE, true},
+    {TXN, TXN, DELTA_WRITE_SERIALIZABLE, true},
+    {TXN, DOMAIN_X, DELTA_WRITE_SERIALIZABLE, false},
+    {DOMAIN_X, DOMAIN_X, DELTA_WRITE_SERIALIZABLE, true},
+    {DOMAIN_X, APPEND, DELTA_SERIALIZABLE, false},
+    {TXN, APPEND, DELTA_SERIALIZABLE, false},
+    {APPEND, TXN, DELTA_SERIALIZABLE, false},
+    {REMOVE_A, APPEND, DELTA_SERIALIZABLE, false},
+    {BLIND_APPEND, REMOVE_A, DELTA_SERIALIZABLE, false},
+    {APPEND, REMOVE_A, DELTA_SERIALIZABLE, false},
+    {READ_ALL, READ_ALL, DELTA_WRITE_SERIALIZABLE, true},
+    {READ_ALL, BLIND_APPEND, DELTA_SERIALIZABLE, false},
+    {REWRITE_A, READ_ALL, DELTA_WRITE_SERIALIZABLE, true}, /* which files there are may matter: RESTORE */
+    {REWRITE_A, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
+    {REMOVE_B, REWRITE_A, DELTA_SERIALIZABLE, false},
+    {HARMLESS, READ_ALL, DELTA_SERIALIZABLE, false},
+    {HARMLESS, REWRITE_A, DELTA_SERIALIZABLE, false},
+    {HARMLESS, HARMLESS, DELTA_WRITE_SERIALIZABLE, true},
+    {METADATA, METADATA, DELTA_WRITE_SERIALIZABLE, true},
+    {METADATA, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
+    {METADATA, TXN, DELTA_WRITE_SERIALIZABLE, true},
+    {PROTOCOL, PROTOCOL, DELTA_WRITE_SERIALIZABLE, true},
+    {PROTOCOL, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
+};
+
 static void test_conflict__matrix(void **state)
 {
-    static const struct {
-        enum op theirs, ours;
-        enum delta_isolation isolation;
-        bool clash;
-    } cases[] = {
-        {APPEND, APPEND, DELTA_WRITE_SERIALIZABLE, false},
-        {APPEND, READ_ALL, DELTA_WRITE_SERIALIZABLE, true},
-        {BLIND_APPEND, READ_ALL, DELTA_WRITE_SERIALIZABLE, false},
-        {BLIND_APPEND, READ_ALL, DELTA_SERIALIZABLE, true},
-        {REMOVE_A, READ_ALL, DELTA_WRITE_SERIALIZABLE, true},
-        {REMOVE_A, REMOVE_B, DELTA_SERIALIZABLE, false},
-        {REMOVE_A, REMOVE_A, DELTA_WRITE_SERIALIZABLE, true},
-        {REMOVE_A, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
-        {REWRITE_A, REMOVE_A, DELTA_WRITE_SERIALIZABLE, true},
-        {REWRITE_A, APPEND, DELTA_SERIALIZABLE, false},
-        {APPEND, REWRITE_A, DELTA_SERIALIZABLE, false},
-        {METADATA, APPEND, DELTA_WRITE_SERIALIZABLE, true},
-        {HARMLESS, APPEND, DELTA_WRITE_SERIALIZABLE, false},
-        {HARMLESS, METADATA, DELTA_WRITE_SERIALIZABLE, true},
-        {APPEND, METADATA, DELTA_WRITE_SERIALIZABLE, false},
-        {PROTOCOL, APPEND, DELTA_WRITE_SERIALIZABLE, true},
-        {TXN, TXN, DELTA_WRITE_SERIALIZABLE, true},
-        {TXN, DOMAIN_X, DELTA_WRITE_SERIALIZABLE, false},
-        {DOMAIN_X, DOMAIN_X, DELTA_WRITE_SERIALIZABLE, true},
-        {DOMAIN_X, APPEND, DELTA_SERIALIZABLE, false},
-        {TXN, APPEND, DELTA_SERIALIZABLE, false},
-        {APPEND, TXN, DELTA_SERIALIZABLE, false},
-        {REMOVE_A, APPEND, DELTA_SERIALIZABLE, false},
-        {BLIND_APPEND, REMOVE_A, DELTA_SERIALIZABLE, false},
-        {APPEND, REMOVE_A, DELTA_SERIALIZABLE, false},
-        {READ_ALL, READ_ALL, DELTA_WRITE_SERIALIZABLE, true},
-        {READ_ALL, BLIND_APPEND, DELTA_SERIALIZABLE, false},
-        {REWRITE_A, READ_ALL, DELTA_WRITE_SERIALIZABLE, true}, /* which files there are may matter: RESTORE */
-        {REWRITE_A, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
-        {REMOVE_B, REWRITE_A, DELTA_SERIALIZABLE, false},
-        {HARMLESS, READ_ALL, DELTA_SERIALIZABLE, false},
-        {HARMLESS, REWRITE_A, DELTA_SERIALIZABLE, false},
-        {HARMLESS, HARMLESS, DELTA_WRITE_SERIALIZABLE, true},
-        {METADATA, METADATA, DELTA_WRITE_SERIALIZABLE, true},
-        {METADATA, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
-        {METADATA, TXN, DELTA_WRITE_SERIALIZABLE, true},
-        {PROTOCOL, PROTOCOL, DELTA_WRITE_SERIALIZABLE, true},
-        {PROTOCOL, REWRITE_A, DELTA_WRITE_SERIALIZABLE, true},
-    };
     struct delta_kv conf = {STR("delta.feature.domainMetadata"), STR("supported")};
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(matrix); i++) {
         CLEANUP(store_unrefp) struct store *store = fresh_store();
         CLEANUP(delta_table_freep) struct delta_table *t = create(store, &conf, 1);
         CLEANUP(delta_table_freep) struct delta_table *other = NULL;
@@ -485,13 +486,13 @@ static void test_conflict__matrix(void **state)
         assert_int_equal(delta_table_open(store, NULL, &other, &err), 0);
         CLEANUP(delta_tx_freep) struct delta_tx *ours = delta_tx_new(t, "OURS");
         CLEANUP(delta_tx_freep) struct delta_tx *theirs = delta_tx_new(other, "THEIRS");
-        do_op(ours, cases[i].ours);
-        ours->isolation = cases[i].isolation;
-        do_op(theirs, cases[i].theirs);
+        do_op(ours, matrix[i].ours);
+        ours->isolation = matrix[i].isolation;
+        do_op(theirs, matrix[i].theirs);
         if (delta_commit(theirs, &version, &err))
             fail_msg("case %zu: %s", i, err.msg);
         int rc = delta_commit(ours, &version, &err);
-        if (rc != (cases[i].clash ? ERR_CONFLICT : 0))
+        if (rc != (matrix[i].clash ? ERR_CONFLICT : 0))
             fail_msg("case %zu: %d %s", i, rc, err.msg);
         check_reopen(t);
         drop_store(TAKE_PTR(store));
