@@ -48,7 +48,8 @@ struct delta_scan {
     uint32_t *part_fields; /* index in the schema */
     struct part *parts;
     struct scan_pcol *pcols; /* n_parts; then, with row ids, the base id and the version of each file */
-    bool row_ids;
+    bool row_ids, change_type;
+    uint32_t n_numbers;
     int64_t *row_numbers[2];
     bool *no_row_ids;
     struct scan_files registered;
@@ -211,7 +212,7 @@ static int load_parts(struct delta_scan *scan, struct err *err)
     scan->n_parts = m->n_partition_columns;
     scan->part_fields = MEM_NEW_N(uint32_t, scan->n_parts + 1);
     scan->parts = MEM_NEW_N(struct part, scan->n_parts + 1);
-    scan->pcols = MEM_NEW_N(struct scan_pcol, scan->n_parts + 2);
+    scan->pcols = MEM_NEW_N(struct scan_pcol, scan->n_parts + 2 + DELTA_SCAN_NUMBERS);
     for (uint32_t k = 0; k < scan->n_parts; k++) {
         int field = schema_find(scan->head->schema, m->partition_columns[k]);
         if (field < 0)
@@ -242,6 +243,19 @@ static int load_row_ids(struct delta_scan *scan, struct err *err)
         scan->pcols[scan->n_parts + k] =
             (struct scan_pcol){.kind = PVAL_LONG, .number = scan->row_numbers[k], .is_null = scan->no_row_ids};
     return 0;
+}
+
+static uint32_t first_number(const struct delta_scan *scan)
+{
+    return scan->n_parts + (scan->row_ids ? 2 : 0);
+}
+
+static void load_numbers(struct delta_scan *scan, const struct delta_scan_options *o)
+{
+    assert(o->n_numbers <= DELTA_SCAN_NUMBERS);
+    scan->n_numbers = o->n_numbers;
+    for (uint32_t k = 0; k < o->n_numbers; k++)
+        scan->pcols[first_number(scan) + k] = (struct scan_pcol){.kind = PVAL_LONG, .number = o->numbers[k]};
 }
 
 static int part_of(const struct delta_scan *scan, uint32_t field)
@@ -330,6 +344,11 @@ static int columns_sql(struct delta_scan *scan, bool with_position, struct err *
         buf_add_cstr(&scan->sql, ", 0::UBIGINT AS __file, 0::BIGINT AS __row");
     if (scan->row_ids)
         row_ids_sql(scan);
+    for (uint32_t k = 0; k < scan->n_numbers; k++)
+        buf_printf(&scan->sql, scan->n ? ", pval_long(%lld, %u, file_index) AS __n%u" : ", %lld + %u AS __n%u",
+                   (long long)scan->id, first_number(scan) + k, k);
+    if (scan->change_type)
+        buf_add_cstr(&scan->sql, scan->n ? ", t AS _change_type" : ", '' AS _change_type");
     return 0;
 }
 
@@ -362,7 +381,7 @@ static int schema_sql(struct delta_scan *scan, struct err *err)
             continue;
         buf_add_cstr(&scan->sql, any ? ", " : ", schema = map {");
         any = true;
-        if (head->mapping == DELTA_MAPPING_ID)
+        if (head->mapping == DELTA_MAPPING_ID && !scan->change_type) /* that column has no id */
             buf_printf(&scan->sql, "%d", f->id);
         else
             buf_add_sql_literal(&scan->sql, f->physical);
@@ -370,6 +389,11 @@ static int schema_sql(struct delta_scan *scan, struct err *err)
         TRY(parquet_type_sql(&f->type, &type, err));
         buf_add_sql_literal(&scan->sql, buf_str(&type));
         buf_add_cstr(&scan->sql, ", default_value: NULL}");
+    }
+    if (scan->change_type) {
+        buf_add_cstr(&scan->sql, any ? ", " : ", schema = map {");
+        any = true;
+        buf_add_cstr(&scan->sql, "'_change_type': {name: 't', type: 'VARCHAR', default_value: NULL}");
     }
     for (unsigned k = 0; scan->row_ids && k < 2; k++) {
         if (!row_id_column(scan, k).n)
@@ -456,11 +480,13 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
     if (rc == 0)
         rc = load_parts(scan, err);
     scan->row_ids = o->with_row_ids;
+    scan->change_type = o->with_change_type;
     if (rc == 0)
         rc = load_row_ids(scan, err);
     if (rc == 0) {
+        load_numbers(scan, o);
         scan->registered =
-            (struct scan_files){scan->n, scan->deleted, scan->n_parts + (scan->row_ids ? 2 : 0), scan->pcols};
+            (struct scan_files){scan->n, scan->deleted, first_number(scan) + scan->n_numbers, scan->pcols};
         scan->id = scan_files_register(engine, &scan->registered);
         rc = build_sql(scan, store, o->with_position, err);
     }

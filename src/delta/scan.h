@@ -28,7 +28,12 @@ struct delta_scan_options {
     bool with_deleted; /* do not mask deleted rows */
     bool
         with_row_ids; /* row tracking: two more columns, DELTA_ROW_ID and DELTA_ROW_VERSION (BIGINT), after the others */
+    /* Numbers of each file, as more columns (BIGINT): __n0, __n1, … after the others. Borrowed. */
+    const int64_t *const *numbers;
+    uint32_t n_numbers;    /* at most DELTA_SCAN_NUMBERS */
+    bool with_change_type; /* change files: one more column, _change_type */
 };
+enum { DELTA_SCAN_NUMBERS = 3 };
 
 /* The row's id, and the version that wrote it last: as materialised in the file, else by its file and position; NULL in a
  * file that has no ids. */

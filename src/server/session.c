@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "delta/changes.h"
 #include "server/session_internal.h"
 #include "sql/rewrite.h"
 
@@ -32,6 +33,11 @@ void session_unpin(struct session *s)
         delta_scan_free(scan);
     map_deinit(&s->pins);
     s->pins = (struct map){0};
+    cursor = 0;
+    while (map_next(&s->changes, &cursor, &key, &scan) == 0)
+        delta_changes_free(scan);
+    map_deinit(&s->changes);
+    s->changes = (struct map){0};
 }
 
 /* ---- tables ---- */
@@ -118,6 +124,8 @@ static int lookup(void *ctx, struct str name, struct buf *ret_sql, struct err *e
     (void)ctx;
     if (!s)
         return 1;
+    if (str_has_prefix(name, STR("changes:")))
+        return session_changes(s, str_make(name.p + 8, name.n - 8), ret_sql, err);
     if (str_has_prefix(name, STR("delta:"))) {
         str_split(&rest, ':');
         struct str at = str_split(&rest, ':');
@@ -203,7 +211,12 @@ static int replace_call(struct session *s, const struct sql_ref *ref, struct buf
     struct sql_travel travel = ref->table.travel;
     bool row_ids = false;
 
-    if (ref->table.name.n_parts != 1 || !str_eq_nocase(ref->table.name.parts[0], STR("delta_scan")))
+    if (ref->table.name.n_parts != 1)
+        return 1;
+    if (str_eq_nocase(ref->table.name.parts[0], STR("table_changes")) ||
+        str_eq_nocase(ref->table.name.parts[0], STR("table_changes_by_path")))
+        return session_changes_key(s, ref, out, err);
+    if (!str_eq_nocase(ref->table.name.parts[0], STR("delta_scan")))
         return 1;
     TRY(lexer_next(&lx, &path, err));
     if (path.kind != TOKEN_STRING)

@@ -24,6 +24,7 @@ struct session {
     const char *root;   /* NULL: no lake */
     struct map tables;  /* path → struct open_table */
     struct map pins;    /* "version:path" → struct delta_scan */
+    struct map changes; /* "from:to:path" → struct delta_changes */
     struct arena arena; /* of the statement: keys of the pins */
     uint64_t statement;
     bool relisted; /* in this statement */
@@ -33,6 +34,10 @@ struct session {
 
 enum { LATEST = -1 };
 
+/* table_changes('t', from[, to]), table_changes_by_path('/path', …): the name that session_changes() answers. */
+int session_changes_key(struct session *s, const struct sql_ref *ref, struct buf *out, struct err *err) MUST_CHECK;
+/* `key`: the name after "changes:". Appends the SELECT. */
+int session_changes(struct session *s, struct str key, struct buf *ret_sql, struct err *err) MUST_CHECK;
 /* The table at a path: opened once a session, refreshed once a statement. */
 int session_table_at(struct session *s, const char *path, struct open_table **ret, struct err *err) MUST_CHECK;
 /* Path of a table of the lake by name; looks again on disk, once a statement, for one that is not known. 1: none. */
