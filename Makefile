@@ -10,12 +10,13 @@
 #   make install   to PREFIX (default /usr/local); DESTDIR is honoured
 BUILD ?= build
 ASAN ?= build-asan
+TSAN ?= build-tsan
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 KILLS ?= 1000
 SEED ?= 1
 PYTHON = $(or $(SLUICE_VENV),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/venv)/bin/python
-.PHONY: all asan test-deps demo check lint bench torture fuzz install clean
+.PHONY: all asan tsan test-deps demo check lint bench torture fuzz install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -37,8 +38,12 @@ demo: all
 	sh tools/deps.sh demo
 	SLUICE_BIN=$(CURDIR)/$(BUILD)/sluice sh demo/demo.sh
 
-check: asan
-	$(PYTHON) tools/check.py --build $(ASAN) $(CHECK_ARGS)
+tsan: | test-deps
+	[ -e $(TSAN)/build.ninja ] || meson setup $(TSAN) --buildtype=debugoptimized -Db_sanitize=thread -Dtests=disabled >/dev/null
+	ninja -C $(TSAN)
+
+check: asan tsan
+	$(PYTHON) tools/check.py --build $(ASAN) --tsan $(TSAN) $(CHECK_ARGS)
 
 lint: asan
 	sh tools/lint.sh $(ASAN)
@@ -56,4 +61,4 @@ install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf $(BUILD) $(ASAN) build-fuzz
+	rm -rf $(BUILD) $(ASAN) $(TSAN) build-fuzz
