@@ -118,16 +118,22 @@ static char *folder_of(const char *path)
     return mem_strndup(path, (size_t)(strrchr(path, '/') - path));
 }
 
-/* Files and their names. Starting all before waiting for one lets the journal take them together. */
+/* Starting all before waiting for one lets the journal take them together. */
 static int sync_files(const struct unsynced *files, size_t n, struct err *err)
 {
-    CLEANUP(mem_freep) char *synced = NULL;
-
     for (size_t i = 0; i < n; i++)
         (void)sync_file_range(files[i].fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint: fsync is what counts */
     for (size_t i = 0; i < n; i++)
         if (fsync(files[i].fd))
             return err_set_errno(err, "cannot write %s", files[i].path);
+    return 0;
+}
+
+/* The files' names. */
+static int sync_folders(const struct unsynced *files, size_t n, struct err *err)
+{
+    CLEANUP(mem_freep) char *synced = NULL;
+
     for (size_t i = 0; i < n; i++) {
         char *dir = folder_of(files[i].path);
         bool again = synced && strcmp(synced, dir) == 0;
@@ -139,19 +145,20 @@ static int sync_files(const struct unsynced *files, size_t n, struct err *err)
     return 0;
 }
 
-/* All that waits, and `last` (may be NULL). */
+/* All that waits; and `last` (may be NULL), but for its name, which is temporary. */
 static int sync_soon(struct store_local *l, const struct unsynced *last, struct err *err)
 {
     int rc = 0;
 
     pthread_mutex_lock(&l->mutex);
-    size_t n = l->n_soon;
     if (l->lost)
         rc = err_set(err, ERR_IO, "an earlier write to %s failed", l->root);
     if (last)
-        l->soon[n++] = *last;
+        l->soon[l->n_soon] = *last;
     if (rc == 0)
-        rc = sync_files(l->soon, n, err);
+        rc = sync_files(l->soon, l->n_soon + (last != NULL), err);
+    if (rc == 0)
+        rc = sync_folders(l->soon, l->n_soon, err);
     l->lost |= rc != 0 && l->n_soon;
     for (size_t i = 0; i < l->n_soon; i++)
         unsynced_close(&l->soon[i]);
