@@ -251,6 +251,7 @@ int delta_replay_action(struct delta_replay *r, const struct delta_action *a, in
     case DELTA_METADATA:
         arena_reset(&r->metadata_arena);
         r->metadata = delta_metadata_copy(a->metadata, &r->metadata_arena);
+        r->metadata_version = version;
         break;
     case DELTA_TXN:
         replay_txn(r, a->txn);
@@ -329,7 +330,10 @@ int delta_replay_finish(struct delta_replay *r, int64_t version, int64_t time_ms
         return err_set(err, ERR_INPUT, "the log holds no protocol action up to version %lld", (long long)version);
     if (!r->metadata)
         return err_set(err, ERR_INPUT, "the log holds no metaData action up to version %lld", (long long)version);
-    TRY(delta_head_new(r->protocol, r->metadata, &head, err));
+    int rc = delta_head_new(r->protocol, r->metadata, &head, err);
+    if (rc == ERR_INPUT)
+        rc = err_wrap(err, "version %lld: metaData", (long long)r->metadata_version);
+    TRY(rc);
     struct delta_snapshot *s = TAKE_PTR(r->s);
     s->head = head;
     s->ids = collect_ids(r);

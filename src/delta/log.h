@@ -58,6 +58,7 @@ struct delta_replay {
     struct arena protocol_arena, metadata_arena;
     const struct delta_protocol *protocol; /* newest so far */
     const struct delta_metadata *metadata;
+    int64_t metadata_version;
     struct arena ids_arena;
     struct map txns, domains;       /* newest so far: struct delta_txn, struct delta_domain */
     int64_t ict_ms;                 /* of the last commit */
