@@ -65,22 +65,6 @@ static int print_relation(void *self, const struct relation *rel, const struct s
     return 0;
 }
 
-static const char *op_name(uint8_t op)
-{
-    switch (op) {
-    case OP_READ:
-        return "read";
-    case OP_INSERT:
-        return "insert";
-    case OP_UPDATE:
-        return "update";
-    case OP_BEFORE:
-        return "before";
-    default:
-        return "delete";
-    }
-}
-
 static int print_batch(void *self, uint32_t relation, struct batch *batch, struct err *err)
 {
     CLEANUP(batch_freep) struct batch *owned = batch;
@@ -96,7 +80,7 @@ static int print_batch(void *self, uint32_t relation, struct batch *batch, struc
             pg_value_text(&batch->cols[c], i, &text);
         }
         printf("  %s #%llu %s %s\n", lsn_text(batch->pos[i].lsn, at), (unsigned long long)batch->pos[i].ordinal,
-               op_name(batch->op[i]), text.n ? text.p : "");
+               batch_op_name(batch->op[i]), text.n ? text.p : "");
     }
     return 0;
 }

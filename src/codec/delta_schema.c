@@ -331,6 +331,23 @@ void delta_schema_map(struct schema *s, int32_t *max_id, bool new_names, uint64_
     map_fields(&m, s->fields, s->n_fields, true);
 }
 
+void delta_schema_note_widening(struct field *f, const struct type *to, struct arena *arena)
+{
+    struct str old = field_meta_get(f, STR("delta.typeChanges"));
+    CLEANUP(buf_deinit) struct buf json = {0};
+
+    if (old.n > 2)
+        buf_printf(&json, "%.*s,", (int)old.n - 1, old.p);
+    else
+        buf_add_char(&json, '[');
+    buf_add_cstr(&json, "{\"fromType\":");
+    delta_type_write(&f->type, &json);
+    buf_add_cstr(&json, ",\"toType\":");
+    delta_type_write(to, &json);
+    buf_add_cstr(&json, "}]");
+    field_meta_set(f, arena, STR("delta.typeChanges"), buf_str(&json));
+}
+
 int delta_schema_find_physical(const struct schema *s, struct str physical)
 {
     for (uint32_t i = 0; i < s->n_fields; i++)

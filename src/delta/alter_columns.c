@@ -258,24 +258,6 @@ static bool widens(const struct type *from, const struct type *to)
            to->precision - from->precision >= to->scale - from->scale;
 }
 
-/* Adds {"fromType":…,"toType":…} to the field's list of changes. */
-static void note_change(struct alter *a, struct field *f, const struct type *to)
-{
-    struct str old = field_meta_get(f, STR("delta.typeChanges"));
-    CLEANUP(buf_deinit) struct buf json = {0};
-
-    if (old.n > 2)
-        buf_printf(&json, "%.*s,", (int)old.n - 1, old.p);
-    else
-        buf_add_char(&json, '[');
-    buf_add_cstr(&json, "{\"fromType\":");
-    delta_type_write(&f->type, &json);
-    buf_add_cstr(&json, ",\"toType\":");
-    delta_type_write(to, &json);
-    buf_add_cstr(&json, "}]");
-    field_meta_set(f, &a->next->arena, STR("delta.typeChanges"), buf_str(&json));
-}
-
 static int change_type(struct alter *a, struct delta_path path, struct field *f, const struct type *to, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf from_text = {0}, to_text = {0};
@@ -295,7 +277,7 @@ static int change_type(struct alter *a, struct delta_path path, struct field *f,
     for (uint32_t k = 1; k < path.n; k++)
         if (str_is(path.parts[k], "element") || str_is(path.parts[k], "key") || str_is(path.parts[k], "value"))
             return err_set(err, ERR_UNSUPPORTED, "types inside arrays and maps cannot be widened");
-    note_change(a, f, to);
+    delta_schema_note_widening(f, to, &a->next->arena);
     f->type = type_clone(to, &a->next->arena);
     return 0;
 }

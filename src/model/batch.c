@@ -83,6 +83,22 @@ static void batch_reserve(struct batch *b, uint32_t cap)
     b->cap = cap;
 }
 
+const char *batch_op_name(enum batch_op op)
+{
+    switch (op) {
+    case OP_READ:
+        return "read";
+    case OP_INSERT:
+        return "insert";
+    case OP_UPDATE:
+        return "update";
+    case OP_BEFORE:
+        return "before";
+    default:
+        return "delete";
+    }
+}
+
 struct batch *batch_new(const struct schema *schema, uint32_t cap)
 {
     struct batch *b = MEM_NEW(struct batch);

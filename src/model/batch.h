@@ -24,6 +24,8 @@ enum batch_op {
     OP_DELETE = 'd', /* the old image: only the key, or the whole row */
 };
 
+const char *batch_op_name(enum batch_op op); /* "insert" … */
+
 struct strview {
     uint32_t len;
     char prefix[4]; /* the first bytes, zero padded */

@@ -306,6 +306,12 @@ static int run_once(const struct sync_options *o, bool *ret_ran, struct err *err
     return rc;
 }
 
+/* The server chose us as the victim of a deadlock, or somebody held a lock for too long: no reason to give up. */
+static bool is_passing(const struct err *err)
+{
+    return strncmp(err->sqlstate, "40", 2) == 0 || strcmp(err->sqlstate, "55P03") == 0;
+}
+
 int sync_run(const struct sync_options *o, struct err *err)
 {
     struct sync_options again = *o;
@@ -319,7 +325,7 @@ int sync_run(const struct sync_options *o, struct err *err)
             start = clock_mono_us();
             tries = 0;
         }
-        if (rc != ERR_CONFLICT || !ran || tries >= CONFLICT_TRIES)
+        if (rc != ERR_CONFLICT || !(ran || is_passing(err)) || tries >= CONFLICT_TRIES)
             return rc;
         if (read(o->stop_fd, &ours, sizeof ours) != sizeof ours || ours > 1) /* we were asked to stop as well */
             return rc;

@@ -107,20 +107,6 @@ static int tell(struct lake_history *h, struct err *err)
     return 0;
 }
 
-static const char *op_name(enum batch_op op)
-{
-    switch (op) {
-    case OP_READ:
-        return "read";
-    case OP_INSERT:
-        return "insert";
-    case OP_UPDATE:
-        return "update";
-    default:
-        return "delete";
-    }
-}
-
 void lake_history_fill(struct batch *b, uint32_t n, uint32_t row, const char *op, struct position pos,
                        int64_t commit_us)
 {
@@ -146,7 +132,8 @@ static uint32_t add_row(struct lake_history *h, struct batch *b, const char *op,
 static void copy_row(struct lake_history *h, struct batch *b, const struct batch *from, uint32_t i)
 {
     uint32_t n = h->rel->n_columns - N_OWN;
-    uint32_t row = add_row(h, b, op_name(from->op[i]), from->pos[i], from->commit_us[i]);
+    uint32_t row = add_row(h, b, from->op[i] == OP_BEFORE ? "delete" : batch_op_name(from->op[i]), from->pos[i],
+                           from->commit_us[i]);
     struct column *unchanged = &b->cols[n + UNCHANGED];
     uint64_t first = unchanged->child->n;
 

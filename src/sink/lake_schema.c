@@ -56,27 +56,15 @@ static bool can_widen(const struct type *from, const struct type *to)
 
 static int widen(struct lake_table *t, struct schema *s, struct field *f, const struct type *to, struct err *err)
 {
-    CLEANUP(buf_deinit) struct buf json = {0}, old = {0};
-    struct str changes = field_meta_get(f, STR("delta.typeChanges"));
-
     if (!can_widen(&f->type, to)) {
-        CLEANUP(buf_deinit) struct buf new_text = {0};
+        CLEANUP(buf_deinit) struct buf old = {0}, new_text = {0};
         type_text(&f->type, &old);
         type_text(to, &new_text);
         err_set(err, ERR_UNSUPPORTED, "table %s: column %.*s changed from %s to %s, which is no widening", t->name,
                 STR_ARG(f->name), old.p, new_text.p);
         return err_hint(err, "copy the table anew: sluice sync … --resync %s", t->name);
     }
-    if (changes.n > 2)
-        buf_printf(&json, "%.*s,", (int)changes.n - 1, changes.p);
-    else
-        buf_add_char(&json, '[');
-    buf_add_cstr(&json, "{\"fromType\":");
-    delta_type_write(&f->type, &json);
-    buf_add_cstr(&json, ",\"toType\":");
-    delta_type_write(to, &json);
-    buf_add_cstr(&json, "}]");
-    field_meta_set(f, &s->arena, STR("delta.typeChanges"), buf_str(&json));
+    delta_schema_note_widening(f, to, &s->arena);
     f->type = type_clone(to, &s->arena);
     t->widened = true;
     return 0;

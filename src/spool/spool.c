@@ -44,6 +44,27 @@ int spool_damage(const struct spool *spool, uint64_t segment, uint64_t offset, s
     return ERR_INPUT;
 }
 
+int spool_segment_open(const struct spool *spool, uint64_t segment, int *ret_fd, struct spool_segment_header *ret,
+                       struct err *err)
+{
+    CLEANUP(mem_freep) char *path = spool_segment_path(spool, segment);
+    CLEANUP(file_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char bytes[SPOOL_SEGMENT_HEADER];
+
+    if (fd < 0)
+        return err_set_errno(err, "cannot read %s", path);
+    int64_t n = spool_pread(fd, bytes, sizeof bytes, 0, path, err);
+    if (n < 0)
+        return (int)n;
+    int rc = spool_segment_decode(bytes, (size_t)n, ret, err);
+    if (rc == 0 && ret->segment != segment)
+        rc = err_set(err, ERR_INPUT, "the file holds segment %" PRIx64, ret->segment);
+    if (rc)
+        return rc == ERR_INPUT ? spool_damage(spool, segment, 0, err) : rc;
+    *ret_fd = file_take(&fd);
+    return 0;
+}
+
 int64_t spool_pread(int fd, void *p, size_t n, uint64_t offset, const char *path, struct err *err)
 {
     size_t got = 0;

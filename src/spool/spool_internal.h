@@ -79,6 +79,9 @@ struct spool {
 };
 
 char *spool_segment_path(const struct spool *spool, uint64_t segment); /* free with mem_free */
+/* Opens a segment and reads its header; damage is ERR_INPUT, with the file and what to do. `*ret_fd` is the caller's. */
+int spool_segment_open(const struct spool *spool, uint64_t segment, int *ret_fd, struct spool_segment_header *ret,
+                       struct err *err) MUST_CHECK;
 /* Wraps an error about a place in a segment: names both and says what to do. */
 int spool_damage(const struct spool *spool, uint64_t segment, uint64_t offset, struct err *err);
 /* pread until n bytes or the end of the file; returns what was read, or ERR_IO. */

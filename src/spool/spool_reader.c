@@ -64,21 +64,10 @@ static void drop_block(struct spool_reader *reader)
 /* Opens a segment and stands at its first block. */
 static int open_segment(struct spool_reader *reader, uint64_t segment, struct err *err)
 {
-    CLEANUP(mem_freep) char *path = spool_segment_path(reader->spool, segment);
-    CLEANUP(file_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char bytes[SPOOL_SEGMENT_HEADER];
-    struct spool_segment_header h = {0};
+    CLEANUP(file_closep) int fd = -1;
+    struct spool_segment_header h;
 
-    if (fd < 0)
-        return err_set_errno(err, "cannot read %s", path);
-    int64_t n = spool_pread(fd, bytes, sizeof bytes, 0, path, err);
-    if (n < 0)
-        return (int)n;
-    int rc = spool_segment_decode(bytes, (size_t)n, &h, err);
-    if (rc == 0 && h.segment != segment)
-        rc = err_set(err, ERR_INPUT, "the file holds segment %" PRIx64, h.segment);
-    if (rc)
-        return rc == ERR_INPUT ? spool_damage(reader->spool, segment, 0, err) : rc;
+    TRY(spool_segment_open(reader->spool, segment, &fd, &h, err));
     drop_block(reader);
     file_closep(&reader->fd);
     reader->fd = file_take(&fd);

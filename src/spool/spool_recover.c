@@ -100,23 +100,12 @@ static int list_segments(struct spool *spool, struct err *err)
 
 static int read_header(struct spool *spool, struct spool_segment *s, struct err *err)
 {
-    CLEANUP(mem_freep) char *path = spool_segment_path(spool, s->segment);
-    CLEANUP(file_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char bytes[SPOOL_SEGMENT_HEADER];
-    struct spool_segment_header h = {0};
+    CLEANUP(file_closep) int fd = -1;
+    struct spool_segment_header h;
 
-    if (fd < 0)
-        return err_set_errno(err, "cannot read %s", path);
-    int64_t n = spool_pread(fd, bytes, sizeof bytes, 0, path, err);
-    if (n < 0)
-        return (int)n;
-    int rc = spool_segment_decode(bytes, (size_t)n, &h, err);
-    if (rc == 0 && h.segment != s->segment)
-        rc = err_set(err, ERR_INPUT, "the file holds segment %" PRIx64, h.segment);
-    if (rc == ERR_INPUT)
-        return spool_damage(spool, s->segment, 0, err);
+    TRY(spool_segment_open(spool, s->segment, &fd, &h, err));
     s->start = h.state;
-    return rc;
+    return 0;
 }
 
 /* Whether a good block stands anywhere after `offset`. */
