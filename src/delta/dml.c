@@ -15,6 +15,7 @@ static int hit_where(struct dml *d, struct str where, struct err *err)
     CLEANUP(buf_deinit) struct buf sql = {0};
     int64_t start = clock_now_us();
 
+    TRY(dml_open_scan(d, err));
     dml_add_with(d, &sql);
     buf_add_cstr(&sql, "SELECT __file, __row FROM ");
     dml_add_target(d, &sql);
@@ -101,6 +102,7 @@ static int delete_body(struct dml *d, const void *arg, struct err *err)
         TRY(dml_apply_hits(d, err));
     } else {
         d->tx->read_whole_table = true;
+        TRY(dml_open_scan(d, err));
         TRY(dml_hit_all(d, err));
     }
     d->result.deleted = d->n_hits;

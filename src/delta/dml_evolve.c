@@ -128,5 +128,6 @@ int dml_evolve(struct dml *d, struct engine_result *result, const bool *wanted, 
     TRY(delta_head_new(p, &m, &d->evolved, err));
     delta_tx_set_metadata(d->tx, &m);
     d->head = d->evolved;
-    return dml_open_scan(d, err);
+    dml_take_schema(d);
+    return 0;
 }

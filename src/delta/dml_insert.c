@@ -233,6 +233,7 @@ static int hit_replaced(struct dml *d, const struct dml_insert *ins, bool *ret_s
     bool dynamic = ins->dynamic && d->head->metadata->n_partition_columns;
     CLEANUP(buf_deinit) struct buf sql = {0};
 
+    TRY(dml_open_scan(d, err));
     *ret_some = ins->replace_where.n || ins->n_replace_using || dynamic || has_static(ins);
     d->tx->read_whole_table = true;
     if (!*ret_some)

@@ -1,7 +1,7 @@
 /*
  * One DML statement under way. Private to the dml*.c files.
  *
- * Order of things: dml_begin (snapshot, scan with positions) → dml_hit (which rows go) → stage new rows in the temporary
+ * Order of things: dml_begin (snapshot) → dml_evolve → dml_open_scan (with positions) → dml_hit (which rows go) → stage new rows in the temporary
  * table DML_ROWS → dml_finish_rows (generated, identity, rules) → dml_write_rows (files) → dml_apply_hits (deletion vectors
  * or rewritten files) → dml_commit.
  */
@@ -62,8 +62,11 @@ int dml_exec(const struct dml *d, const char *sql, struct err *err) MUST_CHECK;
 /* Adds to the table what the result's columns have and it lacks (schema evolution), with the statement's commit. Before
  * anything is hit. `wanted`: a column of the result; NULL: all. */
 int dml_evolve(struct dml *d, struct engine_result *result, const bool *wanted, struct err *err) MUST_CHECK;
-/* Opens d->scan over all files, with the schema of d->head; the one that is there goes. */
+/* Opens d->scan over all files, with the schema of d->head, and makes room for hits. Once, by those who need the rows. */
 int dml_open_scan(struct dml *d, struct err *err) MUST_CHECK;
+/* Takes the schema of d->head. */
+void dml_take_schema(struct dml *d);
+
 /* Marks the rows that `sql` (two columns: __file, __row) gives. Ends the collecting: the hits are then registered. */
 int dml_hit(struct dml *d, const char *sql, struct err *err) MUST_CHECK;
 int dml_hit_all(struct dml *d, struct err *err) MUST_CHECK;

@@ -470,6 +470,7 @@ static int merge_body(struct dml *d, const void *arg, struct err *err)
     TRY(stage_source(d, &g, err));
     g.stage_us = (uint64_t)(clock_now_us() - start);
     TRY(check_clauses(d, &g, err));
+    TRY(dml_open_scan(d, err));
     TRY(stage_merged(d, &g, err));
     TRY(check_ambiguous(d, &g, err));
     d->tx->read_whole_table = true;

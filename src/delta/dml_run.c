@@ -94,16 +94,25 @@ int dml_exec(const struct dml *d, const char *sql, struct err *err)
     return rc;
 }
 
-int dml_open_scan(struct dml *d, struct err *err)
+void dml_take_schema(struct dml *d)
 {
-    struct delta_scan_options options = {.head = d->head, .with_position = true, .with_row_ids = d->row_ids};
-
-    delta_scan_free(TAKE_PTR(d->scan));
     schema_unref(TAKE_PTR(d->logical));
     d->schema = d->head->schema;
     d->logical = schema_clone(d->schema);
     delta_schema_unmap(d->logical);
-    return delta_scan_new(engine_of(d->t->conn), d->t->table->store, d->tx->read, &options, &d->scan, err);
+}
+
+int dml_open_scan(struct dml *d, struct err *err)
+{
+    struct delta_scan_options options = {.head = d->head, .with_position = true, .with_row_ids = d->row_ids};
+
+    assert(!d->scan);
+    TRY(delta_scan_new(engine_of(d->t->conn), d->t->table->store, d->tx->read, &options, &d->scan, err));
+    uint32_t n = delta_scan_n_files(d->scan);
+    d->hits = MEM_NEW_N(struct dv, n + 1);
+    d->hit_list = MEM_NEW_N(const struct dv *, n + 1);
+    d->hit_files = MEM_NEW(struct scan_files);
+    return 0;
 }
 
 static int dml_begin(struct dml *d, const struct dml_target *t, const char *operation, struct err *err)
@@ -117,11 +126,7 @@ static int dml_begin(struct dml *d, const struct dml_target *t, const char *oper
     d->head = d->tx->read->head;
     d->row_ids = d->tx->keeps_row_ids = d->head->row_tracking;
     TRY(delta_protocol_check_write(d->head->protocol, err));
-    TRY(dml_open_scan(d, err));
-    uint32_t n = delta_scan_n_files(d->scan);
-    d->hits = MEM_NEW_N(struct dv, n + 1);
-    d->hit_list = MEM_NEW_N(const struct dv *, n + 1);
-    d->hit_files = MEM_NEW(struct scan_files);
+    dml_take_schema(d);
     return 0;
 }
 
