@@ -195,7 +195,7 @@ static int stage_table(struct sync *s, struct copy_table *c, struct err *err)
     for (size_t i = 0; i < c->n_files; i++) {
         struct copy_file *f = &c->files[i];
         if (!f->changed)
-            lake_table_adopt_file(t, f->path, f->id, f->rows, f->size, TAKE_PTR(f->stats));
+            lake_table_adopt_file(t, f->path, f->id, f->rows, f->size, "", TAKE_PTR(f->stats));
     }
     for (size_t i = 0; i < c->n_files; i++)
         if (c->files[i].changed)

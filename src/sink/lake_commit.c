@@ -7,7 +7,7 @@
  * process killed in between leaves files that nothing names (VACUUM takes them), or an index that lags (lake_index.c
  * catches it up); the position stands in the commit itself.
  */
-#include "sink/lake_table.h"
+#include "sink/lake_partition.h"
 
 #include "base/clock.h"
 #include "base/crash.h"
@@ -62,11 +62,14 @@ static int write_vectors(struct lake_table *t, struct arena *arena, struct imap 
     return descs->n ? store_put_soon(t->store, path.p, buf_str(&bytes), err) : 0;
 }
 
-static struct delta_file add_of(const struct lake_file *f, struct delta_dv_desc *dv, struct arena *arena)
+static struct delta_file add_of(const struct lake_table *t, const struct lake_file *f, struct delta_dv_desc *dv,
+                                struct arena *arena)
 {
     struct str stats = str_of(f->stats);
 
     return (struct delta_file){.path = str_of(f->path),
+                               .parts = lake_partition_values(t, f, arena),
+                               .n_parts = t->n_parts,
                                .stats = dv ? delta_stats_widen(stats, f->rows, arena) : stats,
                                .dv = dv,
                                .size = f->size,
@@ -108,10 +111,11 @@ static int foreign_commit(const struct lake_table *t, int64_t ours, int64_t expe
 
 /* A file that is new to the log, or that a copy put there before it was killed and now puts there once more: it is in the
  * log at most once, with the rows masked that are masked now. */
-static void add_pending(struct delta_tx *tx, const struct lake_file *f, struct delta_dv_desc *dv)
+static void add_pending(const struct lake_table *t, struct delta_tx *tx, const struct lake_file *f,
+                        struct delta_dv_desc *dv)
 {
     const struct delta_file *there = f->adopted ? delta_snapshot_find(tx->read, str_of(f->path)) : NULL;
-    struct delta_file add = add_of(f, dv, &tx->arena);
+    struct delta_file add = add_of(t, f, dv, &tx->arena);
 
     if (there && !f->doomed && !there->dv && !dv)
         return;
@@ -130,7 +134,7 @@ static void add_actions(struct lake_table *t, struct delta_tx *tx, struct imap *
         struct lake_file *f = p;
         f->doomed |= is_empty(f);
         if (f->pending) {
-            add_pending(tx, f, imap_get(descs, f->id));
+            add_pending(t, tx, f, imap_get(descs, f->id));
         } else if (f->doomed) {
             delta_tx_remove_file(tx, logged(tx, f), !f->compacted);
         } else if (f->dv_dirty) {
@@ -192,7 +196,8 @@ static int commit_existing(struct lake_table *t, uint64_t lsn, const char *opera
     CLEANUP(imap_deinit) struct imap descs = {0};
     char at[LSN_TEXT];
 
-    tx->keeps_row_ids = !lsn; /* a compaction; a row that the stream updates is a new row */
+    tx->handles = DELTA_HANDLES_PARTITION_COLUMNS; /* they are in the files */
+    tx->keeps_row_ids = !lsn;                      /* a compaction; a row that the stream updates is a new row */
     TRY(write_vectors(t, &tx->arena, &descs, err));
     crash_point("vectors_written");
     add_actions(t, tx, &descs);
@@ -231,9 +236,11 @@ static int commit_new(struct lake_table *t, uint64_t lsn, struct err *err)
         struct lake_file *f = p;
         f->doomed |= is_empty(f);
         if (!f->doomed)
-            files[c.n_files++] = add_of(f, imap_get(&descs, f->id), &arena);
+            files[c.n_files++] = add_of(t, f, imap_get(&descs, f->id), &arena);
     }
     c.files = files;
+    c.partition_columns = lake_partition_names(t, &arena);
+    c.n_partition_columns = t->n_parts;
     TRY(delta_table_create(t->store, t->env->engine, &c, &t->delta, err));
     t->delta->checkpoint_interval = t->env->checkpoint_interval;
     log_info("table_created", "table=%s columns=%u files=%u", t->name, t->lake->n_fields, c.n_files);

@@ -3,18 +3,19 @@
  * for a day at one commit a second has a bounded number of live files and thin deletion vectors.
  *
  * Files are sorted into classes of size, a factor of four apart. When a class holds `compact_files` of them they
- * are merged, together with all smaller ones; so a row is written again once a class, not once a commit. A compaction is
+ * are merged, together with all smaller ones of the same partition; so a row is written again once a class, not once a commit. A compaction is
  * a Delta commit of its own that changes no data. Where the lake has a worker (lake_worker.h), it does the work while the
  * table goes on, and the commit comes between two epochs; checkpoints likewise.
  */
 #include "sink/lake_merge.h"
+#include "sink/lake_partition.h"
 
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "delta/checkpoint.h"
 
-enum { N_CLASSES = 8, SMALLEST = 16 << 10, MASKED_PERCENT = 25, MERGE_MAX = 512 };
+enum { N_CLASSES = LAKE_CLASSES - 1, SMALLEST = 16 << 10, MASKED_PERCENT = 25, MERGE_MAX = 512 };
 
 static int class_of(const struct lake_table *t, const struct lake_file *f)
 {
@@ -26,23 +27,37 @@ static int class_of(const struct lake_table *t, const struct lake_file *f)
     return N_CLASSES;
 }
 
-/* The files worth merging now: those of the largest full class and all smaller ones. */
+/* A partition with a full class of files: the largest such class of it. NULL: none has one. */
+static struct lake_partition *choose_partition(struct lake_table *t, int *ret_top)
+{
+    size_t cursor = 0;
+    void *p;
+
+    while (map_next(&t->partitions, &cursor, NULL, &p) == 0)
+        memset(((struct lake_partition *)p)->in_class, 0, sizeof((struct lake_partition *)p)->in_class);
+    for (cursor = 0; imap_next(&t->files, &cursor, NULL, &p) == 0;)
+        ((struct lake_file *)p)->part->in_class[class_of(t, p)]++;
+    for (cursor = 0; map_next(&t->partitions, &cursor, NULL, &p) == 0;)
+        for (int c = N_CLASSES - 1; c >= 0; c--)
+            if (((struct lake_partition *)p)->in_class[c] >= t->env->compact_files) {
+                *ret_top = c;
+                return p;
+            }
+    return NULL;
+}
+
+/* The files worth merging now: those of the largest full class of a partition and all smaller ones. */
 static size_t choose_small(struct lake_table *t, uint32_t *ids)
 {
-    uint32_t count[N_CLASSES + 1] = {0};
     size_t cursor = 0, n = 0;
     int64_t bytes = 0;
     int top = -1;
     void *p;
+    const struct lake_partition *part = choose_partition(t, &top);
 
-    while (imap_next(&t->files, &cursor, NULL, &p) == 0)
-        count[class_of(t, p)]++;
-    for (int c = 0; c < N_CLASSES; c++)
-        if (count[c] >= t->env->compact_files)
-            top = c;
-    for (cursor = 0; top >= 0 && n < MERGE_MAX && imap_next(&t->files, &cursor, NULL, &p) == 0;) {
+    for (cursor = 0; part && n < MERGE_MAX && imap_next(&t->files, &cursor, NULL, &p) == 0;) {
         struct lake_file *f = p;
-        if (class_of(t, f) <= top && bytes + f->size <= t->env->target_file_bytes) {
+        if (f->part == part && class_of(t, f) <= top && bytes + f->size <= t->env->target_file_bytes) {
             ids[n++] = f->id;
             bytes += f->size;
         }

@@ -4,7 +4,7 @@
  * A file is known to the key index by a 32-bit number, which stands in its name ("part-0000002a-<uuid>.parquet"), so that
  * the index needs no table of names that could get lost. Files of other writers get a number above 2^31 from a hash.
  */
-#include "sink/lake_table.h"
+#include "sink/lake_partition.h"
 
 #include "base/mem.h"
 #include "delta/stats_columns.h"
@@ -36,12 +36,13 @@ uint32_t lake_file_id(struct str path)
     return LAKE_FOREIGN | ((uint32_t)hash64(path.p, path.n) & 0x7ffffffeu);
 }
 
-struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct str path)
+struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct str path, struct lake_partition *part)
 {
     struct lake_file *f = MEM_NEW(struct lake_file);
 
     f->id = id;
     f->path = mem_strndup(path.p, path.n);
+    f->part = part;
     assert(!imap_get(&t->files, id));
     imap_put(&t->files, id, f);
     if (id < LAKE_FOREIGN && id >= t->next_file)
@@ -50,10 +51,10 @@ struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct 
 }
 
 void lake_table_adopt_file(struct lake_table *t, const char *path, uint32_t id, uint32_t rows, int64_t size,
-                           char *stats)
+                           const char *parts, char *stats)
 {
     struct lake_file *old = imap_remove(&t->files, id); /* the log had it: a start that was killed after its commit */
-    struct lake_file *f = lake_table_add_file(t, id, str_of(path));
+    struct lake_file *f = lake_table_add_file(t, id, str_of(path), lake_partition_of(t, str_of(parts)));
 
     assert(!old || str_eq(str_of(old->path), str_of(path)));
     assert(t->state == LAKE_STAGED);
@@ -136,7 +137,13 @@ int lake_file_from(const struct lake_table *t, const struct lake_file *f, const 
         buf_add_sql_literal(out, schema->fields[i].physical);
         buf_add_cstr(out, ":{name:");
         buf_add_sql_literal(out, schema->fields[i].physical);
-        buf_printf(out, ",type:'%s',default_value:NULL}", type.p);
+        buf_printf(out, ",type:'%s',default_value:", type.p);
+        struct str value = lake_partition_value(t, f, &schema->fields[i]);
+        if (value.p)
+            buf_add_sql_literal(out, value);
+        else
+            buf_add_cstr(out, "NULL");
+        buf_add_char(out, '}');
     }
     buf_add_cstr(out, "})");
     return 0;

@@ -53,10 +53,8 @@ void lake_keys_deinit(struct lake_keys *k)
     *k = (struct lake_keys){0};
 }
 
-int lake_keys_of(struct lake_table *t, const char *path, struct lake_keys *ret, struct err *err)
+int lake_keys_of(struct lake_table *t, const struct lake_file *f, struct lake_keys *ret, struct err *err)
 {
-    struct lake_file f = {.path = (char *)path};
-
     *ret = (struct lake_keys){.schema = schema_ref(t->write),
                               .cols = mem_dup(t->key_cols, t->n_keys * sizeof *t->key_cols),
                               .n = t->n_keys,
@@ -67,7 +65,7 @@ int lake_keys_of(struct lake_table *t, const char *path, struct lake_keys *ret, 
         buf_add_sql_ident(&ret->sql, t->write->fields[t->key_cols[k]].physical);
     }
     buf_add_cstr(&ret->sql, " FROM ");
-    return lake_file_from(t, &f, t->write, &ret->sql, err);
+    return lake_file_from(t, f, t->write, &ret->sql, err);
 }
 
 void lake_keys_hash(const struct lake_keys *k, const struct engine_chunk *c, struct hash128 *ret)
@@ -113,7 +111,7 @@ static int scan_keys(struct lake_table *t, struct lake_file *f, int (*take)(void
     int rc;
 
     TRY(lake_file_load_dv(t, f, err));
-    TRY(lake_keys_of(t, f->path, &keys, err));
+    TRY(lake_keys_of(t, f, &keys, err));
     TRY(engine_query(t->env->conn, keys.sql.p, &result, err));
     while ((rc = engine_result_next(result, &chunk, err)) == 0) {
         hash_chunk(&keys, f, chunk, &rows);

@@ -132,6 +132,7 @@ struct lake_merge {
     uint64_t live; /* rows that the new file will have */
     uint32_t id;
     char *path; /* of the new file */
+    struct lake_partition *part;
     struct schema *columns;
     struct row_ids row_ids;
     struct parquet_spec spec;
@@ -214,7 +215,7 @@ static int take_inputs(struct lake_table *t, struct lake_merge *m, const uint32_
 
     for (size_t i = 0; i < m->n; i++) {
         struct lake_file *f = files[i] = imap_get(&t->files, ids[i]);
-        assert(f && lake_file_is_live(f));
+        assert(f && lake_file_is_live(f) && f->part == files[0]->part);
         TRY(lake_file_load_dv(t, f, err));
         m->in[i] = (struct input){.id = f->id, .rows = f->rows};
         dv_clone(&f->dv, &m->in[i].deleted);
@@ -246,10 +247,11 @@ int lake_merge_prepare(struct lake_table *t, const uint32_t *ids, size_t n, char
     lake_stats_columns(t, &m->arena, &m->spec);
     m->id = t->next_file++;
     m->path = lake_file_name(m->id);
+    m->part = files[0]->part;
     store_temp_path(t->store, ".parquet", &m->tmp);
     TRY(select_live(t, m->columns, files, n, constants, m->scan_id, &m->sql, err));
     if (t->index)
-        TRY(lake_keys_of(t, m->path, &m->keys, err));
+        TRY(lake_keys_of(t, &(struct lake_file){.path = m->path}, &m->keys, err));
     *ret = TAKE_PTR(m);
     return 0;
 }
@@ -363,7 +365,7 @@ int lake_merge_take(struct lake_table *t, struct lake_merge *m, bool changes_dat
         lake_merge_discard(m);
         return 0;
     }
-    struct lake_file *out = lake_table_add_file(t, m->id, str_of(m->path));
+    struct lake_file *out = lake_table_add_file(t, m->id, str_of(m->path), m->part);
     out->pending = out->dv_loaded = true;
     out->compacted = !changes_data;
     out->rows = (uint32_t)m->file.rows;

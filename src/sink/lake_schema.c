@@ -8,7 +8,7 @@
  *
  * No data is rewritten here. Fields that are not ours (someone added them to the table) are left alone.
  */
-#include "sink/lake_table.h"
+#include "sink/lake_partition.h"
 
 #include "base/mem.h"
 #include "codec/delta_schema.h"
@@ -213,7 +213,7 @@ int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const s
     t->lake = TAKE_PTR(s);
     schema_unref(t->write);
     t->write = write_schema(source, t->lake);
-    return 0;
+    return lake_partition_bind(t, source, err);
 }
 
 static void put_kv(struct delta_kv *kv, uint32_t *n, struct str key, struct str value)
@@ -273,6 +273,8 @@ int lake_schema_commit(struct lake_table *t, struct delta_tx *tx, struct err *er
         memcpy(kv, m->configuration, m->n_configuration * sizeof *kv);
     m->n_configuration = lake_schema_properties(t, &tx->arena, kv, m->n_configuration);
     m->configuration = kv;
+    m->partition_columns = lake_partition_names(t, &tx->arena);
+    m->n_partition_columns = t->n_parts;
     if (t->vectors)
         TRY(delta_protocol_with(p, "deletionVectors", &tx->arena, &p, err));
     if (t->mapped)

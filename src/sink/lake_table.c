@@ -7,7 +7,7 @@
  *   DELETE         masks the old row
  * Tables without a key: INSERT only adds; UPDATE and DELETE take one row that is equal in every column.
  */
-#include "sink/lake_table.h"
+#include "sink/lake_partition.h"
 
 #include "base/mem.h"
 #include "codec/pg_schema.h"
@@ -53,6 +53,8 @@ void lake_table_free(struct lake_table *t)
         return;
     lake_table_stop_work(t);
     forget_files(t);
+    lake_partition_deinit(t);
+    arena_deinit(&t->part_arena);
     key_index_free(t->index);
     key_matches_deinit(&t->matches);
     row_buffer_deinit(&t->buffer);
@@ -98,7 +100,7 @@ int lake_table_load_files(struct lake_table *t, struct err *err)
             rc = err_set(err, ERR_UNSUPPORTED, "table %s: two data files have the number %u", t->name, id);
             break;
         }
-        struct lake_file *f = lake_table_add_file(t, id, df->path);
+        struct lake_file *f = lake_table_add_file(t, id, df->path, lake_partition_logged(t, df));
         f->size = df->size;
         f->rows = (uint32_t)MAX(df->num_records, 0);
         if (df->num_records < 0 && t->env->conn)
@@ -140,7 +142,9 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
     int64_t attributes = 0;
     if (str_to_i64(str_split(&storage, ' '), &t->storage) && str_to_i64(storage, &attributes))
         t->attributes = (int)attributes;
+    int rc = lake_partition_open(t, s->head->metadata, err);
     delta_snapshot_unref(s);
+    TRY(rc);
     TRY(lake_table_load_files(t, err));
     *ret = TAKE_PTR(t);
     return 0;
@@ -169,6 +173,7 @@ int lake_table_stage(const struct lake_env *env, const struct relation *rel, con
     t->position = position;
     t->hold_until = hold_until;
     t->dirty = true;
+    TRY(lake_partition_stage(t, name, schema, err));
     TRY(lake_table_relation(t, rel, schema, err));
     *ret = TAKE_PTR(t);
     return 0;
@@ -393,47 +398,42 @@ int lake_table_truncate(struct lake_table *t, struct err *err)
     return 0;
 }
 
-/* ---- flush: the live rows of the buffer, batch by batch, as a Parquet file ---- */
+/* ---- flush: the live rows of the buffer as Parquet files, one a partition ---- */
 
+/* Rows of the buffer, by ordinal, batch by batch. */
 struct flush_source {
-    struct lake_table *t;
-    uint32_t at;
-    uint32_t *sel;
+    struct row_buffer *b;
+    const uint32_t *ordinals; /* rising */
+    uint32_t n, at;
+    uint32_t *sel; /* of the batch handed out last */
 };
 
 static int next_rows(void *ctx, const struct batch **ret, const uint32_t **ret_sel, uint32_t *ret_n, struct err *err)
 {
     struct flush_source *s = ctx;
-    struct row_buffer *b = &s->t->buffer;
 
     (void)err;
-    while (s->at < b->n_batches) {
-        uint32_t i = s->at++;
-        s->sel = mem_realloc_n(s->sel, b->batches[i]->n + 1, sizeof *s->sel);
-        *ret_n = row_buffer_select(b, i, s->sel);
-        *ret_sel = s->sel;
-        *ret = b->batches[i];
-        if (*ret_n)
-            return 0;
-    }
-    return 1;
+    if (s->at == s->n)
+        return 1;
+    s->sel = mem_realloc_n(s->sel, s->n, sizeof *s->sel);
+    *ret_sel = s->sel;
+    *ret_n = row_buffer_take(s->b, s->ordinals + s->at, s->n - s->at, ret, s->sel);
+    s->at += *ret_n;
+    return 0;
 }
 
 /* Tells the index where the rows are now. */
-static int index_rows(struct lake_table *t, const struct lake_file *f, struct err *err)
+static int index_rows(struct lake_table *t, const struct lake_file *f, const uint32_t *ordinals, uint32_t n,
+                      struct err *err)
 {
-    struct row_buffer *b = &t->buffer;
-    uint32_t n = 0;
-
     if (!t->index)
         return 0;
-    if (b->n_live > t->cap_hashes) {
-        t->hashes = mem_realloc_n(t->hashes, b->n_live, sizeof *t->hashes);
-        t->cap_hashes = b->n_live;
+    if (n > t->cap_hashes) {
+        t->hashes = mem_realloc_n(t->hashes, n, sizeof *t->hashes);
+        t->cap_hashes = n;
     }
-    for (uint32_t i = 0; i < b->n_rows; i++)
-        if (bit_get(b->live, i))
-            t->hashes[n++] = b->hash[i];
+    for (uint32_t i = 0; i < n; i++)
+        t->hashes[i] = t->buffer.hash[ordinals[i]];
     assert(n == f->rows);
     if (t->rel->identity == IDENTITY_KEY)
         return key_index_replace_batch(t->index, t->hashes, n, f->id, 0, err);
@@ -443,44 +443,46 @@ static int index_rows(struct lake_table *t, const struct lake_file *f, struct er
 }
 
 /* The rows of a small flush, by our own encoder. */
-static int write_few(struct lake_table *t, const struct parquet_spec *spec, const char *path, struct parquet_file *ret,
-                     struct err *err)
+static int write_few(struct lake_table *t, const struct parquet_spec *spec, const char *path,
+                     struct flush_source *source, struct parquet_file *ret, struct err *err)
 {
     CLEANUP(arena_deinit) struct arena arena = {0};
     CLEANUP(buf_deinit) struct buf bytes = {0};
-    struct row_buffer *b = &t->buffer;
-    struct parquet_rows *rows = ARENA_NEW_N(&arena, struct parquet_rows, b->n_batches);
+    uint32_t *sel = ARENA_NEW_N(&arena, uint32_t, source->n), n = 0;
+    struct parquet_rows *rows = ARENA_NEW_N(&arena, struct parquet_rows, MIN(source->n, source->b->n_batches));
 
-    for (uint32_t i = 0; i < b->n_batches; i++) {
-        uint32_t *sel = ARENA_NEW_N(&arena, uint32_t, b->batches[i]->n + 1);
-        rows[i] = (struct parquet_rows){b->batches[i], sel, row_buffer_select(b, i, sel)};
+    for (uint32_t at = 0; at < source->n; at += rows[n++].n) {
+        rows[n].sel = sel + at;
+        rows[n].n = row_buffer_take(source->b, source->ordinals + at, source->n - at, &rows[n].batch, sel + at);
     }
-    TRY(parquet_write_rows(spec, rows, b->n_batches, &bytes, ret, err));
+    TRY(parquet_write_rows(spec, rows, n, &bytes, ret, err));
     return store_put_soon(t->store, path, buf_str(&bytes), err);
 }
 
 /* Those of a large one, by DuckDB. */
-static int write_many(struct lake_table *t, const struct parquet_spec *spec, const char *path, struct parquet_file *ret,
-                      struct err *err)
+static int write_many(struct lake_table *t, const struct parquet_spec *spec, const char *path,
+                      struct flush_source *source, struct parquet_file *ret, struct err *err)
 {
-    struct flush_source source = {.t = t};
     CLEANUP(buf_deinit) struct buf tmp = {0};
 
     store_temp_path(t->store, ".parquet", &tmp);
-    int rc = parquet_write(t->env->conn, tmp.p, spec, (struct feed_source){next_rows, &source}, ret, err);
-    mem_free(source.sel);
+    int rc = parquet_write(t->env->conn, tmp.p, spec, (struct feed_source){next_rows, source}, ret, err);
+    mem_free(source->sel);
     return rc ? rc : store_adopt(t->store, tmp.p, path, err);
 }
 
-static int write_rows(struct lake_table *t, struct lake_file *f, struct err *err)
+/* `bytes`: of the rows, about. */
+static int write_rows(struct lake_table *t, struct lake_file *f, const uint32_t *ordinals, uint32_t n, size_t bytes,
+                      struct err *err)
 {
     struct parquet_spec spec = {.schema = t->write, .level = 1, .tight_bounds = t->vectors};
     CLEANUP(arena_deinit) struct arena arena = {0};
     struct parquet_file info = {0};
-    bool few = t->buffer.n_live <= FEW_ROWS && t->buffer.bytes <= FEW_BYTES;
+    struct flush_source source = {.b = &t->buffer, .ordinals = ordinals, .n = n};
+    bool few = n <= FEW_ROWS && bytes <= FEW_BYTES;
 
     lake_stats_columns(t, &arena, &spec);
-    int rc = (few ? write_few : write_many)(t, &spec, f->path, &info, err);
+    int rc = (few ? write_few : write_many)(t, &spec, f->path, &source, &info, err);
     f->rows = (uint32_t)info.rows;
     f->size = (int64_t)info.bytes;
     f->stats = buf_take(&info.stats);
@@ -488,20 +490,31 @@ static int write_rows(struct lake_table *t, struct lake_file *f, struct err *err
     return rc;
 }
 
+static int flush_rows(struct lake_table *t, struct err *err)
+{
+    CLEANUP(lake_groups_deinit) struct lake_groups g = {0};
+    uint32_t at = 0;
+
+    TRY(lake_fill_missing(t, err));
+    TRY(lake_partition_group(t, &g, err));
+    size_t row_bytes = t->buffer.bytes / t->buffer.n_live + 1;
+    for (uint32_t i = 0; i < g.n_groups; at += g.n[i++]) {
+        uint32_t id = t->next_file++;
+        CLEANUP(mem_freep) char *name = lake_file_name(id);
+        struct lake_file *f = lake_table_add_file(t, id, str_of(name), g.parts[i]);
+        f->pending = f->dv_loaded = true;
+        TRY(write_rows(t, f, g.ordinals + at, g.n[i], row_bytes * g.n[i], err));
+        TRY(index_rows(t, f, g.ordinals + at, g.n[i], err));
+    }
+    return 0;
+}
+
 int lake_table_flush(struct lake_table *t, struct err *err)
 {
     if (!t->buffer.n_rows)
         return 0;
-    if (t->buffer.n_live) {
-        TRY(lake_fill_missing(t, err));
-        uint32_t id = t->next_file++;
-        CLEANUP(mem_freep) char *name = lake_file_name(id);
-        struct lake_file *f = lake_table_add_file(t, id, str_of(name));
-        f->pending = f->dv_loaded = true;
-        if (write_rows(t, f, err))
-            return err_wrap(err, "table %s", t->name);
-        TRY(index_rows(t, f, err));
-    }
+    if (t->buffer.n_live && flush_rows(t, err))
+        return err_wrap(err, "table %s", t->name);
     row_buffer_reset(&t->buffer);
     return 0;
 }

@@ -42,6 +42,8 @@ struct lake_env {
     const char *app_id;         /* of our position in the log's txn actions */
     /* Is the table to be without deletion vectors, its files written anew? NULL: none is. */
     bool (*copies_on_write)(void *ctx, struct table_name table);
+    /* Is a new table to be partitioned by the column? NULL: none is. */
+    bool (*partitions_by)(void *ctx, struct table_name table, struct str column);
     void *ctx;
     enum lake_changes history; /* see lake_history.h */
     uint32_t compact_files;    /* so many small files in a table are merged; 0: never */
@@ -50,14 +52,17 @@ struct lake_env {
     int32_t checkpoint_interval;
 };
 
+struct lake_partition;
+
 struct lake_file {
-    uint32_t id;     /* unique in the table for ever: part of the file's name; from LAKE_FOREIGN on: another writer's */
-    uint32_t rows;   /* physical */
-    char *path;      /* from the table's root */
-    int64_t size;    /* bytes */
-    char *stats;     /* pending files only; owned */
-    struct dv dv;    /* rows that are gone; loaded when first needed */
-    uint64_t masked; /* rows that are gone (the dv's cardinality, also when it is not loaded) */
+    uint32_t id;   /* unique in the table for ever: part of the file's name; from LAKE_FOREIGN on: another writer's */
+    uint32_t rows; /* physical */
+    char *path;    /* from the table's root */
+    int64_t size;  /* bytes */
+    char *stats;   /* pending files only; owned */
+    struct lake_partition *part; /* what the log says of its rows (lake_partition.h) */
+    struct dv dv;                /* rows that are gone; loaded when first needed */
+    uint64_t masked;             /* rows that are gone (the dv's cardinality, also when it is not loaded) */
     bool dv_loaded, dv_dirty;
     bool pending;   /* not in the log yet (but see `adopted`) */
     bool adopted;   /* pending file of a copy, which may be in the log: its notes outlive a kill after the commit */
@@ -77,6 +82,14 @@ enum lake_state {
     LAKE_STREAMING,
     LAKE_STAGED,      /* see above */
     LAKE_QUARANTINED, /* takes nothing until it is copied anew; `reason` says why */
+};
+
+/* A partition column. */
+struct lake_part {
+    int attnum;
+    enum type_id type;
+    uint32_t field; /* of t->lake */
+    int col;        /* of t->source; -1: not known yet */
 };
 
 struct lake_table {
@@ -101,6 +114,10 @@ struct lake_table {
     bool mapped;           /* column mapping by name is on (or will be with the next commit) */
     bool widened;          /* a column was widened: the table needs that feature */
     int32_t max_column_id;
+    struct lake_part *parts;
+    uint32_t n_parts;
+    struct map partitions; /* key → struct lake_partition *, in part_arena */
+    struct arena part_arena;
     int *key_cols; /* of source */
     size_t n_keys;
     struct row_buffer buffer;
@@ -135,9 +152,10 @@ int lake_schema_check(const char *table, const struct schema *s, struct err *err
 void lake_table_free(struct lake_table *t); /* takes NULL; forgets what is not committed */
 DEFINE_FREEP(lake_table)
 
-/* A data file that was written for a staged table (a chunk of its snapshot). Takes `stats`. */
+/* A data file that was written for a staged table (of a chunk of its snapshot). `parts`: its values (lake_partition.h). Takes
+ * `stats`. */
 void lake_table_adopt_file(struct lake_table *t, const char *path, uint32_t id, uint32_t rows, int64_t size,
-                           char *stats);
+                           const char *parts, char *stats);
 /* The rows of a Parquet file replace those of the same keys; the file is deleted. Its columns are those of the relation. */
 int lake_table_replace_rows(struct lake_table *t, const char *path, struct err *err) MUST_CHECK;
 /* The relation as it will be from the next batch on; evolves the lake's schema. ERR_UNSUPPORTED: a change that cannot be followed. */
@@ -160,14 +178,14 @@ void lake_table_quarantine(struct lake_table *t, const char *reason);
 char *lake_file_name(uint32_t id);
 /* The id in such a name; other writers' files get one above 2^31 from their name. */
 uint32_t lake_file_id(struct str path);
-struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct str path);
+struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct str path, struct lake_partition *part);
 void lake_file_free(struct lake_file *f);
 int lake_file_load_dv(struct lake_table *t, struct lake_file *f, struct err *err) MUST_CHECK;
 /* A row that is there: its file is in the table, and it is not masked. NULL otherwise. */
 int lake_table_live_row(struct lake_table *t, uint32_t file, uint32_t row, struct lake_file **ret,
                         struct err *err) MUST_CHECK;
 bool lake_file_is_live(const struct lake_file *f);
-/* The FROM clause that reads the file's columns under their physical names, absent ones as NULL. */
+/* The FROM clause that reads the file's columns under their physical names, absent ones as NULL, or as the log has them. */
 int lake_file_from(const struct lake_table *t, const struct lake_file *f, const struct schema *schema, struct buf *out,
                    struct err *err) MUST_CHECK;
 /* Which columns of the next file get statistics, as the table's properties want it. */

@@ -327,7 +327,7 @@ static void stage_again(const struct lake_file *copied, const struct rows *rows)
 
     lake_table_free(TAKE_PTR(w.t));
     OK(lake_table_stage(&w.env, w.rel, w.schema, w.lsn, w.lsn, &w.t, &err));
-    lake_table_adopt_file(w.t, path, f.id, f.rows, f.size, mem_strdup("{\"numRecords\":3}"));
+    lake_table_adopt_file(w.t, path, f.id, f.rows, f.size, "", mem_strdup("{\"numRecords\":3}"));
     rows_copy(&w.now, rows);
 }
 

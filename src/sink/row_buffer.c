@@ -188,12 +188,17 @@ void row_buffer_set_origin(struct row_buffer *b, uint32_t ordinal, uint32_t file
     b->origins[b->n_origins++] = (struct row_origin){ordinal, file, row};
 }
 
-uint32_t row_buffer_select(const struct row_buffer *b, uint32_t i, uint32_t *ret)
+uint32_t row_buffer_take(const struct row_buffer *b, const uint32_t *ordinals, uint32_t n,
+                         const struct batch **ret_batch, uint32_t *ret)
 {
-    uint32_t n = 0;
+    uint32_t row, taken = 0;
 
-    for (uint32_t r = 0; r < b->batches[i]->n; r++)
-        if (bit_get(b->live, b->first[i] + r))
-            ret[n++] = r;
-    return n;
+    assert(n);
+    *ret_batch = row_buffer_at(b, ordinals[0], &row);
+    uint32_t first = ordinals[0] - row;
+    while (taken < n && ordinals[taken] - first < (*ret_batch)->n) {
+        ret[taken] = ordinals[taken] - first;
+        taken++;
+    }
+    return taken;
 }

@@ -53,7 +53,9 @@ bool row_buffer_has_missing(const struct row_buffer *b, uint32_t ordinal);
 void row_buffer_inherit(struct row_buffer *b, uint32_t ordinal, uint32_t old);
 /* The missing values of the row stand in a file. Rows must come in order. */
 void row_buffer_set_origin(struct row_buffer *b, uint32_t ordinal, uint32_t file, uint32_t row);
-/* The indexes of the live rows of batch `i`, written to `ret` (room for batch->n). Returns how many. */
-uint32_t row_buffer_select(const struct row_buffer *b, uint32_t i, uint32_t *ret);
+/* The rows at the head of `ordinals` (rising, n of them) that are of one batch: their indexes in it go to `ret` (room for
+ * n). Returns how many. */
+uint32_t row_buffer_take(const struct row_buffer *b, const uint32_t *ordinals, uint32_t n,
+                         const struct batch **ret_batch, uint32_t *ret);
 
 #endif

@@ -100,15 +100,22 @@ static void test_row_buffer__as_a_plain_list(void **state)
                 n_live = 0;
             }
         }
-        uint32_t sel[20], seen = 0;
-        for (uint32_t i = 0; i < b.n_batches; i++) {
-            uint32_t n = row_buffer_select(&b, i, sel);
-            for (uint32_t k = 0; k < n; k++, seen++) {
-                int64_t key = ((const int64_t *)b.batches[i]->cols[0].data)[sel[k]];
-                assert_int_equal(where[key], b.first[i] + sel[k]);
+        uint32_t *live = MEM_NEW_N(uint32_t, n_live + 1), *sel = MEM_NEW_N(uint32_t, n_live + 1), n = 0, seen = 0;
+        for (uint32_t i = 0; i < b.n_rows; i++)
+            if (bit_get(b.live, i))
+                live[n++] = i;
+        assert_int_equal(n, n_live);
+        while (seen < n) {
+            const struct batch *batch;
+            uint32_t taken = row_buffer_take(&b, live + seen, n - seen, &batch, sel);
+            assert_true(taken > 0);
+            for (uint32_t k = 0; k < taken; k++, seen++) {
+                int64_t key = ((const int64_t *)batch->cols[0].data)[sel[k]];
+                assert_int_equal(where[key], live[seen]);
             }
         }
-        assert_int_equal(seen, n_live);
+        mem_free(live);
+        mem_free(sel);
     }
 }
 
