@@ -12,7 +12,7 @@
 
 struct options {
     const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch, *history,
-        *copy_on_write;
+        *copy_on_write, *partition_by;
     uint64_t memory, spool_quota, sessions, chunk;
     bool once, no_compaction, no_heartbeat, binary, debug;
 };
@@ -40,6 +40,8 @@ static const struct cli_option OPTIONS[] = {
     {"chunk", 0, CLI_NUMBER, AT(chunk), "PAGES", "size of a piece of the first copy, in pages of 8 kB (8192)"},
     {"copy-on-write", 0, CLI_TEXT, AT(copy_on_write), "PATTERNS",
      "tables without deletion vectors ('*.*': all), for readers that do not know them; files are rewritten instead"},
+    {"partition-by", 0, CLI_TEXT, AT(partition_by), "PATTERNS",
+     "columns that new tables are partitioned by, schema.table.column; those that exist keep theirs until --resync"},
     {"no-compaction", 0, CLI_FLAG, AT(no_compaction), NULL, "leave small files as they are"},
     {"no-heartbeat", 0, CLI_FLAG, AT(no_heartbeat), NULL, "no logical message every 10 s in the source's WAL"},
     {"binary", 0, CLI_FLAG, AT(binary), NULL, "ask for values in binary form"},
@@ -109,6 +111,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     CLEANUP(mem_freep) struct str *columns = cli_list(in->columns, &o.n_include_columns);
     CLEANUP(mem_freep) struct str *exclude_columns = cli_list(in->exclude_columns, &o.n_exclude_columns);
     CLEANUP(mem_freep) struct str *copy_on_write = cli_list(in->copy_on_write, &o.n_copy_on_write);
+    CLEANUP(mem_freep) struct str *partition_by = cli_list(in->partition_by, &o.n_partition_by);
     CLEANUP(mem_freep) struct str *resync = cli_list(in->resync, &o.n_resync);
     o.url = args[0];
     o.lake = args[1];
@@ -122,6 +125,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     o.publication = in->publication;
     o.once = in->once;
     o.copy_on_write = copy_on_write;
+    o.partition_by = partition_by;
     o.no_compaction = in->no_compaction;
     o.no_heartbeat = in->no_heartbeat;
     o.binary = in->binary;

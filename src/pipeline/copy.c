@@ -13,6 +13,7 @@
 #include "pipeline/copy_chunk.h"
 #include "pipeline/copy_notes.h"
 #include "sink/lake_history.h"
+#include "sink/lake_partition.h"
 #include "source/pg_catalog.h"
 
 #include <assert.h>
@@ -62,14 +63,22 @@ static struct schema *schema_of(const struct copy_job *job, const struct relatio
     return pg_schema_of(changes);
 }
 
+void copy_files_deinit(struct copy_files *files)
+{
+    for (size_t i = 0; i < files->n; i++) {
+        mem_free(files->v[i].path);
+        mem_free(files->v[i].stats);
+        mem_free(files->v[i].parts);
+    }
+    mem_free(files->v);
+    *files = (struct copy_files){0};
+}
+
 static void drop_progress(struct copy_table *t)
 {
     copy_plan_free(TAKE_PTR(t->plan));
-    for (size_t i = 0; i < t->n_files; i++) {
-        mem_free(t->files[i].path);
-        mem_free(t->files[i].stats);
-    }
-    t->n_files = t->n_rejects = 0;
+    copy_files_deinit(&t->files);
+    t->n_rejects = 0;
 }
 
 /* Can the chunks that are done be kept? */
@@ -109,6 +118,9 @@ static int look_again(struct copy_job *job, struct copy_table *t, struct err *er
     schema_unref(t->schema);
     t->rel = now;
     t->schema = schema_of(job, now);
+    t->parts = mem_realloc_n(t->parts, t->schema->n_fields + 1, sizeof *t->parts);
+    t->n_parts =
+        lake_partition_choose(job->config.env, (struct table_name){now->schema, now->name}, t->schema, t->parts);
     return 0;
 }
 
@@ -120,7 +132,8 @@ static int plan_table(struct copy_job *job, struct copy_table *t, struct err *er
 
     TRY(look_again(job, t, err));
     t->from = t->to = job->lsn;
-    if (lake_schema_check(name, t->schema, &t->failed))
+    if (lake_schema_check(name, t->schema, &t->failed) ||
+        lake_partition_check(job->config.env, (struct table_name){t->rel->schema, t->rel->name}, t->schema, &t->failed))
         return 0;
     TRY(copy_notes_read(job->config.state_dir, t, &t->plan, err));
     if (t->plan)
@@ -143,22 +156,27 @@ static int plan_table(struct copy_job *job, struct copy_table *t, struct err *er
     }
     if (resumable)
         log_info("copy_resumed", "table=%.*s.%.*s files_kept=%zu", STR_ARG(t->rel->schema), STR_ARG(t->rel->name),
-                 t->n_files);
+                 t->files.n);
     return 0;
 }
 
 /* ---- working ---- */
 
-static void keep_file(struct copy_job *job, struct copy_table *t, const struct copy_file *file)
+/* Takes the files out of the list. */
+static void keep_files(struct copy_job *job, struct copy_table *t, struct copy_files *files, bool changed)
 {
     pthread_mutex_lock(&job->mutex);
-    MEM_GROW(t->files, t->n_files, t->cap_files);
-    t->files[t->n_files++] = *file;
+    for (size_t i = 0; i < files->n; i++) {
+        MEM_GROW(t->files.v, t->files.n, t->files.cap);
+        t->files.v[t->files.n] = files->v[i];
+        t->files.v[t->files.n++].changed = changed;
+    }
+    files->n = 0;
     pthread_mutex_unlock(&job->mutex);
 }
 
 static int finish_chunk(struct copy_job *job, struct copy_worker *w, const struct copy_task *task,
-                        const struct copy_file *file, const struct copy_reject *rejects, size_t n_rejects,
+                        const struct copy_files *files, const struct copy_reject *rejects, size_t n_rejects,
                         struct err *err)
 {
     struct copy_table *t = task->table;
@@ -167,7 +185,7 @@ static int finish_chunk(struct copy_job *job, struct copy_worker *w, const struc
     pthread_mutex_lock(&job->mutex);
     if (!task->changed_since) {
         t->plan->done[task->chunk] = (struct copy_done){job->lsn, pg_session_xmin(w->session)};
-        rc = copy_notes_add(t->plan, task->chunk, file->path ? file : NULL, rejects, n_rejects, err);
+        rc = copy_notes_add(t->plan, task->chunk, files, rejects, n_rejects, err);
     }
     for (size_t i = 0; i < n_rejects; i++) {
         struct reject r = rejects[i].r;
@@ -187,28 +205,20 @@ static int run_task(struct copy_worker *w, const struct copy_task *task, struct 
     struct copy_job *job = w->job;
     struct copy_plan *plan = task->table->plan;
     struct pg_chunk chunk = plan->chunks[task->chunk];
-    struct copy_file file;
+    CLEANUP(copy_files_deinit) struct copy_files files = {0};
     struct copy_reject *rejects;
     size_t n_rejects;
-    struct copy_chunk_task ct = {&job->config, w->session, w->conn,
-                                 task->table,  &chunk,     plan->first_id + task->chunk,
-                                 job->lsn,     &job->rows, &job->bytes};
+    struct copy_chunk_task ct = {&job->config,   w->session, w->conn,    task->table, &chunk,
+                                 &plan->next_id, job->lsn,   &job->rows, &job->bytes};
 
     chunk.changed_since = task->changed_since;
-    if (task->changed_since)
-        ct.file_id += (uint32_t)plan->n;
-    int rc = copy_chunk(&ct, &file, &rejects, &n_rejects, err);
+    int rc = copy_chunk(&ct, &files, &rejects, &n_rejects, err);
     crash_point("chunk_written");
     if (rc == 0)
-        rc = finish_chunk(job, w, task, &file, rejects, n_rejects, err);
+        rc = finish_chunk(job, w, task, &files, rejects, n_rejects, err);
     copy_rejects_free(rejects, n_rejects);
-    file.changed = task->changed_since != 0;
-    if (rc == 0 && file.path) {
-        keep_file(job, task->table, &file);
-        return 0;
-    }
-    mem_free(file.path);
-    mem_free(file.stats);
+    if (rc == 0)
+        keep_files(job, task->table, &files, task->changed_since != 0);
     return rc;
 }
 
@@ -360,7 +370,7 @@ void copy_progress(struct copy_job *job, uint64_t *ret_rows, uint64_t *ret_bytes
 static void table_deinit(struct copy_table *t)
 {
     drop_progress(t);
-    mem_free(t->files);
+    mem_free(t->parts);
     mem_free(t->rejects);
     arena_deinit(&t->arena);
     relation_unref(t->rel);

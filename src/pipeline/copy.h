@@ -1,5 +1,6 @@
 /*
- * The first copy of tables: chunks read in parallel in one exported snapshot, each into a Parquet file of its own.
+ * The first copy of tables: chunks read in parallel in one exported snapshot, each into a Parquet file of its own (one for
+ * each partition in it).
  *
  * What is done is written down chunk by chunk in <state>/copy/<oid>.jsonl, so that a copy goes on after a kill. What was
  * copied before the kill was read in an older snapshot: rows of it that changed since are read once more
@@ -39,8 +40,15 @@ struct copy_file {
     uint32_t rows;
     int64_t size;
     char *stats;
+    char *parts;  /* values of the partition columns: a key of sink/lake_partition.h */
     bool changed; /* rows that were read once more: they replace rows of the same key in the others */
 };
+
+struct copy_files {
+    struct copy_file *v; /* strings are owned */
+    size_t n, cap;
+};
+void copy_files_deinit(struct copy_files *files);
 
 struct copy_reject {
     struct reject r; /* strings owned by the table's arena */
@@ -52,8 +60,9 @@ struct copy_table {
     struct schema *schema;
     struct arena arena;
     uint64_t from, to; /* LSNs of the oldest and the newest snapshot that its files were read in */
-    struct copy_file *files;
-    size_t n_files, cap_files;
+    uint32_t *parts;   /* partition columns, as fields of schema */
+    uint32_t n_parts;
+    struct copy_files files;
     struct copy_reject *rejects;
     size_t n_rejects, cap_rejects;
     struct err failed; /* its code is set: the table cannot be in the lake as it is, and the rest does not count */

@@ -1,6 +1,6 @@
 /*
  * The hops of the first copy: COPY (binary) → rows (codec/pg_copy) → columns (codec/pg_value) → Parquet (engine), all in the
- * thread of the session: the Parquet writer pulls.
+ * thread of the session: the Parquet writer pulls. A partitioned table's file is then cut in pieces (copy_split.c).
  */
 #include "pipeline/copy_chunk.h"
 
@@ -127,7 +127,24 @@ static int next_batch(void *ctx, const struct batch **ret, const uint32_t **ret_
     return r->batch->n ? 0 : 1;
 }
 
-static int write_file(struct chunk_reader *r, struct copy_file *ret, struct err *err)
+int copy_add_file(const struct copy_chunk_task *task, struct store *store, const char *path, struct parquet_file *info,
+                  struct str parts, struct copy_files *ret, struct err *err)
+{
+    uint32_t id = atomic_fetch_add(task->next_id, 1);
+    CLEANUP(mem_freep) char *name = lake_file_name(id);
+
+    TRY(store_adopt(store, path, name, err));
+    MEM_GROW(ret->v, ret->n, ret->cap);
+    ret->v[ret->n++] = (struct copy_file){.path = TAKE_PTR(name),
+                                          .id = id,
+                                          .rows = (uint32_t)info->rows,
+                                          .size = (int64_t)info->bytes,
+                                          .stats = buf_take(&info->stats),
+                                          .parts = mem_strndup(parts.p, parts.n)};
+    return 0;
+}
+
+static int write_files(struct chunk_reader *r, struct copy_files *ret, struct err *err)
 {
     const struct copy_chunk_task *task = r->task;
     const struct relation *rel = task->table->rel;
@@ -135,7 +152,7 @@ static int write_file(struct chunk_reader *r, struct copy_file *ret, struct err 
                                 .level = 1,
                                 .tight_bounds =
                                     lake_has_vectors(task->config->env, (struct table_name){rel->schema, rel->name})};
-    struct parquet_file info = {0};
+    CLEANUP(parquet_file_deinit) struct parquet_file info = {0};
     CLEANUP(buf_deinit) struct buf tmp = {0};
     CLEANUP(mem_freep)
     char *root = mem_printf("%s/%.*s/%.*s", task->config->lake, STR_ARG(rel->schema), STR_ARG(rel->name));
@@ -143,22 +160,17 @@ static int write_file(struct chunk_reader *r, struct copy_file *ret, struct err 
 
     store_temp_path(store, ".parquet", &tmp);
     int rc = parquet_write(task->conn, tmp.p, &spec, (struct feed_source){next_batch, r}, &info, err);
-    if (rc == 0 && info.rows) {
-        ret->id = task->file_id;
-        ret->path = lake_file_name(ret->id);
-        rc = store_adopt(store, tmp.p, ret->path, err);
-    } else {
+    if (rc || !info.rows) {
         unlink(tmp.p);
+        return rc;
     }
-    ret->rows = (uint32_t)info.rows;
-    ret->size = (int64_t)info.bytes;
-    ret->stats = buf_take(&info.stats);
-    parquet_file_deinit(&info);
-    return rc;
+    if (task->table->n_parts && !task->chunk->changed_since)
+        return copy_split(task, store, tmp.p, &spec, &info, ret, err);
+    return copy_add_file(task, store, tmp.p, &info, STR(""), ret, err);
 }
 
 /* Reads the chunk; `text`: all columns in their text form. */
-static int read_chunk(const struct copy_chunk_task *task, bool text, struct copy_file *ret,
+static int read_chunk(const struct copy_chunk_task *task, bool text, struct copy_files *ret,
                       struct copy_reject **ret_rejects, size_t *ret_n_rejects, struct err *err)
 {
     const struct relation *rel = task->table->rel;
@@ -170,11 +182,10 @@ static int read_chunk(const struct copy_chunk_task *task, bool text, struct copy
         r.codecs[i] = pg_value_codec_of(&rel->columns[i]);
         r.binary[i] = !text && pg_type_binary_safe(&rel->columns[i]);
     }
-    *ret = (struct copy_file){0};
     pg_copy_reader_init(&r.rows, (uint16_t)rel->n_columns, ROW_MAX);
     int rc = pg_snapshot_copy_begin(task->session, rel, task->chunk, r.binary, err);
     if (rc == 0)
-        rc = write_file(&r, ret, err);
+        rc = write_files(&r, ret, err);
     pg_copy_reader_deinit(&r.rows);
     batch_free(r.batch);
     mem_free(r.codecs);
@@ -184,21 +195,20 @@ static int read_chunk(const struct copy_chunk_task *task, bool text, struct copy
     return rc;
 }
 
-static void forget(const struct copy_chunk_task *task, struct copy_file *file)
+static void forget(const struct copy_chunk_task *task, struct copy_files *files)
 {
     const struct relation *rel = task->table->rel;
-    CLEANUP(mem_freep)
-    char *path = mem_printf("%s/%.*s/%.*s/%s", task->config->lake, STR_ARG(rel->schema), STR_ARG(rel->name),
-                            file->path ? file->path : "");
 
-    if (file->path)
+    for (size_t i = 0; i < files->n; i++) {
+        CLEANUP(mem_freep)
+        char *path = mem_printf("%s/%.*s/%.*s/%s", task->config->lake, STR_ARG(rel->schema), STR_ARG(rel->name),
+                                files->v[i].path);
         unlink(path);
-    mem_free(file->path);
-    mem_free(file->stats);
-    *file = (struct copy_file){0};
+    }
+    copy_files_deinit(files);
 }
 
-int copy_chunk(const struct copy_chunk_task *task, struct copy_file *ret, struct copy_reject **ret_rejects,
+int copy_chunk(const struct copy_chunk_task *task, struct copy_files *ret, struct copy_reject **ret_rejects,
                size_t *ret_n_rejects, struct err *err)
 {
     TRY(read_chunk(task, false, ret, ret_rejects, ret_n_rejects, err));

@@ -27,16 +27,19 @@ void copy_plan_free(struct copy_plan *p)
     mem_free(p);
 }
 
-/* Changes when the columns, their types or the key do, and with the folder that the files are in. */
+/* Changes when the columns, their types, the key or the partition columns do, and with the folder that the files are in.
+ * 2: the form of the notes. */
 static uint64_t fingerprint(const struct copy_table *t)
 {
     CLEANUP(buf_deinit) struct buf b = {0};
 
-    buf_printf(&b, "%d %.*s %.*s", t->rel->identity, STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
+    buf_printf(&b, "2 %d %.*s %.*s", t->rel->identity, STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
     for (uint32_t i = 0; i < t->schema->n_fields; i++) {
         buf_printf(&b, "\n%.*s ", STR_ARG(t->schema->fields[i].name));
         buf_add_str(&b, field_meta_get(&t->schema->fields[i], STR(PG_SCHEMA_COLUMN)));
     }
+    for (uint32_t i = 0; i < t->n_parts; i++)
+        buf_printf(&b, "\nby %u", t->parts[i]);
     return hash64(b.p, b.n);
 }
 
@@ -65,7 +68,7 @@ int copy_notes_begin(const char *state_dir, struct copy_table *t, uint32_t first
     CLEANUP(mem_freep) char *dir = mem_printf("%s/copy", state_dir);
 
     p->chunks = chunks;
-    p->first_id = first_id;
+    p->next_id = first_id;
     buf_printf(&b, "{\"plan\":\"%016llx\",\"first_id\":%u,\"chunks\":[", (unsigned long long)fingerprint(t), first_id);
     for (size_t i = 0; i < n; i++)
         buf_printf(&b, "%s[%u,%u,%u,%u,%.0f]", i ? "," : "", chunks[i].leaf_oid, chunks[i].filenode, chunks[i].from,
@@ -76,7 +79,7 @@ int copy_notes_begin(const char *state_dir, struct copy_table *t, uint32_t first
     return open_notes(p, err);
 }
 
-int copy_notes_add(struct copy_plan *p, size_t chunk, const struct copy_file *file, const struct copy_reject *rejects,
+int copy_notes_add(struct copy_plan *p, size_t chunk, const struct copy_files *files, const struct copy_reject *rejects,
                    size_t n_rejects, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf b = {0};
@@ -84,10 +87,13 @@ int copy_notes_add(struct copy_plan *p, size_t chunk, const struct copy_file *fi
 
     buf_printf(&b, "{\"chunk\":%zu,\"lsn\":\"%s\",\"xmin\":%u", chunk, lsn_text(p->done[chunk].lsn, lsn),
                p->done[chunk].xmin);
-    if (file) {
-        buf_printf(&b, ",\"path\":\"%s\",\"id\":%u,\"rows\":%u,\"size\":%lld,\"stats\":", file->path, file->id,
-                   file->rows, (long long)file->size);
-        buf_add_json_str(&b, str_of(file->stats));
+    for (size_t i = 0; i < files->n; i++) {
+        const struct copy_file *f = &files->v[i];
+        buf_printf(&b, "%s[\"%s\",%u,%u,%lld,", i ? "," : ",\"files\":[", f->path, f->id, f->rows, (long long)f->size);
+        buf_add_json_str(&b, str_of(f->stats));
+        buf_add_char(&b, ',');
+        buf_add_json_str(&b, str_of(f->parts));
+        buf_add_cstr(&b, i + 1 < files->n ? "]" : "]]");
     }
     for (size_t i = 0; i < n_rejects; i++) {
         buf_add_cstr(&b, i ? ",[" : ",\"rejects\":[[");
@@ -126,7 +132,7 @@ static struct copy_plan *read_plan(const struct copy_table *t, char *path, struc
 
     if (yyjson_is_arr(chunks) && str_is(text(yyjson_obj_get(root, "plan")), want)) {
         p = plan_new(mem_strdup(path), yyjson_arr_size(chunks));
-        p->first_id = (uint32_t)num(root, "first_id");
+        p->next_id = (uint32_t)num(root, "first_id");
         p->chunks = MEM_NEW_N(struct pg_chunk, p->n + 1);
         yyjson_arr_foreach(chunks, i, n, c)
         {
@@ -156,26 +162,39 @@ static void read_rejects(struct copy_table *t, yyjson_val *list, uint64_t lsn, u
     }
 }
 
+static void read_files(struct copy_table *t, struct copy_plan *p, yyjson_val *list)
+{
+    yyjson_val *f;
+    size_t i, n;
+
+    yyjson_arr_foreach(list, i, n, f)
+    {
+        struct str path = text(yyjson_arr_get(f, 0)), stats = text(yyjson_arr_get(f, 4));
+        struct str parts = text(yyjson_arr_get(f, 5));
+        uint32_t id = (uint32_t)yyjson_get_uint(yyjson_arr_get(f, 1));
+        MEM_GROW(t->files.v, t->files.n, t->files.cap);
+        t->files.v[t->files.n++] = (struct copy_file){.path = mem_strndup(path.p, path.n),
+                                                      .id = id,
+                                                      .rows = (uint32_t)yyjson_get_uint(yyjson_arr_get(f, 2)),
+                                                      .size = (int64_t)yyjson_get_uint(yyjson_arr_get(f, 3)),
+                                                      .stats = mem_strndup(stats.p, stats.n),
+                                                      .parts = mem_strndup(parts.p, parts.n)};
+        p->next_id = MAX(p->next_id, id + 1);
+    }
+}
+
 /* A line about a chunk; false when it is not whole. */
 static bool read_done(struct copy_table *t, struct copy_plan *p, struct str line)
 {
     yyjson_doc *doc = yyjson_read(line.p, line.n, 0);
     yyjson_val *root = yyjson_doc_get_root(doc);
     uint64_t chunk = num(root, "chunk"), lsn = 0;
-    struct str path = text(yyjson_obj_get(root, "path")), stats = text(yyjson_obj_get(root, "stats"));
     bool ok = root && chunk < p->n && lsn_parse(text(yyjson_obj_get(root, "lsn")), &lsn);
 
     if (ok) {
         p->done[chunk] = (struct copy_done){lsn, (uint32_t)num(root, "xmin")};
         read_rejects(t, yyjson_obj_get(root, "rejects"), lsn, chunk);
-    }
-    if (ok && path.n) {
-        MEM_GROW(t->files, t->n_files, t->cap_files);
-        t->files[t->n_files++] = (struct copy_file){.path = mem_strndup(path.p, path.n),
-                                                    .id = (uint32_t)num(root, "id"),
-                                                    .rows = (uint32_t)num(root, "rows"),
-                                                    .size = (int64_t)num(root, "size"),
-                                                    .stats = mem_strndup(stats.p, stats.n)};
+        read_files(t, p, yyjson_obj_get(root, "files"));
     }
     yyjson_doc_free(doc);
     return ok;

@@ -45,11 +45,7 @@ static void table_init(struct copy_table *t, const char *name, uint32_t type_oid
 
 static void table_deinit(struct copy_table *t)
 {
-    for (size_t i = 0; i < t->n_files; i++) {
-        mem_free(t->files[i].path);
-        mem_free(t->files[i].stats);
-    }
-    mem_free(t->files);
+    copy_files_deinit(&t->files);
     mem_free(t->rejects);
     arena_deinit(&t->arena);
     relation_unref(t->rel);
@@ -62,11 +58,15 @@ static void write_notes(void)
 {
     CLEANUP(table_deinit) struct copy_table t;
     struct pg_chunk *chunks = MEM_NEW_N(struct pg_chunk, 3);
-    struct copy_file file = {.path = (char *)"part-1.parquet",
-                             .id = 11,
-                             .rows = 1000,
-                             .size = 5000000000,
-                             .stats = (char *)"{\"numRecords\":1000,\"x\":\"\\u00e9\"}"};
+    struct copy_file file[2] = {
+        {.path = (char *)"part-1.parquet",
+         .id = 11,
+         .rows = 1000,
+         .size = 5000000000,
+         .stats = (char *)"{\"numRecords\":1000,\"x\":\"\\u00e9\"}",
+         .parts = (char *)"4:a\"b\\~"},
+        {.path = (char *)"part-2.parquet", .id = 14, .rows = 1, .size = 2, .stats = (char *)"", .parts = (char *)"~~"}};
+    struct copy_files files = {.v = file, .n = 2}, none = {0};
     struct copy_reject rejects[2] = {{{.column = STR("a\"b"), .value = STR("NaN"), .reason = STR("no\nroom")}},
                                      {{.column = STR("c"), .value = STR(""), .reason = STR("r")}}};
 
@@ -77,9 +77,9 @@ static void write_notes(void)
     chunks[2].to = UINT32_MAX;
     assert_int_equal(copy_notes_begin(dir, &t, 11, chunks, 3, &t.plan, &err), 0);
     t.plan->done[0] = (struct copy_done){0x100000001, 741};
-    assert_int_equal(copy_notes_add(t.plan, 0, &file, NULL, 0, &err), 0);
+    assert_int_equal(copy_notes_add(t.plan, 0, &files, NULL, 0, &err), 0);
     t.plan->done[1] = (struct copy_done){0x100000002, UINT32_MAX};
-    assert_int_equal(copy_notes_add(t.plan, 1, NULL, rejects, 2, &err), 0);
+    assert_int_equal(copy_notes_add(t.plan, 1, &none, rejects, 2, &err), 0);
 }
 
 static void test_notes__come_back_as_they_were(void **state)
@@ -92,21 +92,24 @@ static void test_notes__come_back_as_they_were(void **state)
     assert_int_equal(copy_notes_read(dir, &t, &t.plan, &err), 0);
     assert_non_null(t.plan);
     assert_int_equal(t.plan->n, 3);
-    assert_int_equal(t.plan->first_id, 11);
+    assert_int_equal(t.plan->next_id, 15);
     assert_int_equal(t.plan->chunks[1].from, 10);
     assert_int_equal(t.plan->chunks[2].to, UINT32_MAX);
     assert_int_equal(t.plan->done[0].lsn, 0x100000001);
     assert_int_equal(t.plan->done[1].xmin, UINT32_MAX);
     assert_int_equal(t.plan->done[2].lsn, 0);
-    assert_int_equal(t.n_files, 1);
-    assert_int_equal(t.files[0].size, 5000000000);
-    assert_string_equal(t.files[0].stats, "{\"numRecords\":1000,\"x\":\"\\u00e9\"}");
+    assert_int_equal(t.files.n, 2);
+    assert_int_equal(t.files.v[0].size, 5000000000);
+    assert_string_equal(t.files.v[0].parts, "4:a\"b\\~");
+    assert_string_equal(t.files.v[1].parts, "~~");
+    assert_int_equal(t.files.v[1].id, 14);
+    assert_string_equal(t.files.v[0].stats, "{\"numRecords\":1000,\"x\":\"\\u00e9\"}");
     assert_int_equal(t.n_rejects, 2);
     assert_true(str_is(t.rejects[0].r.column, "a\"b") && str_is(t.rejects[0].r.reason, "no\nroom"));
     assert_int_equal(t.rejects[0].r.pos.lsn, 0x100000002);
     assert_int_equal(t.rejects[1].r.pos.ordinal, copy_reject_ordinal(1, 1));
     t.plan->done[2] = (struct copy_done){0x100000003, 9}; /* and the copy goes on */
-    assert_int_equal(copy_notes_add(t.plan, 2, NULL, NULL, 0, &err), 0);
+    assert_int_equal(copy_notes_add(t.plan, 2, &(struct copy_files){0}, NULL, 0, &err), 0);
     CLEANUP(table_deinit) struct copy_table again;
     table_init(&again, "t", 23);
     assert_int_equal(copy_notes_read(dir, &again, &again.plan, &err), 0);
@@ -129,13 +132,13 @@ static void test_notes__cut_short_anywhere_have_the_whole_lines(void **state)
         assert_int_equal(file_replace(path, whole.p, n, &err), 0);
         assert_int_equal(copy_notes_read(dir, &t, &t.plan, &err), 0);
         assert_int_equal(t.plan != NULL, lines > 0);
-        assert_int_equal(t.n_files, lines > 1);
+        assert_int_equal(t.files.n, lines > 1 ? 2 : 0);
         assert_int_equal(t.n_rejects, lines > 2 ? 2 : 0);
         if (!t.plan)
             continue;
         assert_int_equal(t.plan->done[0].lsn != 0, lines > 1);
         t.plan->done[2] = (struct copy_done){5, 5}; /* appended after whole lines only */
-        assert_int_equal(copy_notes_add(t.plan, 2, NULL, NULL, 0, &err), 0);
+        assert_int_equal(copy_notes_add(t.plan, 2, &(struct copy_files){0}, NULL, 0, &err), 0);
         CLEANUP(table_deinit) struct copy_table again;
         table_init(&again, "t", 23);
         assert_int_equal(copy_notes_read(dir, &again, &again.plan, &err), 0);
@@ -160,8 +163,8 @@ static void test_notes__of_other_columns_or_another_name_are_none(void **state)
 static void test_notes__garbage_is_not_believed(void **state)
 {
     static const char *const garbage[] = {
-        "{\"chunk\":3,\"lsn\":\"0/1\"}\n",     "{\"chunk\":-1,\"lsn\":\"0/1\"}\n", "7\n", "\n", "{\"chunk\":2}\n",
-        "{\"chunk\":2,\"lsn\":5,\"path\":7}\n"};
+        "{\"chunk\":3,\"lsn\":\"0/1\"}\n",      "{\"chunk\":-1,\"lsn\":\"0/1\"}\n", "7\n", "\n", "{\"chunk\":2}\n",
+        "{\"chunk\":2,\"lsn\":5,\"files\":7}\n"};
     CLEANUP(mem_freep) char *path = copy_notes_path(dir, 77);
     CLEANUP(buf_deinit) struct buf whole = {0};
 
@@ -176,7 +179,7 @@ static void test_notes__garbage_is_not_believed(void **state)
         assert_int_equal(file_replace(path, b.p, b.n, &err), 0);
         table_init(&t, "t", 23);
         assert_int_equal(copy_notes_read(dir, &t, &t.plan, &err), 0);
-        assert_int_equal(t.n_files, 1);
+        assert_int_equal(t.files.n, 2);
         assert_int_equal(t.plan->done[2].lsn, 0);
     }
 }

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "codec/pg_schema.h"
 #include "sink/lake_history.h"
+#include "sink/lake_partition.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -99,6 +100,40 @@ static bool copies_on_write(void *ctx, struct table_name table)
     return f.n_include && pg_filter_table(&f, table.schema, table.table);
 }
 
+static bool partitions_by(void *ctx, struct table_name table, struct str column)
+{
+    const struct sync *s = ctx;
+    struct pg_filter f = {.exclude_columns = s->o->partition_by, .n_exclude_columns = s->o->n_partition_by};
+    bool own = str_is(table.schema, "sluice") && str_is(table.table, "dead_letters");
+
+    return !own && !pg_filter_column(&f, table.schema, table.table, column);
+}
+
+/* A wish that cannot be met is told before anything begins, and so is one that is for no column at all. */
+static int check_partitions(struct sync *s, const struct pg_tables *tables, struct err *err)
+{
+    for (size_t i = 0; i < tables->n; i++) {
+        const struct relation *r = tables->items[i];
+        CLEANUP(schema_unrefp) struct schema *columns = pg_schema_of(r);
+        if (lake_partition_check(&s->env, (struct table_name){r->schema, r->name}, columns, err) == 0)
+            continue;
+        if (err)
+            err->code = ERR_USAGE;
+        return ERR_USAGE;
+    }
+    for (size_t p = 0; p < s->o->n_partition_by; p++) {
+        struct pg_filter f = {.exclude_columns = &s->o->partition_by[p], .n_exclude_columns = 1};
+        bool used = false;
+        for (size_t i = 0; !used && i < tables->n; i++)
+            for (uint32_t c = 0; c < tables->items[i]->n_columns; c++)
+                used |= !pg_filter_column(&f, tables->items[i]->schema, tables->items[i]->name,
+                                          tables->items[i]->columns[c].name);
+        if (!used)
+            log_warn("no_column_matches", "pattern=%.*s", STR_ARG(s->o->partition_by[p]));
+    }
+    return 0;
+}
+
 static int open_engine(struct sync *s, struct err *err)
 {
     CLEANUP(mem_freep) char *temp = mem_printf("%s/tmp", s->state_dir);
@@ -117,6 +152,7 @@ static int open_engine(struct sync *s, struct err *err)
                                .state_dir = s->state_dir,
                                .app_id = s->app_id,
                                .copies_on_write = copies_on_write,
+                               .partitions_by = s->o->n_partition_by ? partitions_by : NULL,
                                .ctx = s,
                                .history = s->o->history,
                                .compact_files = s->o->no_compaction ? 0 : 16,
@@ -277,6 +313,7 @@ int sync_prepare(struct sync *s, struct err *err)
     TRY(pg_catalog_relations(s->conn, &s->filter, &tables, err));
     TRY(check_source(s, &tables, err));
     TRY(open_engine(s, err));
+    TRY(check_partitions(s, &tables, err));
     TRY(pg_current_wal_lsn(s->conn, &s->target_lsn, err));
     if (!s->state.start)
         TRY(make_slot(s, &owner, snapshot, err));

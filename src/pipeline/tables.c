@@ -9,16 +9,17 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "sink/lake_history.h"
+#include "sink/lake_partition.h"
 
 #include <assert.h>
 
 enum { LOOK_FOR_TABLES_US = 5000000, COPY_FILES = 1 << 20 };
 
-static bool is_resync(const struct sync *s, const struct relation *r)
+static bool is_resync(const struct sync *s, struct str schema, struct str name)
 {
     struct pg_filter f = {.include = s->o->resync, .n_include = s->o->n_resync};
 
-    return s->o->n_resync && pg_filter_table(&f, r->schema, r->name);
+    return s->o->n_resync && pg_filter_table(&f, schema, name);
 }
 
 int sync_open_tables(struct sync *s, struct err *err)
@@ -36,6 +37,9 @@ int sync_open_tables(struct sync *s, struct err *err)
         if (!t)
             continue;
         t->position = MAX(t->position, s->state.applied);
+        if (lake_partition_differs(t) && !is_resync(s, st->schema, st->name))
+            log_warn("partition_columns_stay", "table=%s mend=%s", t->name,
+                     log_quote("--resync copies the table anew, by the columns of --partition-by"));
         if (st->state == TABLE_QUARANTINED)
             lake_table_quarantine(t, st->reason.p);
         delta_sink_add(s->sink, st->oid, t);
@@ -70,7 +74,7 @@ static bool is_anew(const struct sync *s, const struct state_table *st, const st
                  log_quote("it has a replica identity now: its updates and deletes so far are not in the lake"));
         return true;
     }
-    return !s->looked && is_resync(s, r);
+    return !s->looked && is_resync(s, r->schema, r->name);
 }
 
 static void begin_copying(struct sync *s, struct state_table *st, const struct relation *r)
@@ -192,14 +196,14 @@ static int stage_table(struct sync *s, struct copy_table *c, struct err *err)
     CLEANUP(relation_unrefp)
     struct relation *rel = only ? lake_history_relation_of(c->rel, false) : relation_ref(c->rel);
     TRY(lake_table_stage(&s->env, rel, c->schema, c->from - 1, c->to - 1, &t, err));
-    for (size_t i = 0; i < c->n_files; i++) {
-        struct copy_file *f = &c->files[i];
+    for (size_t i = 0; i < c->files.n; i++) {
+        struct copy_file *f = &c->files.v[i];
         if (!f->changed)
-            lake_table_adopt_file(t, f->path, f->id, f->rows, f->size, "", TAKE_PTR(f->stats));
+            lake_table_adopt_file(t, f->path, f->id, f->rows, f->size, f->parts, TAKE_PTR(f->stats));
     }
-    for (size_t i = 0; i < c->n_files; i++)
-        if (c->files[i].changed)
-            TRY(lake_table_replace_rows(t, c->files[i].path, err));
+    for (size_t i = 0; i < c->files.n; i++)
+        if (c->files.v[i].changed)
+            TRY(lake_table_replace_rows(t, c->files.v[i].path, err));
     TRY(add_rejects(s, c, t, err));
     if (c->from == c->to)
         TRY(delta_sink_commit_table(s->sink, t, c->to - 1, err));

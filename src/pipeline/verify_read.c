@@ -45,6 +45,7 @@ static void match_columns(struct verify_table *t)
     CLEANUP(mem_freep) bool *used = MEM_NEW_N(bool, t->snapshot->head->schema->n_fields + 1);
     CLEANUP(buf_deinit) struct buf a = {0}, b = {0};
     const struct schema *lake = t->snapshot->head->schema;
+    const struct delta_metadata *m = t->snapshot->head->metadata;
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < t->rel->n_columns; i++) {
@@ -66,6 +67,9 @@ static void match_columns(struct verify_table *t)
                        a.p, b.p);
             continue;
         }
+        for (uint32_t k = 0; k < m->n_partition_columns; k++)
+            t->empty_is_null[n] |=
+                lake->fields[f].type.id == TYPE_STRING && str_eq(m->partition_columns[k], lake->fields[f].name);
         t->fields[n] = f;
         t->rel->columns[n++] = *col;
     }
@@ -85,6 +89,7 @@ void verify_table_init(struct verify_table *t, struct relation *rel, struct stor
     t->snapshot = snapshot;
     t->name = mem_printf("%.*s.%.*s", STR_ARG(rel->schema), STR_ARG(rel->name));
     t->fields = MEM_NEW_N(int, rel->n_columns + 1);
+    t->empty_is_null = MEM_NEW_N(bool, rel->n_columns + 1);
     for (uint32_t i = 0; i < rel->n_columns; i++)
         n_before += rel->columns[i].key_seq > 0;
     match_columns(t);
@@ -105,6 +110,7 @@ void verify_table_deinit(struct verify_table *t)
 {
     mem_free(t->name);
     mem_free(t->fields);
+    mem_free(t->empty_is_null);
     mem_free(t->all);
     mem_free(t->keys);
     relation_unref(t->rel);
@@ -136,6 +142,8 @@ static int add_row(struct source_reader *r, const struct str *fields, struct err
         if (!fields[i].p)
             continue;
         int rc = pg_value_read(&r->codecs[i], r->binary[i] ? 'b' : 't', fields[i], b, &b->cols[i], row, err);
+        if (rc == 0 && r->t->empty_is_null[i] && column_is_valid(&b->cols[i], row) && !column_str(&b->cols[i], row).n)
+            column_set_null(&b->cols[i], row);
         if (rc == ERR_LIMIT)
             r->t->n_letters++; /* NULL in the lake too, and the value in its dead letters */
         else if (rc)

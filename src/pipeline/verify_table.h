@@ -15,6 +15,7 @@ struct verify_table {
     struct relation *rel;  /* at the source, with only the columns that are compared */
     struct schema *schema; /* of rel */
     int *fields;           /* of the lake's schema, by column of rel */
+    bool *empty_is_null;   /* by column of rel: the lake is partitioned by it, and has no empty text there */
     int *all, *keys;       /* columns of rel: all of them; those of the key, or all again */
     uint32_t n_keys;
     bool has_key;

@@ -7,12 +7,13 @@
  *   DELETE         masks the old row
  * Tables without a key: INSERT only adds; UPDATE and DELETE take one row that is equal in every column.
  */
-#include "sink/lake_partition.h"
+#include "sink/lake_table.h"
 
 #include "base/mem.h"
 #include "codec/pg_schema.h"
 #include "delta/key_hash.h"
 #include "engine/parquet_write.h"
+#include "sink/lake_partition.h"
 
 #include <assert.h>
 #include <stdio.h>
