@@ -20,13 +20,13 @@ MATCHED = [
     ("WHEN MATCHED AND s.v < 20 THEN DO NOTHING", lambda t, s: s < 20, lambda t, s: t),
 ]
 NOT_MATCHED = [
-    ("WHEN NOT MATCHED AND s.v < 50 THEN INSERT (id, v) VALUES (s.id, -s.v)", lambda s: s < 50, lambda s: -s),
+    ("WHEN NOT MATCHED AND s.v < 50 THEN INSERT (id, v) VALUES (id, -v)", lambda s: s < 50, lambda s: -s),
     ("WHEN NOT MATCHED AND s.id % 7 = 0 THEN DO NOTHING", lambda s: False, None),
     ("WHEN NOT MATCHED BY TARGET THEN INSERT *", lambda s: True, lambda s: s),
 ]
 BY_SOURCE = [
     ("WHEN NOT MATCHED BY SOURCE AND t.v > 70 THEN DELETE", lambda t: t > 70, lambda t: None),
-    ("WHEN NOT MATCHED BY SOURCE AND t.id % 3 = 0 THEN UPDATE SET v = 0 - t.v", None, lambda t: -t),
+    ("WHEN NOT MATCHED BY SOURCE AND id % 3 = 0 THEN UPDATE SET v = 0 - t.v", None, lambda t: -t),
     ("WHEN NOT MATCHED BY SOURCE AND t.v < 30 THEN UPDATE SET v = t.v + 1000", lambda t: t < 30, lambda t: t + 1000),
 ]
 
@@ -130,6 +130,15 @@ def test_what_spark_refuses_is_refused(sluice, folder, clauses, error):
     done = sql(sluice, folder, "MERGE INTO t USING (VALUES (1, 'x'), (1, 'z')) src(id, v) ON t.id = src.id " + clauses,
                code=(USAGE, REFUSED))
     assert error in done.err and folder.version("t") == 1
+
+
+def test_conditions_and_values_may_have_subqueries(sluice, folder):
+    table(sluice, folder)
+    sql(sluice, folder, "CREATE TABLE other (id INT, w STRING)", "INSERT INTO other VALUES (2, 'two'), (3, 'three')",
+        "MERGE INTO t USING (VALUES (1), (2), (3), (4)) src(id) ON t.id = src.id "
+        "WHEN MATCHED AND t.id IN (SELECT id FROM other) THEN UPDATE SET v = (SELECT w FROM other o WHERE o.id = t.id) "
+        "WHEN NOT MATCHED AND id IN (SELECT id FROM other) THEN INSERT (id, v) VALUES (id, (SELECT max(w) FROM other))")
+    assert {k: r["v"] for k, r in by_id(sluice, folder).items()} == {1: "a", 2: "two", 3: "two"}
 
 
 def test_rows_matched_twice_may_be_deleted_or_left(sluice, folder):

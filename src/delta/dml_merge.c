@@ -25,6 +25,7 @@ struct merge {
     struct str *columns;
     uint64_t n_source, stage_us;
     uint64_t *rows; /* of each clause */
+    bool shielded;  /* expressions may have subqueries: the number of the clause is no alias then */
 };
 
 static const struct dml_set *find_set(const struct dml_clause *c, struct str name)
@@ -228,7 +229,10 @@ static int stage_merged(struct dml *d, const struct merge *g, struct err *err)
     buf_add_cstr(&sql, "CREATE OR REPLACE TEMP TABLE " DML_ROWS " AS ");
     dml_add_with(d, &sql);
     buf_add_cstr(&sql, "SELECT ");
-    add_clause_number(d, g, &sql);
+    if (g->shielded)
+        buf_add_cstr(&sql, "__clause");
+    else
+        add_clause_number(d, g, &sql);
     for (uint32_t i = 0; i < d->schema->n_fields; i++) {
         buf_add_cstr(&sql, ", ");
         TRY(add_column(d, g, i, &sql, err));
@@ -239,7 +243,13 @@ static int stage_merged(struct dml *d, const struct merge *g, struct err *err)
     dml_add_target(d, &sql);
     buf_printf(&sql, " %s temp." DML_SOURCE " AS ", join);
     buf_add_sql_ident(&sql, g->m->source_alias);
-    buf_printf(&sql, " ON (%.*s\n) WHERE __clause IS NOT NULL", STR_ARG(g->m->on));
+    buf_printf(&sql, " ON (%.*s\n)", STR_ARG(g->m->on));
+    if (g->shielded) {
+        buf_add_cstr(&sql, " CROSS JOIN LATERAL (SELECT ");
+        add_clause_number(d, g, &sql);
+        buf_add_cstr(&sql, ") AS __c");
+    }
+    buf_add_cstr(&sql, " WHERE __clause IS NOT NULL");
     return dml_exec(d, sql.p, err);
 }
 
@@ -457,6 +467,67 @@ static void set_concern(struct dml *d, const struct merge *g)
     buf_printf(&d->concern, " WHERE (%.*s\n))", STR_ARG(g->m->on));
 }
 
+/* An expression that sees the columns of one side only, unqualified too: (SELECT (expr) FROM (SELECT s."a" AS "a", …) AS s) */
+static struct str shield(struct dml *d, const struct merge *g, enum dml_when when, struct str expr)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0}, side = {0};
+    bool source = when == DML_NOT_MATCHED;
+    uint32_t n = source ? g->n_columns : d->schema->n_fields;
+
+    if (!expr.n || when == DML_MATCHED || str_eq_nocase(expr, STR("DEFAULT")))
+        return expr;
+    if (source)
+        buf_add_sql_ident(&side, g->m->source_alias);
+    else
+        dml_add_alias(d, &side);
+    buf_printf(&sql, "(SELECT (%.*s\n) FROM (SELECT ", STR_ARG(expr));
+    for (uint32_t i = 0; i < n; i++) {
+        struct str name = source ? g->columns[i] : d->schema->fields[i].name;
+        buf_printf(&sql, "%s%s.", i ? ", " : "", side.p);
+        buf_add_sql_ident(&sql, name);
+        buf_add_cstr(&sql, " AS ");
+        buf_add_sql_ident(&sql, name);
+    }
+    buf_printf(&sql, ") AS %s)", side.p);
+    return arena_str(&d->tx->arena, buf_str(&sql));
+}
+
+/* The same statement, with the expressions of clauses for rows of one side shielded from the columns of the other. */
+static struct dml_merge *shielded(struct dml *d, const struct merge *g)
+{
+    struct dml_merge *m = arena_dup(&d->tx->arena, g->m, sizeof *m);
+    struct dml_clause *clauses = ARENA_NEW_N(&d->tx->arena, struct dml_clause, m->n_clauses);
+
+    for (uint32_t c = 0; c < m->n_clauses; c++) {
+        const struct dml_clause *from = &g->m->clauses[c];
+        struct dml_set *set = ARENA_NEW_N(&d->tx->arena, struct dml_set, from->n_set + 1);
+        clauses[c] = *from;
+        clauses[c].condition = shield(d, g, from->when, from->condition);
+        clauses[c].set = set;
+        for (uint32_t k = 0; k < from->n_set; k++) {
+            set[k] = from->set[k];
+            set[k].expr = shield(d, g, from->when, from->set[k].expr);
+        }
+    }
+    m->clauses = clauses;
+    return m;
+}
+
+/* Shields cost a join each, so only where a name turns out to mean two columns, or where there are subqueries anyhow. */
+static int stage_either_way(struct dml *d, struct merge *g, struct err *err)
+{
+    const struct dml_merge *as_written = g->m;
+    int rc = stage_merged(d, g, err);
+
+    if (rc != ERR_USAGE || !err || !(strstr(err->msg, "Ambiguous reference") || strstr(err->msg, "has a subquery")))
+        return rc;
+    g->m = shielded(d, g);
+    g->shielded = true;
+    rc = stage_merged(d, g, err);
+    g->m = as_written;
+    return rc;
+}
+
 static int merge_body(struct dml *d, const void *arg, struct err *err)
 {
     struct merge g = {.m = arg};
@@ -471,7 +542,7 @@ static int merge_body(struct dml *d, const void *arg, struct err *err)
     g.stage_us = (uint64_t)(clock_now_us() - start);
     TRY(check_clauses(d, &g, err));
     TRY(dml_open_scan(d, err));
-    TRY(stage_merged(d, &g, err));
+    TRY(stage_either_way(d, &g, err));
     TRY(check_ambiguous(d, &g, err));
     d->tx->read_whole_table = true;
     set_concern(d, &g);
