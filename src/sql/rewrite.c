@@ -100,10 +100,22 @@ static void pop(struct rewriter *r)
     }
 }
 
+/* Copies the text up to `at`; DuckDB knows no `names`, so they become "names". */
 static void copy_to(struct rewriter *r, size_t at)
 {
+    struct str script = r->p.lx.script, part = str_make(script.p + r->copied, at - r->copied);
+    struct lexer lx = lexer_in(script, part);
+    struct token t;
+
     assert(at >= r->copied);
-    buf_add(r->out, r->p.lx.script.p + r->copied, at - r->copied);
+    while (part.n && memchr(part.p, '`', part.n) && lexer_next(&lx, &t, NULL) == 0) {
+        if (t.kind != TOKEN_BACKQUOTED)
+            continue;
+        buf_add(r->out, script.p + r->copied, t.at - r->copied);
+        buf_add_sql_ident(r->out, token_name(&t, r->p.arena));
+        r->copied = t.at + t.text.n;
+    }
+    buf_add(r->out, script.p + r->copied, at - r->copied);
     r->copied = at;
 }
 

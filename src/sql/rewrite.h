@@ -4,8 +4,8 @@
  *
  * A table stands after FROM or JOIN, after a comma in a FROM clause, and in COPY t TO, DESCRIBE t, SUMMARIZE t, PIVOT t.
  * Names of common table expressions are no tables where they are in scope. What is not recognised is left as it is, and
- * so is everything between the tables, byte for byte. Works on a query, on any statement that contains queries, and on an
- * expression with subqueries.
+ * so is everything between the tables, byte for byte, but for `names`, which become "names". Works on a query, on any
+ * statement that contains queries, and on an expression with subqueries.
  */
 #ifndef SLUICE_SQL_REWRITE_H
 #define SLUICE_SQL_REWRITE_H

@@ -42,6 +42,14 @@ static const char *rewrite(const char *sql)
 #define CHECK(sql, expected) assert_string_equal(rewrite(sql), expected)
 #define SAME(sql) CHECK(sql, sql)
 
+static void test_rewrite__names_in_backquotes_become_quoted_names(void **state)
+{
+    (void)state;
+    CHECK("SELECT `a b`, t.`c``d\"e`, '`x`', \"`\" -- `y`\nFROM `t` WHERE `a b` = 1 /* ` */",
+          "SELECT \"a b\", t.\"c`d\"\"e\", '`x`', \"`\" -- `y`\nFROM T(`t`) AS \"t\" WHERE \"a b\" = 1 /* ` */");
+    CHECK("SELECT `f`(1) FROM other.`t x` `u`", "SELECT \"f\"(1) FROM other.\"t x\" \"u\"");
+}
+
 static void test_rewrite__tables_in_from_and_join(void **state)
 {
     (void)state;
@@ -144,6 +152,7 @@ static void test_rewrite__nesting_has_a_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rewrite__names_in_backquotes_become_quoted_names),
         cmocka_unit_test(test_rewrite__tables_in_from_and_join),
         cmocka_unit_test(test_rewrite__paths_and_points_in_time),
         cmocka_unit_test(test_rewrite__leaves_what_is_no_table),
