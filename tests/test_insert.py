@@ -151,6 +151,16 @@ def test_statistics_are_of_the_columns_that_the_table_asks_for(sluice, folder):
     assert got == [(["x", 1], [0, 1]), ([1, 4], [1, 0]), ([2], [2]), ([7], [0, 1]), ([], [])]
 
 
+def test_statistics_follow_a_column_that_is_renamed_or_dropped(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT, b STRING, c STRUCT<d: INT, e: INT>) TBLPROPERTIES "
+                        "('delta.dataSkippingStatsColumns' = 'b, c.d , a', 'delta.columnMapping.mode' = 'name')",
+        "ALTER TABLE t RENAME COLUMN b TO `odd,name`", "ALTER TABLE t RENAME COLUMN c TO cc", "ALTER TABLE t DROP COLUMN a",
+        "INSERT INTO t VALUES ('x', {'d': 1, 'e': 2})")
+    properties = {r["key"]: r["value"] for r in sql(sluice, folder, "SHOW TBLPROPERTIES t").rows()}
+    assert properties["delta.dataSkippingStatsColumns"] == "`odd,name`,cc.d"
+    assert [list(v.values()) if isinstance(v, dict) else v for v in stats(folder, "t")[0]["minValues"].values()] == ["x", [1]]
+
+
 def test_statistics_options_give_what_spark_gives(sluice, folder):
     if not SPARK.exists():
         pytest.skip("the tables recorded from Spark are not here (SLUICE_SHARED)")

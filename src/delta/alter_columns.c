@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/delta_schema.h"
+#include "delta/stats_columns.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -169,6 +170,16 @@ static int check_not_clustered(struct alter *a, struct delta_path path, struct e
     return 0;
 }
 
+/* The columns with statistics are named by what they are called. */
+static void rename_in_stats(struct alter *a, struct delta_path path, struct str name)
+{
+    struct str key = STR("delta.dataSkippingStatsColumns");
+    struct str list = delta_kv_get(a->m->configuration, a->m->n_configuration, key);
+
+    if (list.p)
+        alter_property(a, key, delta_stats_columns_renamed(list, path.parts, path.n, name, &a->tx->arena));
+}
+
 int delta_drop_columns(struct delta_table *t, const struct delta_path *paths, uint32_t n, bool if_exists,
                        struct err *err)
 {
@@ -192,6 +203,7 @@ int delta_drop_columns(struct delta_table *t, const struct delta_path *paths, ui
                            STR_ARG(paths[k].parts[paths[k].n - 1]));
         TRY(check_unused(&a, paths[k].parts[0], err));
         TRY(check_not_clustered(&a, paths[k], err));
+        rename_in_stats(&a, paths[k], (struct str){0});
         memmove(&(*in.fields)[i], &(*in.fields)[i + 1], (*in.n - (uint32_t)i - 1) * sizeof(struct field));
         --*in.n;
         buf_reset(&text);
@@ -227,6 +239,7 @@ int delta_rename_column(struct delta_table *t, struct delta_path path, struct st
     if (partition >= 0)
         a.m->partition_columns[partition] = arena_str(&a.tx->arena, name);
     (*list.fields)[i].name = arena_str(&a.next->arena, name);
+    rename_in_stats(&a, path, name);
     alter_path_text(path, &from);
     alter_path_text((struct delta_path){parts, path.n}, &to);
     alter_param(&a, "oldColumnPath", buf_str(&from));

@@ -6,6 +6,8 @@
 
 #include "base/mem.h"
 
+#include <ctype.h>
+
 /* The next part of a name, its backquotes taken off. Returns what ends it: '.', ',' or 0. */
 static char next_part(struct str *rest, struct buf *part)
 {
@@ -96,4 +98,45 @@ void delta_stats_columns(const struct delta_head *head, struct arena *arena, str
     spec->stats_paths = paths;
     spec->n_stats_paths = n;
     spec->no_stats |= n == 0;
+}
+
+static void add_part(struct str part, struct buf *out)
+{
+    bool plain = part.n > 0;
+
+    for (size_t i = 0; i < part.n; i++)
+        plain &= isalnum((unsigned char)part.p[i]) || part.p[i] == '_';
+    buf_add_cstr(out, plain ? "" : "`");
+    for (size_t i = 0; i < part.n; i++) {
+        buf_add_char(out, part.p[i]);
+        if (part.p[i] == '`')
+            buf_add_char(out, '`');
+    }
+    buf_add_cstr(out, plain ? "" : "`");
+}
+
+struct str delta_stats_columns_renamed(struct str list, const struct str *path, uint32_t n, struct str name,
+                                       struct arena *arena)
+{
+    CLEANUP(buf_deinit) struct buf out = {0}, entry = {0}, part = {0};
+    char end = ',';
+
+    while (end) {
+        bool same = true;
+        uint32_t k = 0;
+        buf_reset(&entry);
+        do {
+            end = next_part(&list, &part);
+            struct str was = str_trim(buf_str(&part));
+            same &= k >= n || str_eq_nocase(was, path[k]);
+            buf_add_cstr(&entry, k ? "." : "");
+            add_part(same && k + 1 == n && name.n ? name : was, &entry);
+            k++;
+        } while (end == '.');
+        if (same && k >= n && !name.n)
+            continue;
+        buf_add_cstr(&out, out.n ? "," : "");
+        buf_add_str(&out, buf_str(&entry));
+    }
+    return arena_str(arena, buf_str(&out));
 }
