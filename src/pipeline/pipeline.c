@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "pipeline/run.h"
 
+#include <assert.h>
 #include <unistd.h>
 
 enum {
@@ -319,6 +320,7 @@ int sync_run(const struct sync_options *o, struct err *err)
     uint64_t ours;
     bool ran;
 
+    assert(err);
     for (int tries = 0;; tries++) {
         int rc = run_once(&again, &ran, err);
         if (clock_mono_us() - start > CONFLICT_WINDOW_US) {
