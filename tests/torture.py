@@ -29,6 +29,7 @@ from lib.wait import Late  # noqa: E402
 from lib.workload import Workload, quiesce  # noqa: E402
 
 ROUND = 25  # kills on one lake
+PARTITIONS = ("--partition-by", "wl_part.day,wl_single.b,wl_single.e,wl_full.a,wl_toast.n")  # of every second lake
 
 
 def points_in_sources():
@@ -64,6 +65,7 @@ class Torture:
         home.mkdir()
         self.sluice = Sluice(home)
         self.lake = Lake(home / "lake", self.sluice)
+        self.options = PARTITIONS if (self.seed + self.rounds) % 2 else ()
         db = self.server.create(f"w{self.rounds}")
         workload = Workload(db, f"{self.seed}/{self.rounds}", clients=2,
                             ddl="ddl" not in self.without).create()
@@ -98,7 +100,7 @@ class Torture:
             env["SLUICE_CRASH_AT"] = f"{point}:{self.rng.choice([1, 1, 1, 2, 4])}"
         if not workload.threads:
             workload.start(1000000, truncates="truncate" not in self.without)
-        process = self.sluice.start_sync(db.url, self.lake, env=env)
+        process = self.sluice.start_sync(db.url, self.lake, *self.options, env=env)
         end = time.monotonic() + (4 if point else self.rng.uniform(0.05, 2.5))
         while process.alive() and time.monotonic() < end:
             time.sleep(0.01)
@@ -121,7 +123,7 @@ class Torture:
 
     def compare(self, db, workload):
         workload.join(stop=True)
-        process = self.sluice.start_sync(db.url, self.lake)
+        process = self.sluice.start_sync(db.url, self.lake, *self.options)
         quiesce(workload, self.lake, process, deadline=120)
         process.term()
         self.rows += assert_equal(db, self.lake, [*workload.tables, "marker"])
