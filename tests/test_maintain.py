@@ -1,5 +1,6 @@
 """Upkeep of tables by SQL: OPTIMIZE, ZORDER BY, REORG, read back by delta-rs, Polars and sluice."""
 import json
+import threading
 
 import pytest
 
@@ -446,3 +447,36 @@ def test_vacuum_lite_deletes_what_the_log_removed(sluice, folder):
         "retentionCheckEnabled": True, "defaultRetentionMillis": 0, "specifiedRetentionMillis": 0}
     assert_rows(sluice, folder, "t", [(3, 2)])
     assert sql(sluice, folder, "VACUUM t").rows()[0]["num_deleted_files"] == 1
+
+
+def test_optimize_beside_a_writer_loses_nothing(sluice, folder):
+    """Another process inserts and deletes all the while; whoever comes second goes on from what the first has done."""
+    sql(sluice, folder, "CREATE TABLE t (id INT, x INT)", "INSERT INTO t SELECT i, i % 7 FROM range(1000) r(i)")
+    statements = []
+    for k in range(12):
+        statements += [f"INSERT INTO t SELECT i, i % 5 FROM range({1000 + 100 * k}, {1100 + 100 * k}) r(i)",
+                       f"DELETE FROM t WHERE id % 50 = {k}"]
+    failed = []
+
+    def write():
+        for statement in statements:
+            done = sql(sluice, folder, statement, code=None)
+            if done.code:
+                failed.append(done.err)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    optimized = 0
+    while writer.is_alive():
+        for statement in ("OPTIMIZE t", "OPTIMIZE t ZORDER BY (x, id)"):
+            done = sql(sluice, folder, statement, code=None)
+            assert done.code == 0 or "by another writer" in done.err, done.err
+            optimized += done.code == 0
+    writer.join()
+    assert not failed and optimized
+    expected = []
+    for i in range(2200):
+        born = max(0, (i - 1000) // 100)  # the step that inserted it
+        if not any(i % 50 == k for k in range(born, 12)):
+            expected.append((i, i % 7 if i < 1000 else i % 5))
+    assert_rows(sluice, folder, "t", expected)
