@@ -238,6 +238,7 @@ class Client:
                     self.conn.execute("SET lock_timeout = '5s'")
                 self.transaction()
                 done += 1
+                stop.wait(self.rest)
             except (psycopg.OperationalError, psycopg.errors.UniqueViolation, psycopg.InternalError, psycopg.Rollback):
                 done += 1
                 stop.wait(0.05)
@@ -256,11 +257,11 @@ class Workload:
         self.db.sql(SCHEMA)
         return self
 
-    def start(self, transactions, truncates=True):
-        """Lets each client run that many transactions in the background."""
+    def start(self, transactions, truncates=True, rest=0):
+        """Lets each client run that many transactions in the background, with `rest` seconds between two."""
         self.stop = threading.Event()
         for client in self.clients:
-            client.truncates = truncates
+            client.truncates, client.rest = truncates, rest
 
         def run(client):
             try:
