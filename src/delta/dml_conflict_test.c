@@ -18,6 +18,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/test_ok.h"
 #include "delta/dml.h"
 #include "delta/optimize.h"
 #include "delta/scan.h"
@@ -67,12 +68,6 @@ static int teardown(void **state)
 }
 
 static struct err err;
-
-#define OK(call)                                              \
-    do {                                                      \
-        if (call)                                             \
-            fail_msg("%d: %s: %s", __LINE__, #call, err.msg); \
-    } while (0)
 
 static void create(const char *dir, const char *property)
 {

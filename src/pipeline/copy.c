@@ -18,7 +18,8 @@
 
 #include <assert.h>
 
-/* File numbers that a table may use while it is copied anew: it goes on following, and numbers are never used twice. */
+/* File numbers that a table may use while it is copied anew: it goes on following, and numbers are never used twice. The
+ * copy's begin above them, and the table goes on above the copy's once it has them. */
 enum { NUMBERS_FOR_THE_STREAM = 1 << 22 };
 
 struct copy_task {

@@ -13,7 +13,7 @@
 
 #include <assert.h>
 
-enum { LOOK_FOR_TABLES_US = 5000000, COPY_FILES = 1 << 20 };
+enum { LOOK_FOR_TABLES_US = 5000000 };
 
 static bool is_resync(const struct sync *s, struct str schema, struct str name)
 {
@@ -89,10 +89,8 @@ static void begin_copying(struct sync *s, struct state_table *st, const struct r
     st->reason = (struct str){0};
     if (t && t->state == LAKE_QUARANTINED)
         lake_table_free(delta_sink_remove(s->sink, r->oid));
-    else if (t) {
+    else if (t)
         t->being_copied = true;
-        t->next_file += COPY_FILES; /* the copy takes the numbers in between */
-    }
     st->schema = arena_str(&s->state.arena, r->schema);
     st->name = arena_str(&s->state.arena, r->name);
 }
@@ -169,12 +167,11 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn
 
 int sync_copy_rc(int rc, struct err *err)
 {
+    if (rc >= 0)
+        return rc; /* `err` is not filled in */
     bool moved = rc == ERR_NOT_FOUND || rc == ERR_INPUT || strcmp(err->sqlstate, "42P01") == 0 ||
                  strcmp(err->sqlstate, "42703") == 0;
-
-    if (rc < 0 && moved)
-        return err->code = ERR_CONFLICT;
-    return rc;
+    return moved ? (err->code = ERR_CONFLICT) : rc;
 }
 
 static int add_rejects(struct sync *s, const struct copy_table *c, struct lake_table *t, struct err *err)

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/test_ok.h"
 #include "codec/pg_schema.h"
 #include "codec/pg_type.h"
 #include "delta/scan.h"
@@ -19,12 +20,6 @@ static struct engine *engine;
 static struct engine_conn *conn;
 static struct lake_env env;
 static struct err err;
-
-#define OK(call)                                              \
-    do {                                                      \
-        if (call)                                             \
-            fail_msg("%d: %s: %s", __LINE__, #call, err.msg); \
-    } while (0)
 
 static int setup_all(void **state)
 {

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/test_ok.h"
 #include "codec/pg_schema.h"
 #include "codec/pg_type.h"
 #include "delta/scan.h"
@@ -60,12 +61,6 @@ struct world {
 
 static struct world w;
 static struct err err;
-
-#define OK(call)                                              \
-    do {                                                      \
-        if (call)                                             \
-            fail_msg("%d: %s: %s", __LINE__, #call, err.msg); \
-    } while (0)
 
 static uint32_t dice(uint32_t n)
 {
