@@ -230,6 +230,23 @@ int cli_parse(const struct command *c, char **argv, uint32_t argc, void *options
     return 0;
 }
 
+enum { HELP_LEFT = 33, HELP_RIGHT = 80 }; /* columns of an option's name and of its text */
+
+/* The text in lines of HELP_RIGHT columns, the first of which stands where the cursor is. */
+static void print_wrapped(const char *text)
+{
+    while (strlen(text) > HELP_RIGHT) {
+        int n = HELP_RIGHT;
+        while (n > 0 && text[n] != ' ')
+            n--;
+        if (n == 0)
+            break;
+        printf("%.*s\n%*s", n, text, HELP_LEFT, "");
+        text += n + 1;
+    }
+    printf("%s\n", text);
+}
+
 void cli_help(const struct command *c)
 {
     printf("usage: sluice %s %s\n\n%s\n", c->name, c->args, c->summary);
@@ -241,7 +258,8 @@ void cli_help(const struct command *c)
         if (o->letter)
             snprintf(letter, sizeof letter, "-%c, ", o->letter);
         snprintf(left, sizeof left, "%s--%s %s", letter, o->name, o->arg ? o->arg : "");
-        printf("  %-30s %s\n", left, o->help);
+        printf("  %-*s ", HELP_LEFT - 3, left);
+        print_wrapped(o->help);
     }
     if (c->details)
         printf("\n%s", c->details);

@@ -195,7 +195,7 @@ static const struct cli_option OPTIONS[] = {
 const struct command command_sql = {
     .name = "sql",
     .args = "[LAKE] [-c SQL | -f FILE] [--format table|csv|json]",
-    .summary = "runs SQL over the tables of a lake, or over one table",
+    .summary = "run SQL over the tables of a lake, or over one table",
     .details =
         "LAKE is a folder of <schema>/<table>, or one Delta table. Without -c and -f, statements come from standard\n"
         "input, or from a prompt.\n\n"
@@ -203,12 +203,16 @@ const struct command command_sql = {
         "  delta.`/path`, delta_scan('/path')         any table, by its path\n"
         "  orders AT (VERSION => 3)                   as it was; also VERSION AS OF 3,\n"
         "  orders AT (TIMESTAMP => '2026-11-23 10:00')  TIMESTAMP AS OF '…'\n"
-        "  SHOW TABLES, DESCRIBE orders               what there is\n\n"
-        "The rest is DuckDB's SQL.\n\n"
+        "  SHOW TABLES, DESCRIBE orders               what there is\n"
+        "  DESCRIBE HISTORY orders, DESCRIBE DETAIL orders, SHOW TBLPROPERTIES orders\n\n"
+        "Queries are DuckDB's SQL. Tables are made and changed by Delta's own, each statement one commit:\n\n"
+        "  CREATE TABLE, INSERT INTO, UPDATE, DELETE FROM, MERGE INTO, ALTER TABLE, OPTIMIZE … ZORDER BY, VACUUM,\n"
+        "  RESTORE, SHALLOW CLONE, CONVERT TO DELTA, REORG, DROP TABLE; README has each with its clauses\n\n"
         "examples\n"
         "  sluice sql /data/lake -c \"SELECT count(*) FROM orders\"\n"
         "  sluice sql /data/lake --format json -c \"FROM public.orders LIMIT 10\"\n"
-        "  sluice sql -c \"COPY (FROM delta.`/data/lake/public/orders`) TO 'orders.csv'\"\n",
+        "  sluice sql /data/lake -c \"DELETE FROM orders WHERE status = 'test'\"\n"
+        "  sluice sql -c \"COPY (FROM delta_scan('/data/lake/public/orders')) TO 'orders.csv'\"\n",
     CLI_OPTIONS(OPTIONS),
     .options_size = sizeof(struct options),
     .max_args = 1,

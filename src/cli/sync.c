@@ -158,10 +158,10 @@ const struct command command_sync = {
         "\n"
         "Columns follow the source's: rows that are there read a new column's constant default at once; where the source\n"
         "wrote all rows anew (a volatile default), the table is copied anew by itself. Files that no version within\n"
-        "delta.deletedFileRetentionDuration (7 days in new tables) needs are deleted now and then; so is the old log.\n"
+        "delta.deletedFileRetentionDuration (6 hours in new tables) needs are deleted now and then; so is the old log.\n"
         "\n"
         "The source needs wal_level = logical and a user with REPLICATION; what is missing is named at the start, with the\n"
-        "SQL that mends it.",
+        "SQL that mends it.\n",
     CLI_OPTIONS(OPTIONS),
     .options_size = sizeof(struct options),
     .min_args = 2,

@@ -38,7 +38,7 @@ static const struct cli_option OPTIONS[] = {
 const struct command command_verify = {
     .name = "verify",
     .args = "SOURCE_URL LAKE [--tables PATTERNS]",
-    .summary = "compares source and lake at one position: counts, checksums, differing keys",
+    .summary = "compare source and lake at one position: counts, checksums, differing keys",
     .details =
         "Reads every row of both sides. While sync runs, source and clients go on: verify takes a snapshot of the source\n"
         "and lets sync mark the versions of the tables that hold exactly the same transactions. When no sync runs, the\n"
