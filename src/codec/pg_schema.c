@@ -264,6 +264,7 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
         adopt_missing(rel, c, live);
     }
     rel->storage = live ? live->storage : 0;
+    rel->shape = live ? live->shape : 0;
     rel->n_attributes = live ? live->n_attributes : 0;
     rel->current = same_columns(rel, live);
     rel->max_attnum = (int16_t)highest;

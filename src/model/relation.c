@@ -35,11 +35,24 @@ static bool same_column(const struct relation_column *a, const struct relation_c
            str_eq(a->missing_text, b->missing_text);
 }
 
+bool relation_same_columns(const struct relation *a, const struct relation *b)
+{
+    bool same = a->n_columns == b->n_columns;
+
+    for (uint32_t i = 0; same && i < a->n_columns; i++) {
+        const struct relation_column *x = &a->columns[i], *y = &b->columns[i];
+        same = x->attnum == y->attnum && str_eq(x->name, y->name) && x->declared_oid == y->declared_oid &&
+               x->typmod == y->typmod;
+    }
+    return same;
+}
+
 bool relation_same(const struct relation *a, const struct relation *b)
 {
     bool same = str_eq(a->schema, b->schema) && str_eq(a->name, b->name) && a->identity == b->identity &&
-                a->full == b->full && a->storage == b->storage && a->n_attributes == b->n_attributes &&
-                a->reborn == b->reborn && a->current == b->current && a->n_columns == b->n_columns;
+                a->full == b->full && a->storage == b->storage && a->shape == b->shape &&
+                a->n_attributes == b->n_attributes && a->reborn == b->reborn && a->current == b->current &&
+                a->n_columns == b->n_columns;
 
     for (uint32_t i = 0; same && i < a->n_columns; i++)
         same = same_column(&a->columns[i], &b->columns[i]);

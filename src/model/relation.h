@@ -51,8 +51,9 @@ struct relation {
     int16_t max_attnum;    /* the highest that the stream has shown, of dropped columns too; 0 = not known */
     int64_t blocks;        /* size in pages at the time of reading (sum of the partitions) */
     int64_t storage;       /* another number when all rows were written anew (pg_class.relfilenode); 0 = unknown */
+    int64_t shape;         /* another number when a column was altered (of pg_attribute.xmin); 0 = unknown */
     int16_t n_attributes;  /* pg_class.relnatts: the highest attnum that was ever given */
-    bool current;          /* the catalog has just these columns: the two above belong to them */
+    bool current;          /* the catalog has just these columns: the three above belong to them */
     double row_estimate;   /* pg_class.reltuples, -1 unknown */
     struct str row_filter; /* the publication's WHERE for this table (SQL), or {0}: a snapshot applies it too */
     uint32_t n_columns;
@@ -64,6 +65,8 @@ struct relation *relation_ref(const struct relation *r);
 void relation_unref(struct relation *r); /* takes NULL */
 /* Would a table that knows `a` learn anything from `b`? */
 bool relation_same(const struct relation *a, const struct relation *b);
+/* Have they the same columns, by number, name and declared type? */
+bool relation_same_columns(const struct relation *a, const struct relation *b);
 static inline void relation_unrefp(struct relation **r)
 {
     relation_unref(*r);

@@ -9,6 +9,7 @@
 #include "codec/pg_schema.h"
 #include "sink/lake_history.h"
 #include "sink/lake_partition.h"
+#include "source/pg_untouched.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -83,6 +84,34 @@ static int known_relation(void *ctx, uint32_t oid, struct relation **ret, struct
     return 0;
 }
 
+struct rows_question {
+    const struct relation *rel;
+    const struct schema *schema;
+    struct batch *ret;
+};
+
+static int ask_untouched(struct sync *s, void *arg, struct err *err)
+{
+    struct rows_question *q = arg;
+    CLEANUP(relation_unrefp) struct relation *now = NULL;
+    int rc = pg_catalog_relation(s->conn, q->rel->oid, &s->filter, &now, err);
+
+    if (rc)
+        return rc == ERR_NOT_FOUND ? 0 : rc;
+    return relation_same_columns(now, q->rel) ? pg_untouched_rows(s->conn, now, q->schema, &q->ret, err) : 0;
+}
+
+/* See struct lake_env. */
+static int untouched(void *ctx, const struct relation *rel, const struct schema *schema, struct batch **ret,
+                     struct err *err)
+{
+    struct rows_question q = {rel, schema, NULL};
+
+    TRY(sync_ask(ctx, ask_untouched, &q, err));
+    *ret = q.ret;
+    return 0;
+}
+
 static bool column_wanted(void *ctx, struct str schema, struct str table, struct str column)
 {
     struct sync *s = ctx;
@@ -153,6 +182,7 @@ static int open_engine(struct sync *s, struct err *err)
                                .app_id = s->app_id,
                                .copies_on_write = copies_on_write,
                                .partitions_by = s->o->n_partition_by ? partitions_by : NULL,
+                               .untouched = untouched,
                                .ctx = s,
                                .history = s->o->history,
                                .compact_files = s->o->no_compaction ? 0 : 16,

@@ -9,7 +9,7 @@
  *   anything     a volatile default, an identity: the table was rewritten at the source, which its storage number tells;
  *                the same when the constant is known no more because of a later rewrite. The table is copied anew
  *
- * The property "sluice.storage" = "<storage> <highest attnum>" remembers what the catalog said last.
+ * The property "sluice.storage" = "<storage> <highest attnum> <shape>" remembers what the catalog said last.
  */
 #include "sink/lake_table.h"
 
@@ -123,11 +123,11 @@ static int rewrite_all(struct lake_table *t, char *const *constants, struct err 
     return 0;
 }
 
-static int copy_anew(struct lake_table *t, const struct relation_column *col, const char *why, struct err *err)
+int lake_copy_anew(struct lake_table *t, struct str column, const char *why, struct err *err)
 {
     t->stale = true;
     return err_set(err, ERR_UNSUPPORTED, "table %s: %s column %.*s: the table is copied anew", t->name, why,
-                   STR_ARG(col->name));
+                   STR_ARG(column));
 }
 
 static int field_at(const struct schema *s, int attnum)
@@ -140,12 +140,13 @@ static int field_at(const struct schema *s, int attnum)
     return -1;
 }
 
-static void remember_storage(struct lake_table *t)
+static void remember_storage(struct lake_table *t, bool known)
 {
     const struct relation *rel = t->rel;
 
-    if (rel->current) {
+    if (rel->current && known) {
         t->storage = rel->storage;
+        t->shape = rel->shape;
         t->attributes = rel->n_attributes;
     }
     for (uint32_t i = 0; i < rel->n_columns; i++)
@@ -155,32 +156,35 @@ static void remember_storage(struct lake_table *t)
 int lake_backfill(struct lake_table *t, const struct schema *old, struct err *err)
 {
     char **constants = MEM_NEW_N(char *, t->lake->n_fields);
-    bool any = false, rewritten = t->storage && t->rel->storage && t->storage != t->rel->storage;
+    bool any = false, known = true, rewritten = t->storage && t->rel->storage && t->storage != t->rel->storage;
     int rc = 0;
 
     for (uint32_t i = 0; rc == 0 && old && has_live_rows(t) && i < t->rel->n_columns; i++) {
         const struct relation_column *col = &t->rel->columns[i];
         if (col->attnum == t->rel->reborn)
-            rc = copy_anew(t, col, "nothing tells which rows came before the source dropped and added again", err);
+            rc = lake_copy_anew(t, col->name, "nothing tells which rows came before the source dropped and added again",
+                                err);
         int at = field_at(t->lake, col->attnum);
         assert(at >= 0);
         if (field_at(old, col->attnum) >= 0)
             continue;
         if (t->rel->current && t->attributes && col->attnum <= t->attributes)
-            rc = copy_anew(t, col, "rows that are in the lake have values in the source that were not followed, in",
-                           err);
+            rc = lake_copy_anew(t, col->name,
+                                "rows that are in the lake have values in the source that were not followed, in", err);
         else if (col->has_missing)
             rc = constant_of(t, i, &constants[at], err);
         else if (rewritten)
-            rc = copy_anew(t, col, "the source wrote all rows anew when it added (or after it added)", err);
+            rc = lake_copy_anew(t, col->name, "the source wrote all rows anew when it added (or after it added)", err);
         any |= constants[at] != NULL;
     }
+    if (rc == 0 && old && rewritten && has_live_rows(t))
+        rc = lake_check_altered(t, &known, err);
     if (rc == 0 && any)
         rc = rewrite_all(t, constants, err);
     for (uint32_t i = 0; i < t->lake->n_fields; i++)
         mem_free(constants[i]);
     mem_free(constants);
     if (rc == 0)
-        remember_storage(t);
+        remember_storage(t, known);
     return rc;
 }

@@ -248,7 +248,7 @@ uint32_t lake_schema_properties(const struct lake_table *t, struct arena *arena,
     put_kv(kv, &n, STR("sluice.relation"), str_of(arena_printf(arena, "%u", t->rel->oid)));
     if (t->storage)
         put_kv(kv, &n, STR("sluice.storage"),
-               str_of(arena_printf(arena, "%lld %d", (long long)t->storage, t->attributes)));
+               str_of(arena_printf(arena, "%lld %d %lld", (long long)t->storage, t->attributes, (long long)t->shape)));
     if (t->mapped) {
         put_kv(kv, &n, STR("delta.columnMapping.mode"), STR("name"));
         put_kv(kv, &n, STR("delta.columnMapping.maxColumnId"), str_of(arena_printf(arena, "%d", t->max_column_id)));

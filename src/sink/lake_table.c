@@ -141,8 +141,10 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
     t->schema_dirty = t->vectors != str_is(delta_snapshot_property(s, STR("delta.enableDeletionVectors")), "true");
     struct str storage = delta_snapshot_property(s, STR("sluice.storage"));
     int64_t attributes = 0;
-    if (str_to_i64(str_split(&storage, ' '), &t->storage) && str_to_i64(storage, &attributes))
+    if (str_to_i64(str_split(&storage, ' '), &t->storage) && str_to_i64(str_split(&storage, ' '), &attributes))
         t->attributes = (int)attributes;
+    if (!str_to_i64(storage, &t->shape))
+        t->shape = 0; /* of a table that was made before this was noted */
     int rc = lake_partition_open(t, s->head->metadata, err);
     delta_snapshot_unref(s);
     TRY(rc);
@@ -233,22 +235,22 @@ struct old_row {
     uint32_t row;
 };
 
+int lake_table_find(struct lake_table *t, struct hash128 hash, struct lake_file **ret, uint32_t *ret_row,
+                    struct err *err)
+{
+    struct key_cursor c = key_index_get(t->index, hash);
+    uint32_t file;
+
+    *ret = NULL;
+    while (!*ret && key_cursor_next(&c, &file, ret_row) == 0)
+        TRY(lake_table_live_row(t, file, *ret_row, ret, err));
+    return 0;
+}
+
 static int find_old(struct lake_table *t, struct hash128 hash, struct old_row *ret, struct err *err)
 {
-    uint32_t file, row;
-
     *ret = (struct old_row){.ordinal = row_buffer_find(&t->buffer, hash)};
-    if (ret->ordinal != ROW_NONE)
-        return 0;
-    struct key_cursor c = key_index_get(t->index, hash);
-    while (key_cursor_next(&c, &file, &row) == 0) {
-        TRY(lake_table_live_row(t, file, row, &ret->file, err));
-        if (ret->file) {
-            ret->row = row;
-            return 0;
-        }
-    }
-    return 0;
+    return ret->ordinal == ROW_NONE ? lake_table_find(t, hash, &ret->file, &ret->row, err) : 0;
 }
 
 /* A row that moved between two chunks of a copy, read in two snapshots, stands in both; the stream has its update. */

@@ -44,6 +44,12 @@ struct lake_env {
     bool (*copies_on_write)(void *ctx, struct table_name table);
     /* Is a new table to be partitioned by the column? NULL: none is. */
     bool (*partitions_by)(void *ctx, struct table_name table, struct str column);
+    /*
+     * Some rows of the source as they are now, which nobody has written since columns were last altered: what the lake has of
+     * them is what ALTER TABLE found. NULL when that cannot be told now. NULL: there is nobody to ask.
+     */
+    int (*untouched)(void *ctx, const struct relation *rel, const struct schema *schema, struct batch **ret,
+                     struct err *err);
     void *ctx;
     enum lake_changes history; /* see lake_history.h */
     uint32_t compact_files;    /* so many small files in a table are merged; 0: never */
@@ -103,6 +109,7 @@ struct lake_table {
         stale; /* quarantined because the source has values that were never in the stream: to be copied anew by itself */
     int64_t
         storage;    /* of the relation when the lake's columns were last the catalog's, 0 = unknown (lake_backfill.c) */
+    int64_t shape;  /* of the relation then */
     int attributes; /* the highest attnum known then */
     struct store *store;
     struct delta_table *delta; /* NULL while staged and not there before */
@@ -185,6 +192,9 @@ int lake_file_load_dv(struct lake_table *t, struct lake_file *f, struct err *err
 int lake_table_live_row(struct lake_table *t, uint32_t file, uint32_t row, struct lake_file **ret,
                         struct err *err) MUST_CHECK;
 bool lake_file_is_live(const struct lake_file *f);
+/* The row in a file that has this key; NULL: there is none. */
+int lake_table_find(struct lake_table *t, struct hash128 hash, struct lake_file **ret, uint32_t *ret_row,
+                    struct err *err) MUST_CHECK;
 /* The FROM clause that reads the file's columns under their physical names, absent ones as NULL, or as the log has them. */
 int lake_file_from(const struct lake_table *t, const struct lake_file *f, const struct schema *schema, struct buf *out,
                    struct err *err) MUST_CHECK;
@@ -209,6 +219,11 @@ int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const s
 /* Gives the rows that are there the values of columns that `old` (NULL: a new table) did not have. ERR_UNSUPPORTED, and
  * t->stale, when only a new copy can. After t->rel, t->source and t->lake were set. */
 int lake_backfill(struct lake_table *t, const struct schema *old, struct err *err) MUST_CHECK;
+/* Did ALTER TABLE give rows other values than widening does? ERR_UNSUPPORTED then, and t->stale. `*ret_known`: it could be
+ * told. After t->rel, t->source and t->lake were set; nothing is buffered. */
+int lake_check_altered(struct lake_table *t, bool *ret_known, struct err *err) MUST_CHECK;
+/* Sets t->stale and the error that goes with it. */
+int lake_copy_anew(struct lake_table *t, struct str column, const char *why, struct err *err);
 enum { LAKE_PROPERTIES = 12 };
 /* The table properties that are ours, put into `kv` (n used, LAKE_PROPERTIES more allocated). Returns how many there are. */
 uint32_t lake_schema_properties(const struct lake_table *t, struct arena *arena, struct delta_kv *kv, uint32_t n);

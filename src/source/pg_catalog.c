@@ -275,7 +275,9 @@ static void choose(struct load *l, struct candidate *all, size_t n)
 }
 
 static const char details_sql[] =
-    "SELECT c.oid, c.relreplident, i.indkey::text, s.blocks, s.tuples, s.storage, c.relnatts FROM pg_class c"
+    "SELECT c.oid, c.relreplident, i.indkey::text, s.blocks, s.tuples, s.storage, c.relnatts,"
+    " (SELECT sum(a.xmin::text::bigint) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)::bigint"
+    " FROM pg_class c"
     " LEFT JOIN LATERAL (SELECT x.indkey FROM pg_index x"
     "  WHERE x.indrelid = c.oid AND x.indisvalid AND x.indimmediate AND CASE c.relreplident"
     "   WHEN 'i' THEN x.indisreplident WHEN 'n' THEN false ELSE x.indisprimary END LIMIT 1) i ON true"
@@ -316,6 +318,7 @@ static int load_details(struct load *l, struct err *err)
         rel->row_estimate = strtod(pg_result_str(r, i, 4).p, NULL);
         rel->storage = pg_result_i64(r, i, 5);
         rel->n_attributes = (int16_t)pg_result_i64(r, i, 6);
+        rel->shape = pg_result_i64(r, i, 7);
         rel->current = true;
         if (rel->identity == IDENTITY_KEY)
             set_key(rel, pg_result_str(r, i, 2));

@@ -177,6 +177,12 @@ static void add_where(const struct relation *rel, const struct pg_chunk *chunk, 
         buf_printf(sql, "%s (%.*s)", word, STR_ARG(rel->row_filter));
 }
 
+void pg_add_value_text(struct str value, struct buf *out)
+{
+    /* a composite of NULLs is not NULL: hence DISTINCT */
+    buf_printf(out, "CASE WHEN %.*s IS DISTINCT FROM NULL THEN concat(%.*s) END", STR_ARG(value), STR_ARG(value));
+}
+
 int pg_snapshot_copy_begin(struct pg_session *s, const struct relation *rel, const struct pg_chunk *chunk,
                            const bool *binary_ok, struct err *err)
 {
@@ -185,15 +191,13 @@ int pg_snapshot_copy_begin(struct pg_session *s, const struct relation *rel, con
     TRY(lock_leaf(s, rel, chunk, &name, err));
     buf_add_cstr(&sql, "COPY (SELECT");
     for (uint32_t i = 0; i < rel->n_columns; i++) {
+        CLEANUP(buf_deinit) struct buf column = {0};
         buf_add_cstr(&sql, i ? ", " : " ");
-        if (!binary_ok[i]) /* a composite of NULLs is not NULL: hence DISTINCT */
-            buf_add_cstr(&sql, "CASE WHEN ");
-        buf_add_sql_ident(&sql, rel->columns[i].name);
+        buf_add_sql_ident(&column, rel->columns[i].name);
         if (binary_ok[i])
-            continue;
-        buf_add_cstr(&sql, " IS DISTINCT FROM NULL THEN concat(");
-        buf_add_sql_ident(&sql, rel->columns[i].name);
-        buf_add_cstr(&sql, ") END");
+            buf_add_str(&sql, buf_str(&column));
+        else
+            pg_add_value_text(buf_str(&column), &sql);
     }
     buf_printf(&sql, " FROM ONLY %s", name.p);
     add_where(rel, chunk, &sql);

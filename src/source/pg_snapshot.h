@@ -11,6 +11,7 @@
 #ifndef SLUICE_SOURCE_PG_SNAPSHOT_H
 #define SLUICE_SOURCE_PG_SNAPSHOT_H
 
+#include "base/buf.h"
 #include "model/relation.h"
 #include "source/pg_conn.h"
 
@@ -55,6 +56,8 @@ MUST_CHECK int pg_chunk_is_current(struct pg_conn *conn, const struct pg_chunk *
  */
 MUST_CHECK int pg_snapshot_copy_begin(struct pg_session *s, const struct relation *rel, const struct pg_chunk *chunk,
                                       const bool *binary_ok, struct err *err);
+/* The SQL expression `value` as text, as its type's output function prints it and as the stream has it. */
+void pg_add_value_text(struct str value, struct buf *out);
 /* The next bytes of the COPY stream (binary format with its header and trailer; cut anywhere), borrowed until the next
  * call; 1 at the end, after which the next copy can begin. */
 MUST_CHECK int pg_snapshot_copy_next(struct pg_session *s, struct str *ret, struct err *err);
