@@ -18,15 +18,22 @@ BIN = Path(os.environ.get("SLUICE_BIN", ROOT / "build" / "sluice"))
 
 
 class Setting:
-    def __init__(self, quick, full, out):
-        self.quick, self.full, self.out = quick, full, out
+    def __init__(self, quick, full, out, spark=False):
+        self.quick, self.full, self.out, self.spark = quick, full, out, spark
         self.home = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
-        self.pg = Postgres(shared_buffers="512MB", max_wal_size="16GB", checkpoint_timeout="1h",
-                           logical_decoding_work_mem="64MB", wal_sender_timeout="0", autovacuum="off").start()
-        self.results, self.serial = [], 0
+        self.results, self.serial, self.server = [], 0, None
+
+    @property
+    def pg(self):
+        """The server, started when first asked for: benchmarks of Delta alone need none."""
+        if self.server is None:
+            self.server = Postgres(shared_buffers="512MB", max_wal_size="16GB", checkpoint_timeout="1h",
+                                   logical_decoding_work_mem="64MB", wal_sender_timeout="0", autovacuum="off").start()
+        return self.server
 
     def close(self):
-        self.pg.remove()
+        if self.server is not None:
+            self.server.remove()
         shutil.rmtree(self.home, ignore_errors=True)
 
     # --- the two sides
@@ -40,10 +47,26 @@ class Setting:
         path.mkdir()
         return path
 
+    @staticmethod
+    def drop(folder):
+        shutil.rmtree(folder)
+
     def sluice(self, *args):
         """`sluice …` in the background, watched."""
         self.serial += 1
         return Watched([BIN, *args], log=self.home / f"sluice-{self.serial}.log")
+
+    def sql(self, statements, *args):
+        """`sluice sql -c …`, to its end; what it printed is in `output`."""
+        w = self.sluice("sql", "-c", statements, *args).wait()
+        w.output = Path(w.log).read_text(encoding="utf-8")
+        return w
+
+    def peer(self, step, **args):
+        """A step of delta_peer.py, in a process of its own: its figures."""
+        out = subprocess.run([sys.executable, Path(__file__).with_name("delta_peer.py"), step, json.dumps(args)],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+        return json.loads(out.stdout)
 
     def program(self, name, *args):
         return Watched([self.pg.bindir / name, *args], log=None)
@@ -53,8 +76,9 @@ class Setting:
 
     def settle(self):
         """Nothing that an earlier step left to be written disturbs the next."""
-        with self.pg.connect() as conn:
-            conn.execute("CHECKPOINT")
+        if self.server is not None:
+            with self.pg.connect() as conn:
+                conn.execute("CHECKPOINT")
         subprocess.run(["sync"], check=False)
 
     # --- results
@@ -69,13 +93,22 @@ class Setting:
         print(f"  {figure}: {value:,.3f} {unit}" + (f" (goal {goal}: {'met' if ok else 'MISSED'})" if goal else ""),
               "  ".join(f"{k}={v}" for k, v in more.items()), flush=True)
 
+    def compare(self, name, figure, ours, theirs, goal, limit, memory_goal=None, memory_limit=None, peer="delta-rs"):
+        """Lists of (wall, CPU, peak memory): ratios of the medians, ours to theirs, and what is at most the goal."""
+        mine, other = ([median(x[i] for x in side) for i in range(3)] for side in (ours, theirs))
+        for i, (what, unit, g, at_most) in enumerate((("time", "s", goal, limit), ("CPU", "s", None, None),
+                                                      ("memory", "MB", memory_goal, memory_limit))):
+            ratio = mine[i] / other[i]
+            self.report(name, f"{figure}: {what} ratio to {peer}", ratio, "x", g, g and ratio <= at_most,
+                        **{f"ours_{unit.lower()}": round(mine[i], 3), f"{peer}_{unit.lower()}": round(other[i], 3)})
+
 
 def show(results):
     """The table at the end."""
-    print(f"\n{'bench':<11} {'figure':<46} {'value':>14} {'unit':<10} {'goal':<9} result")
+    print(f"\n{'bench':<11} {'figure':<66} {'value':>14} {'unit':<10} {'goal':<9} result")
     for r in results:
         result = "" if r["ok"] is None else "met" if r["ok"] else "MISSED"
-        print(f"{r['bench']:<11} {r['figure']:<46} {r['value']:>14,.3f} {r['unit']:<10} {r['goal'] or '':<9} {result}")
+        print(f"{r['bench']:<11} {r['figure']:<66} {r['value']:>14,.3f} {r['unit']:<10} {r['goal'] or '':<9} {result}")
 
 
 # --- the lake, seen from outside
