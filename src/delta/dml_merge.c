@@ -153,6 +153,7 @@ static int add_column_of(const struct dml *d, const struct merge *g, const struc
     return 0;
 }
 
+/* Rows that go have no new values, and are not asked for their old ones: columns that no clause keeps are not read. */
 static int add_column(const struct dml *d, const struct merge *g, uint32_t i, struct buf *sql, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf old = {0};
@@ -165,11 +166,13 @@ static int add_column(const struct dml *d, const struct merge *g, uint32_t i, st
         const struct dml_clause *clause = &g->m->clauses[c];
         if (clause->action == DML_DELETE || clause->action == DML_NOTHING)
             continue;
-        buf_printf(sql, "%s WHEN %u THEN ", any ? "" : "CASE __clause", c);
+        buf_printf(sql, "%s WHEN %u THEN ", any ? "" : "CAST(CASE __clause", c);
         TRY(add_column_of(d, g, clause, i, buf_str(&old), sql, err));
         any = true;
     }
-    buf_printf(sql, any ? " ELSE %s END AS " : "%s AS ", old.p);
+    buf_add_cstr(sql, any ? " END AS " : "CAST(NULL AS ");
+    TRY(dml_add_type(d, i, sql, err));
+    buf_add_cstr(sql, ") AS ");
     buf_add_sql_ident(sql, d->schema->fields[i].name);
     return 0;
 }

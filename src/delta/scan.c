@@ -423,6 +423,20 @@ static int empty_sql(struct delta_scan *scan, struct err *err)
     return 0;
 }
 
+/* DuckDB asks no file how many rows it has when the columns are given, and would think of a small table in a join. */
+static void add_cardinality(struct delta_scan *scan)
+{
+    int64_t rows = 0;
+
+    for (uint32_t i = 0; i < scan->n; i++) {
+        if (scan->files[i]->num_records < 0)
+            return;
+        rows += scan->files[i]->num_records;
+    }
+    if (rows > 0)
+        buf_printf(&scan->sql, ", explicit_cardinality = %lld", (long long)rows);
+}
+
 static int build_sql(struct delta_scan *scan, struct store *store, bool with_position, struct err *err)
 {
     TRY(columns_sql(scan, with_position, err));
@@ -436,6 +450,7 @@ static int build_sql(struct delta_scan *scan, struct store *store, bool with_pos
     }
     buf_add_cstr(&scan->sql, "], hive_partitioning = false");
     TRY(schema_sql(scan, err));
+    add_cardinality(scan);
     buf_add_char(&scan->sql, ')');
     if (scan->deleted)
         buf_printf(&scan->sql, " WHERE dv(%lld, file_index, file_row_number)", (long long)scan->id);
