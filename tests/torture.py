@@ -30,6 +30,7 @@ from lib.workload import Workload, quiesce  # noqa: E402
 
 ROUND = 25  # kills on one lake
 PARTITIONS = ("--partition-by", "wl_part.day,wl_single.b,wl_single.e,wl_full.a,wl_toast.n")  # of every second lake
+FEED = ("--change-feed", "wl_*")  # of every third
 
 
 def points_in_sources():
@@ -65,7 +66,7 @@ class Torture:
         home.mkdir()
         self.sluice = Sluice(home)
         self.lake = Lake(home / "lake", self.sluice)
-        self.options = PARTITIONS if (self.seed + self.rounds) % 2 else ()
+        self.options = (PARTITIONS if (self.seed + self.rounds) % 2 else ()) + (FEED if (self.seed + self.rounds) % 3 == 0 else ())
         db = self.server.create(f"w{self.rounds}")
         workload = Workload(db, f"{self.seed}/{self.rounds}", clients=2,
                             ddl="ddl" not in self.without).create()

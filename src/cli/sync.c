@@ -12,7 +12,7 @@
 
 struct options {
     const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch, *history,
-        *copy_on_write, *partition_by;
+        *copy_on_write, *change_feed, *partition_by;
     uint64_t memory, spool_quota, sessions, chunk;
     bool once, no_compaction, no_heartbeat, binary, debug;
 };
@@ -40,6 +40,8 @@ static const struct cli_option OPTIONS[] = {
     {"chunk", 0, CLI_NUMBER, AT(chunk), "PAGES", "size of a piece of the first copy, in pages of 8 kB (8192)"},
     {"copy-on-write", 0, CLI_TEXT, AT(copy_on_write), "PATTERNS",
      "tables without deletion vectors ('*.*': all), for readers that do not know them; files are rewritten instead"},
+    {"change-feed", 0, CLI_TEXT, AT(change_feed), "PATTERNS",
+     "tables with Delta's change data feed ('*.*': all); a table that has one keeps it"},
     {"partition-by", 0, CLI_TEXT, AT(partition_by), "PATTERNS",
      "columns that new tables are partitioned by, schema.table.column; those that exist keep theirs until --resync"},
     {"no-compaction", 0, CLI_FLAG, AT(no_compaction), NULL, "leave small files as they are"},
@@ -111,6 +113,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     CLEANUP(mem_freep) struct str *columns = cli_list(in->columns, &o.n_include_columns);
     CLEANUP(mem_freep) struct str *exclude_columns = cli_list(in->exclude_columns, &o.n_exclude_columns);
     CLEANUP(mem_freep) struct str *copy_on_write = cli_list(in->copy_on_write, &o.n_copy_on_write);
+    CLEANUP(mem_freep) struct str *change_feed = cli_list(in->change_feed, &o.n_change_feed);
     CLEANUP(mem_freep) struct str *partition_by = cli_list(in->partition_by, &o.n_partition_by);
     CLEANUP(mem_freep) struct str *resync = cli_list(in->resync, &o.n_resync);
     o.url = args[0];
@@ -125,6 +128,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     o.publication = in->publication;
     o.once = in->once;
     o.copy_on_write = copy_on_write;
+    o.change_feed = change_feed;
     o.partition_by = partition_by;
     o.no_compaction = in->no_compaction;
     o.no_heartbeat = in->no_heartbeat;

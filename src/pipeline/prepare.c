@@ -129,6 +129,14 @@ static bool copies_on_write(void *ctx, struct table_name table)
     return f.n_include && pg_filter_table(&f, table.schema, table.table);
 }
 
+static bool feeds_changes(void *ctx, struct table_name table)
+{
+    const struct sync *s = ctx;
+    struct pg_filter f = {.include = s->o->change_feed, .n_include = s->o->n_change_feed};
+
+    return f.n_include && pg_filter_table(&f, table.schema, table.table);
+}
+
 static bool partitions_by(void *ctx, struct table_name table, struct str column)
 {
     const struct sync *s = ctx;
@@ -181,6 +189,7 @@ static int open_engine(struct sync *s, struct err *err)
                                .state_dir = s->state_dir,
                                .app_id = s->app_id,
                                .copies_on_write = copies_on_write,
+                               .feeds_changes = feeds_changes,
                                .partitions_by = s->o->n_partition_by ? partitions_by : NULL,
                                .untouched = untouched,
                                .ctx = s,

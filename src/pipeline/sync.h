@@ -23,6 +23,8 @@ struct sync_options {
     size_t n_resync;
     const struct str *copy_on_write; /* patterns of tables without deletion vectors */
     size_t n_copy_on_write;
+    const struct str *change_feed; /* patterns of tables with a change data feed */
+    size_t n_change_feed;
     const struct str *partition_by; /* patterns of columns that new tables are partitioned by */
     size_t n_partition_by;
     bool once;                 /* stop when caught up with where the source was at the start */

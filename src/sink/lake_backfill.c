@@ -106,8 +106,17 @@ static bool has_live_rows(const struct lake_table *t)
     return false;
 }
 
+static bool has_feed(const struct lake_table *t)
+{
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = t->delta ? delta_table_snapshot(t->delta) : NULL;
+
+    return t->feed || (s && s->head->cdf);
+}
+
+/* A new column's default is no change of a row: where there is a change data feed, files of the log are only moved. */
 static int rewrite_all(struct lake_table *t, char *const *constants, struct err *err)
 {
+    bool feed = has_feed(t);
     CLEANUP(mem_freep) uint32_t *ids = MEM_NEW_N(uint32_t, t->files.n + 1);
     size_t cursor = 0, n = 0;
     void *p;
@@ -117,8 +126,11 @@ static int rewrite_all(struct lake_table *t, char *const *constants, struct err 
         if (lake_file_is_live(f) && f->rows > f->masked)
             ids[n++] = f->id;
     }
-    for (size_t i = 0; i < n; i++)
-        TRY(lake_rewrite(t, &ids[i], 1, true, constants, err));
+    for (size_t i = 0; i < n; i++) {
+        const struct lake_file *f = imap_get(&t->files, ids[i]);
+        bool new_rows = f->pending && !f->compacted;
+        TRY(lake_rewrite(t, &ids[i], 1, new_rows || !feed, constants, err));
+    }
     t->dirty = true;
     return 0;
 }

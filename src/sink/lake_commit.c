@@ -7,6 +7,7 @@
  * process killed in between leaves files that nothing names (VACUUM takes them), or an index that lags (lake_index.c
  * catches it up); the position stands in the commit itself.
  */
+#include "sink/lake_changes.h"
 #include "sink/lake_partition.h"
 
 #include "base/clock.h"
@@ -189,6 +190,23 @@ static void settle(struct lake_table *t)
     t->dirty = t->schema_dirty = t->replace_all = false;
 }
 
+/* Copy-on-write: files with masked rows are written again without them, in the same commit. */
+static int rewrite_masked(struct lake_table *t, struct err *err)
+{
+    size_t cursor = 0, n = 0;
+    void *p;
+    CLEANUP(mem_freep) uint32_t *ids = MEM_NEW_N(uint32_t, t->files.n + 1);
+
+    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
+        struct lake_file *f = p;
+        if (f->masked && !f->doomed && !is_empty(f))
+            ids[n++] = f->id;
+    }
+    for (size_t i = 0; i < n; i++)
+        TRY(lake_rewrite(t, &ids[i], 1, true, NULL, err));
+    return 0;
+}
+
 static int commit_existing(struct lake_table *t, uint64_t lsn, const char *operation, int64_t *ret_version,
                            struct err *err)
 {
@@ -198,11 +216,16 @@ static int commit_existing(struct lake_table *t, uint64_t lsn, const char *opera
 
     tx->handles = DELTA_HANDLES_PARTITION_COLUMNS; /* they are in the files */
     tx->keeps_row_ids = !lsn;                      /* a compaction; a row that the stream updates is a new row */
+    TRY(lake_schema_commit(t, tx, err));
+    if (lsn)
+        TRY(lake_changes_write(t, tx, err));
+    crash_point("changes_written");
+    if (lsn && !t->vectors)
+        TRY(rewrite_masked(t, err));
     TRY(write_vectors(t, &tx->arena, &descs, err));
     crash_point("vectors_written");
     add_actions(t, tx, &descs);
     note_next_file(t, tx);
-    TRY(lake_schema_commit(t, tx, err));
     if (lsn)
         delta_tx_set_txn(tx, str_of(t->env->app_id), (int64_t)lsn);
     delta_tx_set_parameters(
@@ -223,6 +246,8 @@ static int commit_new(struct lake_table *t, uint64_t lsn, struct err *err)
     size_t cursor = 0;
     void *p;
 
+    if (!t->vectors)
+        TRY(rewrite_masked(t, err));
     TRY(write_vectors(t, &arena, &descs, err));
     if (lake_schema_has_ntz(t->lake))
         features[features[0] ? 1 : 0] = "timestampNtz";
@@ -261,23 +286,6 @@ static void commit_index(struct lake_table *t, int64_t version)
     }
 }
 
-/* Copy-on-write: files with masked rows are written again without them, in the same commit. */
-static int rewrite_masked(struct lake_table *t, struct err *err)
-{
-    size_t cursor = 0, n = 0;
-    void *p;
-    CLEANUP(mem_freep) uint32_t *ids = MEM_NEW_N(uint32_t, t->files.n + 1);
-
-    while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
-        struct lake_file *f = p;
-        if (f->masked && !f->doomed && !is_empty(f))
-            ids[n++] = f->id;
-    }
-    for (size_t i = 0; i < n; i++)
-        TRY(lake_rewrite(t, &ids[i], 1, true, NULL, err));
-    return 0;
-}
-
 int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
 {
     int64_t version = 0, expected = t->delta ? newest_version(t) + 1 : 0;
@@ -287,8 +295,6 @@ int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
         return 0;
     TRY(lake_table_flush(t, err));
     crash_point("data_written");
-    if (!t->vectors)
-        TRY(rewrite_masked(t, err));
     rc = t->delta ? commit_existing(t, lsn, "STREAMING UPDATE", &version, err) : commit_new(t, lsn, err);
     if (rc)
         return err_wrap(err, "table %s", t->name);

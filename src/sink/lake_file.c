@@ -90,19 +90,26 @@ static int load_from_store(struct lake_table *t, const struct delta_dv_desc *des
     return dv_file_read(bytes.p, bytes.n, MAX(desc->offset, 0), desc->size, desc->cardinality, ret, err);
 }
 
+int lake_file_logged_dv(struct lake_table *t, const struct lake_file *f, struct dv *ret, struct err *err)
+{
+    struct delta_snapshot *s = delta_table_snapshot(t->delta);
+    const struct delta_file *df = delta_snapshot_find(s, str_of(f->path));
+    int rc = 0;
+
+    assert(df);
+    if (df->dv && df->dv->storage == 'i')
+        rc = dv_inline_read(df->dv->path_or_inline, df->dv->size, df->dv->cardinality, ret, err);
+    else if (df->dv)
+        rc = load_from_store(t, df->dv, ret, err);
+    delta_snapshot_unref(s);
+    return rc ? err_wrap(err, "table %s, deletion vector of %s", t->name, f->path) : 0;
+}
+
 int lake_file_load_dv(struct lake_table *t, struct lake_file *f, struct err *err)
 {
     if (f->dv_loaded)
         return 0;
-    struct delta_snapshot *s = delta_table_snapshot(t->delta);
-    const struct delta_file *df = delta_snapshot_find(s, str_of(f->path));
-    assert(df && df->dv);
-    int rc = df->dv->storage == 'i'
-                 ? dv_inline_read(df->dv->path_or_inline, df->dv->size, df->dv->cardinality, &f->dv, err)
-                 : load_from_store(t, df->dv, &f->dv, err);
-    delta_snapshot_unref(s);
-    if (rc)
-        return err_wrap(err, "table %s, deletion vector of %s", t->name, f->path);
+    TRY(lake_file_logged_dv(t, f, &f->dv, err));
     f->dv_loaded = true;
     return 0;
 }
@@ -120,15 +127,19 @@ int lake_table_live_row(struct lake_table *t, uint32_t file, uint32_t row, struc
     return 0;
 }
 
-int lake_file_from(const struct lake_table *t, const struct lake_file *f, const struct schema *schema, struct buf *out,
-                   struct err *err)
+int lake_files_from(const struct lake_table *t, struct lake_file *const *files, size_t n, const struct schema *schema,
+                    struct buf *out, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf path = {0}, type = {0};
 
-    store_local_path(t->store, f->path, &path);
-    buf_add_cstr(out, "read_parquet(");
-    buf_add_sql_literal(out, buf_str(&path));
-    buf_add_cstr(out, ", hive_partitioning=false, schema=map{");
+    buf_add_cstr(out, "read_parquet([");
+    for (size_t i = 0; i < n; i++) {
+        buf_reset(&path);
+        store_local_path(t->store, files[i]->path, &path);
+        buf_add_cstr(out, i ? "," : "");
+        buf_add_sql_literal(out, buf_str(&path));
+    }
+    buf_add_cstr(out, "], hive_partitioning=false, schema=map{");
     for (uint32_t i = 0; i < schema->n_fields; i++) {
         buf_reset(&type);
         TRY(parquet_type_sql(&schema->fields[i].type, &type, err));
@@ -138,7 +149,7 @@ int lake_file_from(const struct lake_table *t, const struct lake_file *f, const 
         buf_add_cstr(out, ":{name:");
         buf_add_sql_literal(out, schema->fields[i].physical);
         buf_printf(out, ",type:'%s',default_value:", type.p);
-        struct str value = lake_partition_value(t, f, &schema->fields[i]);
+        struct str value = lake_partition_value(t, files[0], &schema->fields[i]);
         if (value.p)
             buf_add_sql_literal(out, value);
         else
@@ -147,6 +158,12 @@ int lake_file_from(const struct lake_table *t, const struct lake_file *f, const 
     }
     buf_add_cstr(out, "})");
     return 0;
+}
+
+int lake_file_from(const struct lake_table *t, struct lake_file *f, const struct schema *schema, struct buf *out,
+                   struct err *err)
+{
+    return lake_files_from(t, &f, 1, schema, out, err);
 }
 
 void lake_stats_columns(const struct lake_table *t, struct arena *arena, struct parquet_spec *spec)

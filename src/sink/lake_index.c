@@ -53,7 +53,7 @@ void lake_keys_deinit(struct lake_keys *k)
     *k = (struct lake_keys){0};
 }
 
-int lake_keys_of(struct lake_table *t, const struct lake_file *f, struct lake_keys *ret, struct err *err)
+int lake_keys_of(struct lake_table *t, struct lake_file *f, struct lake_keys *ret, struct err *err)
 {
     *ret = (struct lake_keys){.schema = schema_ref(t->write),
                               .cols = mem_dup(t->key_cols, t->n_keys * sizeof *t->key_cols),

@@ -33,8 +33,6 @@ struct input {
 static int select_live(struct lake_table *t, const struct schema *columns, struct lake_file **files, size_t n,
                        char *const *constants, int64_t scan_id, struct buf *sql, struct err *err)
 {
-    CLEANUP(buf_deinit) struct buf from = {0}, path = {0};
-
     buf_add_cstr(sql, "SELECT ");
     for (uint32_t i = 0; i < columns->n_fields; i++) {
         bool own = i < t->lake->n_fields;
@@ -49,18 +47,9 @@ static int select_live(struct lake_table *t, const struct schema *columns, struc
             buf_printf(sql, ", pval_long(%lld, %u, file_index)%s)", (long long)scan_id, i - t->lake->n_fields,
                        i == t->lake->n_fields ? " + file_row_number" : "");
     }
-    TRY(lake_file_from(t, files[0], columns, &from, err));
-    /* read_parquet('first', …) → read_parquet(['first', 'second', …], …) */
-    const char *rest = strstr(from.p, ", hive_partitioning");
-    assert(rest);
-    buf_add_cstr(sql, " FROM read_parquet([");
-    for (size_t i = 0; i < n; i++) {
-        buf_reset(&path);
-        store_local_path(t->store, files[i]->path, &path);
-        buf_add_cstr(sql, i ? "," : "");
-        buf_add_sql_literal(sql, buf_str(&path));
-    }
-    buf_printf(sql, "]%s WHERE dv(%lld, file_index, file_row_number)", rest, (long long)scan_id);
+    buf_add_cstr(sql, " FROM ");
+    TRY(lake_files_from(t, files, n, columns, sql, err));
+    buf_printf(sql, " WHERE dv(%lld, file_index, file_row_number)", (long long)scan_id);
     return 0;
 }
 

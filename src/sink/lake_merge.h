@@ -28,7 +28,7 @@ struct lake_keys {
     struct buf sql;
 };
 void lake_keys_deinit(struct lake_keys *k);
-int lake_keys_of(struct lake_table *t, const struct lake_file *f, struct lake_keys *ret, struct err *err) MUST_CHECK;
+int lake_keys_of(struct lake_table *t, struct lake_file *f, struct lake_keys *ret, struct err *err) MUST_CHECK;
 /* Hashes of a chunk's rows. Any thread. */
 void lake_keys_hash(const struct lake_keys *k, const struct engine_chunk *c, struct hash128 *ret);
 

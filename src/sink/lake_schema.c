@@ -245,6 +245,8 @@ bool lake_schema_has_ntz(const struct schema *s)
 uint32_t lake_schema_properties(const struct lake_table *t, struct arena *arena, struct delta_kv *kv, uint32_t n)
 {
     put_kv(kv, &n, STR("delta.enableDeletionVectors"), t->vectors ? STR("true") : STR("false"));
+    if (t->feed)
+        put_kv(kv, &n, STR("delta.enableChangeDataFeed"), STR("true"));
     put_kv(kv, &n, STR("sluice.relation"), str_of(arena_printf(arena, "%u", t->rel->oid)));
     if (t->storage)
         put_kv(kv, &n, STR("sluice.storage"),

@@ -34,6 +34,7 @@ static struct lake_table *table_new(const struct lake_env *env, struct table_nam
     t->name = mem_printf("%.*s.%.*s", STR_ARG(name.schema), STR_ARG(name.table));
     t->store = store_local_new(path);
     t->vectors = lake_has_vectors(env, name);
+    t->feed = env->feeds_changes && env->feeds_changes(env->ctx, name);
     t->next_file = 1;
     return t;
 }
@@ -138,7 +139,8 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
     int64_t max_id = 0;
     if (str_to_i64(delta_snapshot_property(s, STR("delta.columnMapping.maxColumnId")), &max_id))
         t->max_column_id = (int32_t)max_id;
-    t->schema_dirty = t->vectors != str_is(delta_snapshot_property(s, STR("delta.enableDeletionVectors")), "true");
+    t->schema_dirty = t->vectors != str_is(delta_snapshot_property(s, STR("delta.enableDeletionVectors")), "true") ||
+                      (t->feed && !s->head->cdf);
     struct str storage = delta_snapshot_property(s, STR("sluice.storage"));
     int64_t attributes = 0;
     if (str_to_i64(str_split(&storage, ' '), &t->storage) && str_to_i64(str_split(&storage, ' '), &attributes))

@@ -42,6 +42,8 @@ struct lake_env {
     const char *app_id;         /* of our position in the log's txn actions */
     /* Is the table to be without deletion vectors, its files written anew? NULL: none is. */
     bool (*copies_on_write)(void *ctx, struct table_name table);
+    /* Is the table to have a change data feed? It keeps one that it has. NULL: as it is. */
+    bool (*feeds_changes)(void *ctx, struct table_name table);
     /* Is a new table to be partitioned by the column? NULL: none is. */
     bool (*partitions_by)(void *ctx, struct table_name table, struct str column);
     /*
@@ -103,6 +105,7 @@ struct lake_table {
     char *name;            /* "public.orders" */
     char uuid[DELTA_UUID]; /* the Delta table's id */
     bool vectors;          /* rows are masked by deletion vectors; else their files are written anew */
+    bool feed;             /* a change data feed is wanted; a table may also have one by its properties */
     enum lake_state state;
     char *reason;
     bool
@@ -188,6 +191,8 @@ uint32_t lake_file_id(struct str path);
 struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct str path, struct lake_partition *part);
 void lake_file_free(struct lake_file *f);
 int lake_file_load_dv(struct lake_table *t, struct lake_file *f, struct err *err) MUST_CHECK;
+/* The rows of a file of the log that are gone as the log has it; `ret` is {0}, to be deinited. */
+int lake_file_logged_dv(struct lake_table *t, const struct lake_file *f, struct dv *ret, struct err *err) MUST_CHECK;
 /* A row that is there: its file is in the table, and it is not masked. NULL otherwise. */
 int lake_table_live_row(struct lake_table *t, uint32_t file, uint32_t row, struct lake_file **ret,
                         struct err *err) MUST_CHECK;
@@ -196,8 +201,11 @@ bool lake_file_is_live(const struct lake_file *f);
 int lake_table_find(struct lake_table *t, struct hash128 hash, struct lake_file **ret, uint32_t *ret_row,
                     struct err *err) MUST_CHECK;
 /* The FROM clause that reads the file's columns under their physical names, absent ones as NULL, or as the log has them. */
-int lake_file_from(const struct lake_table *t, const struct lake_file *f, const struct schema *schema, struct buf *out,
+int lake_file_from(const struct lake_table *t, struct lake_file *f, const struct schema *schema, struct buf *out,
                    struct err *err) MUST_CHECK;
+/* The same of several files of one partition. */
+int lake_files_from(const struct lake_table *t, struct lake_file *const *files, size_t n, const struct schema *schema,
+                    struct buf *out, struct err *err) MUST_CHECK;
 /* Which columns of the next file get statistics, as the table's properties want it. */
 struct parquet_spec;
 void lake_stats_columns(const struct lake_table *t, struct arena *arena, struct parquet_spec *spec);
@@ -224,7 +232,7 @@ int lake_backfill(struct lake_table *t, const struct schema *old, struct err *er
 int lake_check_altered(struct lake_table *t, bool *ret_known, struct err *err) MUST_CHECK;
 /* Sets t->stale and the error that goes with it. */
 int lake_copy_anew(struct lake_table *t, struct str column, const char *why, struct err *err);
-enum { LAKE_PROPERTIES = 12 };
+enum { LAKE_PROPERTIES = 13 };
 /* The table properties that are ours, put into `kv` (n used, LAKE_PROPERTIES more allocated). Returns how many there are. */
 uint32_t lake_schema_properties(const struct lake_table *t, struct arena *arena, struct delta_kv *kv, uint32_t n);
 bool lake_schema_has_ntz(const struct schema *s);

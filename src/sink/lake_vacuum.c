@@ -3,6 +3,7 @@
  *
  *   needed    live files, their deletion vectors, and what was removed less than delta.deletedFileRetentionDuration ago
  *   removed   longer ago than that: deleted
+ *   changes   files of the change data feed: deleted when they are so old
  *   orphans   what no log names: of runs that were killed. Deleted when a day old (other writers' also not before the
  *             retention: it may be at work on them); names that are not ours nor Delta's are left alone
  *
@@ -70,6 +71,8 @@ static bool may_delete(const struct vacuum *v, const struct store_entry *e)
 
     while (base.p && memchr(base.p, '/', base.n))
         str_split(&base, '/');
+    if (str_has_prefix(key, STR("_change_data/"))) /* no snapshot names them: they are as old as their commit */
+        return age > v->retention_ms;
     if (map_get(&v->needed, key) || str_has_prefix(key, STR("_")))
         return false;
     if (map_get(&v->removed, key))
@@ -80,11 +83,12 @@ static bool may_delete(const struct vacuum *v, const struct store_entry *e)
     return ours ? age > DAY_MS : delta && age > MAX(v->retention_ms, 7 * (int64_t)DAY_MS);
 }
 
-static int delete_idle(struct vacuum *v, bool partitioned, size_t *ret_n, struct err *err)
+/* Lists `dir`, and deletes what may be. */
+static int delete_idle(struct vacuum *v, const char *dir, bool recursive, size_t *ret_n, struct err *err)
 {
     CLEANUP(store_list_deinit) struct store_list list = {0};
 
-    TRY(store_list(v->t->store, "", NULL, partitioned, &list, err));
+    TRY(store_list(v->t->store, dir, NULL, recursive, &list, err));
     for (size_t i = 0; i < list.n && *ret_n < DELETE_MAX; i++) {
         if (!may_delete(v, &list.v[i]))
             continue;
@@ -107,7 +111,8 @@ int lake_vacuum(struct lake_table *t, struct err *err)
         return 0;
     t->last_vacuum_ms = v.now_ms;
     TRY(note_all(&v, s, err));
-    TRY(delete_idle(&v, s->head->metadata->n_partition_columns > 0, &n, err));
+    TRY(delete_idle(&v, "", s->head->metadata->n_partition_columns > 0, &n, err));
+    TRY(delete_idle(&v, "_change_data", true, &n, err));
     if (n)
         log_info("vacuumed", "table=%s files=%zu", t->name, n);
     return 0;
