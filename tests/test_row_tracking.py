@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.oracle import assert_equal
 from lib.sluice import ROOT
 from test_dml import Model, folder, sql  # noqa: F401
 
@@ -122,3 +123,38 @@ def test_compaction_of_the_pipeline_keeps_ids(sluice, lake, db):
     assert len(set(ids)) == 100 and None not in ids
     versions = {k: v[1] for k, v in after.items() if k < 40}
     assert sorted(versions.values()) == [versions[k] for k in sorted(versions)]
+
+
+@pytest.mark.parametrize("options", [(), ("--copy-on-write", "*.*"), ("--partition-by", "t.p,f.p", "--change-feed", "*.*")])
+def test_rows_that_sync_updates_keep_their_ids(sluice, lake, db, options):
+    """A row is its key; where there is none, PostgreSQL's old and new images of an update."""
+    rng = random.Random(str(options))
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text, p text, big text)", "ALTER TABLE t ALTER big SET STORAGE EXTERNAL",
+           "INSERT INTO t SELECT i, 'x', 'a', repeat(md5(i::text), 80) FROM generate_series(1, 60) i",
+           "CREATE TABLE f (id int, v text, p text, big text)", "ALTER TABLE f REPLICA IDENTITY FULL",
+           "INSERT INTO f SELECT i, 'x', 'a', 'b' FROM generate_series(1, 60) i")
+    sluice.sync_once(db.url, lake, *options)
+    for t in "tf":
+        sql(sluice, lake, f"ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableRowTracking' = 'true')")
+    rows = lambda t: {k: (i, v) for k, (i, _, v) in tracked(sluice, lake, t).items()}  # noqa: E731
+    ids = {t: {k: i for k, (i, _) in rows(t).items()} for t in "tf"}
+    for round in range(4):
+        n = rng.randrange(2, 6)
+        for t in "tf":
+            db.sql(f"BEGIN; UPDATE {t} SET v = 'u{round}', p = chr(97 + id % 3) WHERE id % {n} = 0; "
+                   f"INSERT INTO {t} VALUES ({100 + round}, 'new', 'b', 'c'), ({200 + round}, 'new', 'b', 'c'); "
+                   f"UPDATE {t} SET v = v || '!' WHERE id % 3 = 0; DELETE FROM {t} WHERE id = {50 - round}; COMMIT",
+                   f"UPDATE {t} SET id = 1000 + id WHERE id = {round + 1}", f"DELETE FROM {t} WHERE id = {20 + round}",
+                   f"INSERT INTO {t} VALUES ({20 + round}, 'again', 'a', 'd')")
+        sluice.sync_once(db.url, lake, *options)
+        for t in "tf":
+            assert_equal(db, lake, [t], ("sluice",))
+            now = {k: i for k, (i, _) in rows(t).items()}
+            old = ids[t]
+            assert len(set(now.values())) == len(now) and None not in now.values()
+            moved = {1001 + round: old[1 + round]}
+            fresh = {100 + round, 200 + round, 20 + round}
+            assert {k: i for k, i in now.items() if k not in fresh} == {
+                k: i for k, i in {**old, **moved}.items() if k in now and k not in fresh}
+            assert not {now[k] for k in fresh} & set(old.values())
+            ids[t] = now

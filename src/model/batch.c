@@ -126,6 +126,28 @@ void batch_free(struct batch *b)
     mem_free(b);
 }
 
+static void column_retype(struct column *c, const struct type *type)
+{
+    c->type = type;
+    if (c->child)
+        column_retype(c->child, &type->children[0].type);
+}
+
+void batch_add_column(struct batch *b, const struct schema *wider)
+{
+    uint32_t n = b->schema->n_fields;
+
+    assert(wider->n_fields == n + 1);
+    b->cols = mem_realloc_n(b->cols, n + 1, sizeof *b->cols);
+    schema_unref(b->schema);
+    b->schema = schema_ref(wider);
+    for (uint32_t i = 0; i < n; i++)
+        column_retype(&b->cols[i], &wider->fields[i].type);
+    column_init(&b->cols[n], &wider->fields[n].type);
+    column_reserve(&b->cols[n], b->cap);
+    b->bytes += (size_t)b->n * b->cols[n].width;
+}
+
 uint32_t batch_add_row(struct batch *b, enum batch_op op, struct position pos, int64_t commit_us)
 {
     if (b->n == b->cap)

@@ -70,6 +70,8 @@ struct batch {
 struct batch *batch_new(const struct schema *schema, uint32_t cap); /* takes a reference to the schema */
 void batch_free(struct batch *b);
 DEFINE_FREEP(batch)
+/* The batch gets one more column, all NULL. `wider`: its schema with a field more. Takes a reference to it. */
+void batch_add_column(struct batch *b, const struct schema *wider);
 /* Adds a row whose values are all NULL and returns its index. Grows as needed. */
 uint32_t batch_add_row(struct batch *b, enum batch_op op, struct position pos, int64_t commit_us);
 void batch_drop_last_row(struct batch *b); /* takes the last row back (a value in it did not fit) */

@@ -215,7 +215,7 @@ static int commit_existing(struct lake_table *t, uint64_t lsn, const char *opera
     char at[LSN_TEXT];
 
     tx->handles = DELTA_HANDLES_PARTITION_COLUMNS; /* they are in the files */
-    tx->keeps_row_ids = !lsn;                      /* a compaction; a row that the stream updates is a new row */
+    tx->keeps_row_ids = true;
     TRY(lake_schema_commit(t, tx, err));
     if (lsn)
         TRY(lake_changes_write(t, tx, err));

@@ -223,6 +223,20 @@ static void fill_from_row(struct lake_table *t, const struct engine_chunk *c, ui
     }
 }
 
+/* The id of a row: it stands in the file, or follows from the row's place. One of this epoch may have none. */
+static void add_row_id(const struct lake_table *t, const struct lake_file *f, struct buf *sql)
+{
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = t->delta ? delta_table_snapshot(t->delta) : NULL;
+    const struct delta_file *df = s ? delta_snapshot_find(s, str_of(f->path)) : NULL;
+
+    buf_add_cstr(sql, "coalesce(");
+    buf_add_sql_ident(sql, str_of(t->row_id));
+    if (df && df->base_row_id >= 0)
+        buf_printf(sql, ", %lld + file_row_number)", (long long)df->base_row_id);
+    else
+        buf_add_cstr(sql, ", NULL)");
+}
+
 /* The origins of one file, sorted by row. */
 static int fill_from_file(struct lake_table *t, const struct row_origin *o, size_t n, struct err *err)
 {
@@ -237,7 +251,10 @@ static int fill_from_file(struct lake_table *t, const struct row_origin *o, size
     buf_add_cstr(&sql, "SELECT file_row_number");
     for (uint32_t i = 0; i < t->write->n_fields; i++) {
         buf_add_cstr(&sql, ", ");
-        buf_add_sql_ident(&sql, t->write->fields[i].physical);
+        if (i < t->source->n_fields)
+            buf_add_sql_ident(&sql, t->write->fields[i].physical);
+        else
+            add_row_id(t, f, &sql);
     }
     buf_add_cstr(&sql, " FROM ");
     TRY(lake_file_from(t, f, t->write, &sql, err));

@@ -171,13 +171,26 @@ static int merge(struct lake_table *t, const struct schema *source, struct schem
     return 0;
 }
 
-/* The source's columns under the names that they have in files. */
-static struct schema *write_schema(const struct schema *source, const struct schema *lake)
+/* With one more column: the ids of rows. */
+static struct schema *with_row_ids(const struct schema *source, const char *name)
 {
     struct schema *s = schema_clone(source);
+    struct field *fields = ARENA_NEW_N(&s->arena, struct field, s->n_fields + 1);
+    struct str id = arena_str(&s->arena, str_of(name));
+
+    memcpy(fields, s->fields, s->n_fields * sizeof *fields);
+    fields[s->n_fields++] = (struct field){.name = id, .physical = id, .type = {.id = TYPE_LONG}, .nullable = true};
+    s->fields = fields;
+    return s;
+}
+
+/* The source's columns under the names that they have in files; those of `tracked` beyond them have theirs. */
+static struct schema *write_schema(const struct schema *source, const struct schema *tracked, const struct schema *lake)
+{
+    struct schema *s = schema_clone(tracked ? tracked : source);
     struct relation_column col;
 
-    for (uint32_t i = 0; i < s->n_fields; i++) {
+    for (uint32_t i = 0; i < source->n_fields; i++) {
         bool ours = pg_schema_column(&s->fields[i], &col);
         const struct field *f = ours ? field_by_attnum(lake, col.attnum) : NULL;
         assert(f);
@@ -192,7 +205,6 @@ int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const s
     bool fresh = !t->lake;
     CLEANUP(schema_unrefp) struct schema *s = schema_clone(fresh ? source : t->lake);
 
-    (void)rel;
     if (!source->n_fields)
         return err_set(err, ERR_UNSUPPORTED, "table %s has no columns", t->name);
     t->max_column_id = highest_id(s, t->max_column_id);
@@ -211,8 +223,11 @@ int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const s
     TRY(lake_schema_check(t->name, s, err));
     schema_unref(t->lake);
     t->lake = TAKE_PTR(s);
+    schema_unref(TAKE_PTR(t->tracked));
+    if (t->row_id && rel->identity != IDENTITY_NONE)
+        t->tracked = with_row_ids(source, t->row_id);
     schema_unref(t->write);
-    t->write = write_schema(source, t->lake);
+    t->write = write_schema(source, t->tracked, t->lake);
     return lake_partition_bind(t, source, err);
 }
 

@@ -66,6 +66,8 @@ void lake_table_free(struct lake_table *t)
     schema_unref(t->source);
     schema_unref(t->lake);
     schema_unref(t->write);
+    schema_unref(t->tracked);
+    mem_free(t->row_id);
     mem_free(t->key_cols);
     mem_free(t->hashes);
     mem_free(t->reason);
@@ -141,6 +143,8 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
         t->max_column_id = (int32_t)max_id;
     t->schema_dirty = t->vectors != str_is(delta_snapshot_property(s, STR("delta.enableDeletionVectors")), "true") ||
                       (t->feed && !s->head->cdf);
+    struct str row_id = delta_snapshot_property(s, STR("delta.rowTracking.materializedRowIdColumnName"));
+    t->row_id = s->head->row_tracking && row_id.n ? mem_strndup(row_id.p, row_id.n) : NULL;
     struct str storage = delta_snapshot_property(s, STR("sluice.storage"));
     int64_t attributes = 0;
     if (str_to_i64(str_split(&storage, ' '), &t->storage) && str_to_i64(str_split(&storage, ' '), &attributes))
@@ -300,6 +304,15 @@ static int missing_without_row(struct lake_table *t, const struct batch *b, uint
     return err_hint(err, "copy the table anew: sluice sync … --resync %s", t->name);
 }
 
+/* Row tracking: the row has no id yet. */
+static void set_new_row(struct lake_table *t, uint32_t ordinal)
+{
+    uint32_t row;
+    struct batch *b = row_buffer_at(&t->buffer, ordinal, &row);
+
+    column_set_null(&b->cols[t->source->n_fields], row);
+}
+
 /* `before`: hash of the old image, when one came ahead of this row. */
 static int apply_new(struct lake_table *t, const struct batch *b, uint32_t row, uint32_t ordinal,
                      const struct hash128 *before, struct err *err)
@@ -316,6 +329,8 @@ static int apply_new(struct lake_table *t, const struct batch *b, uint32_t row, 
     }
     if (update && !found) {
         t->n_unmatched++;
+        if (t->tracked)
+            set_new_row(t, ordinal);
         if (row_buffer_has_missing(&t->buffer, ordinal)) {
             if (t->state == LAKE_STAGED)
                 return 0; /* a row that is gone by the end of the copy: a change that is still to come takes it away */
@@ -357,6 +372,16 @@ static int apply_rows(struct lake_table *t, const struct batch *b, uint32_t firs
     return 0;
 }
 
+/* Row tracking: an updated row inherits its id from the old one, like a value that was left unchanged. While a table is
+ * copied nobody has seen an id of it. */
+static void add_row_ids(struct lake_table *t, struct batch *b)
+{
+    batch_add_column(b, t->tracked);
+    for (uint32_t i = 0; t->state == LAKE_STREAMING && i < b->n; i++)
+        if (b->op[i] == OP_UPDATE)
+            column_set_missing(&b->cols[t->source->n_fields], i);
+}
+
 int lake_table_apply(struct lake_table *t, struct batch *batch, struct err *err)
 {
     uint32_t n = batch->n;
@@ -374,6 +399,8 @@ int lake_table_apply(struct lake_table *t, struct batch *batch, struct err *err)
     else
         memset(t->hashes, 0, n * sizeof *t->hashes);
     t->dirty = true;
+    if (t->tracked)
+        add_row_ids(t, batch);
     uint32_t first = row_buffer_add(&t->buffer, batch, t->hashes);
     if (t->rel->identity == IDENTITY_NONE) {
         for (uint32_t i = 0; i < n; i++)
@@ -480,7 +507,8 @@ static int write_many(struct lake_table *t, const struct parquet_spec *spec, con
 static int write_rows(struct lake_table *t, struct lake_file *f, const uint32_t *ordinals, uint32_t n, size_t bytes,
                       struct err *err)
 {
-    struct parquet_spec spec = {.schema = t->write, .level = 1, .tight_bounds = t->vectors};
+    struct parquet_spec spec = {
+        .schema = t->write, .stats_fields = t->source->n_fields, .level = 1, .tight_bounds = t->vectors};
     CLEANUP(arena_deinit) struct arena arena = {0};
     struct parquet_file info = {0};
     struct flush_source source = {.b = &t->buffer, .ordinals = ordinals, .n = n};

@@ -117,12 +117,14 @@ struct lake_table {
     struct store *store;
     struct delta_table *delta; /* NULL while staged and not there before */
     struct relation *rel;
-    struct schema *source; /* of incoming batches */
-    struct schema *lake;   /* of the table as the next commit will leave it; fields have physical names and ids */
-    struct schema *write;  /* source's columns with lake's physical names: what files are written with */
-    bool schema_dirty;     /* `lake` differs from the log's */
-    bool mapped;           /* column mapping by name is on (or will be with the next commit) */
-    bool widened;          /* a column was widened: the table needs that feature */
+    struct schema *source;  /* of incoming batches */
+    struct schema *lake;    /* of the table as the next commit will leave it; fields have physical names and ids */
+    struct schema *write;   /* source's columns with lake's physical names: what files are written with */
+    char *row_id;           /* row tracking: the physical name of the column with the ids of rows; NULL: none is kept */
+    struct schema *tracked; /* row_id: source's columns and then the id's, as batches have them; NULL otherwise */
+    bool schema_dirty;      /* `lake` differs from the log's */
+    bool mapped;            /* column mapping by name is on (or will be with the next commit) */
+    bool widened;           /* a column was widened: the table needs that feature */
     int32_t max_column_id;
     struct lake_part *parts;
     uint32_t n_parts;
