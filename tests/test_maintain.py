@@ -413,7 +413,7 @@ def test_drop_feature_refuses_what_is_in_use(sluice, folder):
                         "CLUSTER BY (id) TBLPROPERTIES ('delta.enableInCommitTimestamps' = 'true')")
     for feature, expected in {"checkConstraints": "DROP CONSTRAINT", "allowColumnDefaults": "DROP DEFAULT",
                               "timestampNtz": "timestamp_ntz", "clustering": "CLUSTER BY NONE",
-                              "domainMetadata": "cannot be dropped"}.items():
+                              "domainMetadata": "drop that first"}.items():
         assert expected in sql(sluice, folder, f"ALTER TABLE t DROP FEATURE {feature}", code=None).err, feature
     sql(sluice, folder, "ALTER TABLE t DROP CONSTRAINT pos", "ALTER TABLE t DROP FEATURE checkConstraints",
         "ALTER TABLE t CLUSTER BY NONE", "ALTER TABLE t DROP FEATURE clustering",

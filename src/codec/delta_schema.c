@@ -284,6 +284,14 @@ int delta_mapping_mode(const struct delta_kv *configuration, uint32_t n, enum de
     return 0;
 }
 
+bool delta_schema_is_odd_name(struct str name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (strchr(" ,;{}()\n\t=", name.p[i]))
+            return true;
+    return false;
+}
+
 static void unmap(struct field *f, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {

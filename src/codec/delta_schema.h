@@ -24,6 +24,8 @@ enum delta_mapping { DELTA_MAPPING_NONE, DELTA_MAPPING_NAME, DELTA_MAPPING_ID };
 /* delta.columnMapping.mode of a configuration; ERR_INPUT on an unknown word. */
 int delta_mapping_mode(const struct delta_kv *configuration, uint32_t n, enum delta_mapping *ret,
                        struct err *err) MUST_CHECK;
+/* A name that a table can only have with column mapping: one with a space or one of ,;{}()= or a tab or line end. */
+bool delta_schema_is_odd_name(struct str name);
 /* The schema of a table without column mapping: physical names equal logical ones whatever the metadata says. */
 void delta_schema_unmap(struct schema *s);
 /*

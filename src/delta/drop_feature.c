@@ -8,6 +8,7 @@
 #include "delta/clustering.h"
 #include "delta/log.h"
 #include "delta/optimize.h"
+#include "delta/unmap.h"
 
 #define PROTECTION "checkpointProtection"
 #define PROTECTED_BEFORE "delta.requireCheckpointProtectionBeforeVersion"
@@ -22,6 +23,9 @@ struct droppable {
     in_use_fn *in_use;
     bool rewrite_masked, rewrite_all; /* files, before */
     bool drop_type_changes;           /* in the schema */
+    bool unmap;                       /* files, too: columns get their own names */
+    bool untrack;                     /* files lose the ids of their rows */
+    const char *domain;               /* goes with it; "": all */
 };
 
 static bool any_field(const struct field *fields, uint32_t n, enum type_id type, const char *meta)
@@ -66,6 +70,16 @@ static const char *is_clustered(const struct delta_snapshot *s)
                : NULL;
 }
 
+static const char *needs_domains(const struct delta_snapshot *s)
+{
+    static const char *const features[] = {"rowTracking", "clustering"};
+
+    for (size_t i = 0; i < ARRAY_LEN(features); i++)
+        if (delta_protocol_has(s->head->protocol, features[i]))
+            return "rowTracking or clustering needs it: drop that first";
+    return NULL;
+}
+
 static const struct droppable droppables[] = {
     {.feature = "deletionVectors", .properties = {"delta.enableDeletionVectors"}, .rewrite_masked = true},
     {.feature = "typeWidening",
@@ -84,7 +98,17 @@ static const struct droppable droppables[] = {
     {.feature = "checkConstraints", .in_use = uses_constraints},
     {.feature = "allowColumnDefaults", .in_use = uses_defaults},
     {.feature = "timestampNtz", .in_use = uses_ntz},
-    {.feature = "clustering", .in_use = is_clustered},
+    {.feature = "clustering", .in_use = is_clustered, .domain = DELTA_CLUSTERING},
+    {.feature = "domainMetadata", .in_use = needs_domains, .domain = ""},
+    {.feature = "columnMapping",
+     .properties = {"delta.columnMapping.mode", "delta.columnMapping.maxColumnId"},
+     .unmap = true},
+    {.feature = "rowTracking",
+     .properties = {"delta.enableRowTracking", "delta.rowTrackingSuspended",
+                    "delta.rowTracking.materializedRowIdColumnName",
+                    "delta.rowTracking.materializedRowCommitVersionColumnName"},
+     .untrack = true,
+     .domain = "delta.rowTracking"},
     {.feature = "materializePartitionColumns"},
     {.feature = PROTECTION, .properties = {PROTECTED_BEFORE}},
 };
@@ -106,6 +130,29 @@ static int find(const struct delta_table *t, const struct delta_snapshot *s, str
                : 0;
 }
 
+/* No file gets ids any more, and those that have some are named once more, without. */
+static int untrack(struct delta_table *t, struct err *err)
+{
+    const struct delta_kv off[] = {{STR("delta.enableRowTracking"), STR("false")},
+                                   {STR("delta.rowTrackingSuspended"), STR("true")}};
+    const struct delta_file *f;
+    size_t cursor = 0;
+    int64_t version;
+
+    TRY(delta_set_properties(t, off, ARRAY_LEN(off), err));
+    CLEANUP(delta_tx_freep) struct delta_tx *tx = delta_tx_new(t, "ROW TRACKING UNBACKFILL");
+    tx->read_whole_table = true;
+    while ((f = delta_snapshot_next(tx->read, &cursor))) {
+        struct delta_file bare = *f;
+        bare.base_row_id = bare.row_commit_version = -1;
+        bare.data_change = false;
+        if (f->base_row_id >= 0)
+            delta_tx_add_file(tx, &bare);
+    }
+    delta_tx_set_parameters(tx, STR("{\"batchId\":\"0\"}"));
+    return tx->actions.n ? delta_commit(tx, &version, err) : 0;
+}
+
 /* No new traces from here on, then none of the old ones in the files that live. */
 static int clear_files(struct delta_table *t, struct engine_conn *conn, const struct droppable *d, struct err *err)
 {
@@ -114,9 +161,13 @@ static int clear_files(struct delta_table *t, struct engine_conn *conn, const st
     struct str key = str_of(d->properties[0]);
     struct delta_kv off = {key, STR("false")};
 
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = delta_table_snapshot(t);
+    if (d->untrack)
+        return untrack(t, err);
+    if (d->unmap)
+        return s->head->mapping == DELTA_MAPPING_NONE ? 0 : delta_remove_mapping(t, conn, err);
     if (!d->rewrite_masked && !d->rewrite_all)
         return 0;
-    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = delta_table_snapshot(t);
     if (delta_snapshot_property_is_true(s, key))
         TRY(delta_set_properties(t, &off, 1, err));
     return delta_optimize(t, conn, &o, &done, err);
@@ -143,9 +194,10 @@ static int commit(struct delta_table *t, const struct droppable *d, bool truncat
         alter_property(&a, str_of(d->properties[i]), (struct str){0});
     if (d->drop_type_changes)
         drop_type_changes(&a.next->arena, a.next->fields, a.next->n_fields);
-    if (strcmp(d->feature, "clustering") == 0 && delta_snapshot_domain(a.tx->read, STR(DELTA_CLUSTERING)).n)
-        delta_tx_set_domain(a.tx, STR(DELTA_CLUSTERING), delta_snapshot_domain(a.tx->read, STR(DELTA_CLUSTERING)),
-                            true);
+    const struct delta_ids *ids = a.tx->read->ids;
+    for (uint32_t i = 0; d->domain && i < ids->n_domains; i++)
+        if (!d->domain[0] || str_is(ids->domains[i].domain, d->domain))
+            delta_tx_set_domain(a.tx, ids->domains[i].domain, ids->domains[i].configuration, true);
     p = delta_protocol_without(a.tx->read->head->protocol, d->feature, arena);
     if (protect) {
         TRY(delta_protocol_with(p, PROTECTION, arena, &p, err));
@@ -166,6 +218,8 @@ static bool needs(const struct delta_snapshot *s, const struct droppable *d)
     if (d->drop_type_changes &&
         any_field(s->head->schema->fields, s->head->schema->n_fields, TYPE_VOID, "delta.typeChanges"))
         return true;
+    if (d->unmap)
+        return s->head->mapping != DELTA_MAPPING_NONE;
     return d->properties[0] && delta_snapshot_property_is_true(s, str_of(d->properties[0]));
 }
 

@@ -9,6 +9,7 @@
 #include "codec/pg_copy.h"
 #include "codec/pg_value.h"
 #include "engine/parquet_write.h"
+#include "sink/lake_file.h"
 #include "sink/lake_history.h"
 
 #include <unistd.h>

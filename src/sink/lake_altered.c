@@ -10,7 +10,7 @@
  * Asked only when both numbers of the catalog moved, that of the storage (the rows were written anew) and that of the columns
  * (one was altered).
  */
-#include "sink/lake_table.h"
+#include "sink/lake_file.h"
 
 #include "base/mem.h"
 #include "codec/pg_value.h"

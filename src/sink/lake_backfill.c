@@ -11,7 +11,7 @@
  *
  * The property "sluice.storage" = "<storage> <highest attnum> <shape>" remembers what the catalog said last.
  */
-#include "sink/lake_table.h"
+#include "sink/lake_file.h"
 
 #include "base/log.h"
 #include "base/mem.h"

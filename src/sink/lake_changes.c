@@ -17,6 +17,7 @@
 #include "delta/data_file.h"
 #include "engine/parquet_write.h"
 #include "engine/scan_files.h"
+#include "sink/lake_file.h"
 #include "sink/lake_partition.h"
 
 #include <assert.h>

@@ -8,6 +8,7 @@
  * catches it up); the position stands in the commit itself.
  */
 #include "sink/lake_changes.h"
+#include "sink/lake_file.h"
 #include "sink/lake_partition.h"
 
 #include "base/clock.h"

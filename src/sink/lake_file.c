@@ -4,11 +4,12 @@
  * A file is known to the key index by a 32-bit number, which stands in its name ("part-0000002a-<uuid>.parquet"), so that
  * the index needs no table of names that could get lost. Files of other writers get a number above 2^31 from a hash.
  */
-#include "sink/lake_partition.h"
+#include "sink/lake_file.h"
 
 #include "base/mem.h"
 #include "delta/stats_columns.h"
 #include "engine/parquet_write.h"
+#include "sink/lake_partition.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -5,6 +5,7 @@
  * row that was masked since is an entry that no look-up believes (lake_table_live_row). The files of the open epoch, or
  * of a staged table, come on top.
  */
+#include "sink/lake_file.h"
 #include "sink/lake_merge.h"
 
 #include "base/file.h"

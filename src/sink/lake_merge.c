@@ -17,6 +17,7 @@
 #include "delta/key_hash.h"
 #include "engine/parquet_write.h"
 #include "engine/scan_files.h"
+#include "sink/lake_file.h"
 
 #include <assert.h>
 #include <unistd.h>

@@ -86,9 +86,8 @@ int lake_schema_check(const char *table, const struct schema *s, struct err *err
 static bool has_odd_name(const struct schema *s)
 {
     for (uint32_t i = 0; i < s->n_fields; i++)
-        for (size_t k = 0; k < s->fields[i].name.n; k++)
-            if (strchr(" ,;{}()\n\t=", s->fields[i].name.p[k]))
-                return true;
+        if (delta_schema_is_odd_name(s->fields[i].name))
+            return true;
     return false;
 }
 

@@ -13,6 +13,7 @@
 #include "codec/pg_schema.h"
 #include "delta/key_hash.h"
 #include "engine/parquet_write.h"
+#include "sink/lake_file.h"
 #include "sink/lake_partition.h"
 
 #include <assert.h>

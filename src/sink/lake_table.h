@@ -186,31 +186,6 @@ void lake_table_quarantine(struct lake_table *t, const char *reason);
 
 /* ---- inside sink/ ---- */
 
-/* "part-<id>-<uuid>.parquet" in a new buffer of the caller (mem_free). */
-char *lake_file_name(uint32_t id);
-/* The id in such a name; other writers' files get one above 2^31 from their name. */
-uint32_t lake_file_id(struct str path);
-struct lake_file *lake_table_add_file(struct lake_table *t, uint32_t id, struct str path, struct lake_partition *part);
-void lake_file_free(struct lake_file *f);
-int lake_file_load_dv(struct lake_table *t, struct lake_file *f, struct err *err) MUST_CHECK;
-/* The rows of a file of the log that are gone as the log has it; `ret` is {0}, to be deinited. */
-int lake_file_logged_dv(struct lake_table *t, const struct lake_file *f, struct dv *ret, struct err *err) MUST_CHECK;
-/* A row that is there: its file is in the table, and it is not masked. NULL otherwise. */
-int lake_table_live_row(struct lake_table *t, uint32_t file, uint32_t row, struct lake_file **ret,
-                        struct err *err) MUST_CHECK;
-bool lake_file_is_live(const struct lake_file *f);
-/* The row in a file that has this key; NULL: there is none. */
-int lake_table_find(struct lake_table *t, struct hash128 hash, struct lake_file **ret, uint32_t *ret_row,
-                    struct err *err) MUST_CHECK;
-/* The FROM clause that reads the file's columns under their physical names, absent ones as NULL, or as the log has them. */
-int lake_file_from(const struct lake_table *t, struct lake_file *f, const struct schema *schema, struct buf *out,
-                   struct err *err) MUST_CHECK;
-/* The same of several files of one partition. */
-int lake_files_from(const struct lake_table *t, struct lake_file *const *files, size_t n, const struct schema *schema,
-                    struct buf *out, struct err *err) MUST_CHECK;
-/* Which columns of the next file get statistics, as the table's properties want it. */
-struct parquet_spec;
-void lake_stats_columns(const struct lake_table *t, struct arena *arena, struct parquet_spec *spec);
 /* Makes t->index ready at the log's version, plus the pending files. */
 int lake_index_ready(struct lake_table *t, struct err *err) MUST_CHECK;
 /* An index that cannot hold so many equal rows is the table's own trouble: ERR_LIMIT becomes ERR_UNSUPPORTED. */
@@ -221,8 +196,6 @@ int lake_index_drop(struct lake_table *t, struct err *err) MUST_CHECK;
 int lake_index_add_file(struct lake_table *t, struct lake_file *f, struct err *err) MUST_CHECK;
 /* Removes the entries of the live rows of a file from the open index. */
 int lake_index_remove_file(struct lake_table *t, struct lake_file *f, struct err *err) MUST_CHECK;
-/* Fills in the missing values of buffered rows from the files that have them. */
-int lake_fill_missing(struct lake_table *t, struct err *err) MUST_CHECK;
 /* Reconciles t->lake with the relation; sets t->schema_dirty and t->write. */
 int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const struct schema *source,
                        struct err *err) MUST_CHECK;

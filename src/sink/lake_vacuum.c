@@ -10,7 +10,7 @@
  * One listing an hour at most, and only after a commit; a run deletes at most so many files, the next goes on. Not while
  * the table is being copied anew: the copy's files lie there, and no log names them yet.
  */
-#include "sink/lake_table.h"
+#include "sink/lake_file.h"
 
 #include "base/clock.h"
 #include "base/crash.h"
