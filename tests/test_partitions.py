@@ -238,3 +238,41 @@ def test_copy_on_write(db, sluice, lake):
     sluice.sync_once(db.url, lake, *option)
     assert "deletionVectors" not in lake.features("t")
     assert_equal(db, lake, ["t"], READERS)
+
+
+def repartition(lake, name, column):
+    """As a writer of its own mind would: new columns, new partitions, all files anew."""
+    import deltalake
+    import pyarrow
+    table = deltalake.DeltaTable(str(lake.table_path(name)))
+    rows = pyarrow.table(deltalake.QueryBuilder().register("t", table).execute("SELECT * FROM t"))
+    rows = rows.append_column(column, pyarrow.array(["x"] * len(rows)))
+    deltalake.write_deltalake(str(lake.table_path(name)), rows, mode="overwrite", schema_mode="overwrite",
+                              partition_by=[column])
+
+
+@pytest.mark.parametrize("while_running", [False, True])
+def test_partitioned_by_somebody_elses_column(db, sluice, lake, while_running):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'a' FROM generate_series(1, 50) g",
+           "CREATE TABLE other (id int PRIMARY KEY)")
+    if while_running:
+        sync = sluice.start_sync(db.url, lake)
+        sync.wait_until(lambda: lake.exists("t") and lake.exists("other"))
+        repartition(lake, "t", "who")
+        db.sql("INSERT INTO t VALUES (100, 'b')", "INSERT INTO other VALUES (1)")
+        sync.wait_until(lambda: lake.count("other") == 1, what="the row of the other table")
+        sync.term()
+    else:
+        sluice.sync_once(db.url, lake)
+        repartition(lake, "t", "who")
+    db.sql("INSERT INTO t VALUES (101, 'b')", "INSERT INTO other VALUES (2)")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["other"], READERS)
+    status = {r["table"]: r for r in sluice.status(lake)}["public.t"]
+    assert status["state"] == "quarantined" and "partitioned by who" in status["reason"]
+    sluice.sync_once(db.url, lake, "--resync", "t")
+    assert_equal(db, lake, ["t", "other"], READERS)
+    assert parts(lake, "t")[1] == []
+    db.sql("UPDATE t SET v = 'c' WHERE id < 10", "DELETE FROM t WHERE id = 20")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t", "other"], READERS)

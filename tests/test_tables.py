@@ -62,14 +62,36 @@ def test_without_any_identity_added_while_running(db, sluice, lake):
 
 
 def test_without_any_identity_in_a_publication_of_the_users(db, sluice, lake):
-    """There is no place for it, and nothing of it is published."""
+    """There is no place for it, and nothing of it is published; what is said mends it, in each of the ways."""
     db.sql("CREATE TABLE t (a int)", "CREATE TABLE u (a int PRIMARY KEY)", "INSERT INTO u VALUES (1)",
            "CREATE PUBLICATION mine FOR TABLE u WITH (publish_via_partition_root = true)")
     done = sluice.sync_once(db.url, lake, "--publication", "mine", code=REFUSED)
-    assert "public.t" in done.err and "REPLICA IDENTITY FULL" in done.err
+    assert "table public.t has no replica identity, and publication mine has no place for such a table" in done.err
+    assert "ALTER TABLE \"public\".\"t\" REPLICA IDENTITY FULL;" in done.err
     assert not db.slots(), "nothing is left behind on the server"
     sluice.sync_once(db.url, lake, "--publication", "mine", "--tables", "u")
     assert_equal(db, lake, ["u"], READERS)
+    db.sql("INSERT INTO u VALUES (2)")
+    done = sluice.sync_once(db.url, lake, "--publication", "mine")  # later, it costs itself only
+    assert "publication mine has no place" in done.err and "table_quarantined table=public.t" in done.err
+    assert_equal(db, lake, ["u"], READERS)
+    db.sql("ALTER TABLE t REPLICA IDENTITY FULL", "INSERT INTO t VALUES (1), (2)")
+    sluice.sync_once(db.url, lake, "--publication", "mine")
+    db.sql("UPDATE t SET a = 3 WHERE a = 1", "INSERT INTO u VALUES (3)")
+    sluice.sync_once(db.url, lake, "--publication", "mine")
+    assert_equal(db, lake, ["t", "u"], READERS)
+
+
+def test_the_inserts_publication_of_the_users(db, sluice, lake):
+    """The other mend that the message names."""
+    db.sql("CREATE TABLE t (a int)", "CREATE TABLE u (a int PRIMARY KEY)", "INSERT INTO u VALUES (1)",
+           "CREATE PUBLICATION mine FOR TABLE u WITH (publish_via_partition_root = true)")
+    told = sluice.sync_once(db.url, lake, "--publication", "mine", code=REFUSED).err
+    db.sql(told[told.index("CREATE PUBLICATION"):].split(";")[0])
+    sluice.sync_once(db.url, lake, "--publication", "mine")
+    db.sql("INSERT INTO t VALUES (1), (2)", "UPDATE t SET a = 5 WHERE a = 1")
+    sluice.sync_once(db.url, lake, "--publication", "mine")
+    assert sorted(lake.read("t").rows) == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("bad, why", [
@@ -205,3 +227,17 @@ def test_copy_on_write_of_chosen_tables(db, sluice, lake):
     assert "deletionVectors" in lake.features("a")
     newest = [actions for _, actions in lake.log("b")][-1]
     assert [a for a in newest if "add" in a] and not any(a["add"].get("deletionVector") for a in newest if "add" in a)
+
+
+def test_a_table_that_somebody_gave_a_feature_we_do_not_know_is_set_aside(db, sluice, lake):
+    import json
+    db.sql("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE u (id int PRIMARY KEY)")
+    sluice.sync_once(db.url, lake)
+    features = ["deletionVectors", "mystery"]
+    protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features}
+    log = lake.table_path("t") / "_delta_log" / f"{lake.version('t') + 1:020d}.json"
+    log.write_text(json.dumps({"protocol": protocol}) + "\n")
+    for i, options in enumerate([(), (), ("--resync", "t")]):
+        db.sql(f"INSERT INTO t VALUES ({i})", f"INSERT INTO u VALUES ({i})")
+        assert "mystery" in sluice.sync_once(db.url, lake, *options).err + str(sluice.status(lake))
+        assert_equal(db, lake, ["u"], READERS)

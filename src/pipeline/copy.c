@@ -92,13 +92,19 @@ static int is_resumable(struct copy_job *job, struct copy_table *t, bool *ret, s
     return 0;
 }
 
-/* The first file number for the copy: a table that follows while it is copied anew goes on using numbers below. */
-static int first_file_id(const struct copy_job *job, const struct copy_table *t, uint32_t *ret, struct err *err)
+/* The first file number for the copy: a table that follows while it is copied anew goes on using numbers below. What is there
+ * and cannot be read is the table's own trouble. */
+static int first_file_id(const struct copy_job *job, struct copy_table *t, uint32_t *ret, struct err *err)
 {
     struct lake_env env = {.engine = job->config.engine, .root = job->config.lake, .app_id = ""};
     CLEANUP(lake_table_freep) struct lake_table *lake = NULL;
 
-    TRY(lake_table_open(&env, (struct table_name){t->rel->schema, t->rel->name}, &lake, err));
+    int rc = lake_table_open(&env, (struct table_name){t->rel->schema, t->rel->name}, &lake, &t->failed);
+    if (rc && rc != ERR_UNSUPPORTED) {
+        *err = t->failed;
+        return rc;
+    }
+    t->failed.code = rc;
     *ret = lake ? lake->next_file + NUMBERS_FOR_THE_STREAM : 1;
     return 0;
 }
@@ -145,6 +151,8 @@ static int plan_table(struct copy_job *job, struct copy_table *t, struct err *er
         uint32_t first_id;
         drop_progress(t);
         TRY(first_file_id(job, t, &first_id, err));
+        if (t->failed.code)
+            return 0;
         TRY(pg_snapshot_plan(conn, t->rel, job->config.chunk_blocks, &chunks, &n, err));
         TRY(copy_notes_begin(job->config.state_dir, t, first_id, chunks, n, &t->plan, err));
     }

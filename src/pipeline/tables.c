@@ -22,6 +22,27 @@ static bool is_resync(const struct sync *s, struct str schema, struct str name)
     return s->o->n_resync && pg_filter_table(&f, schema, name);
 }
 
+/* Somebody has made of the table what cannot be followed: it is set aside, and the others go on. `*ret` is NULL when it cannot
+ * be read at all. */
+static int open_table(struct sync *s, struct state_table *st, struct lake_table **ret, struct err *err)
+{
+    struct err why;
+    int rc = lake_table_open(&s->env, (struct table_name){st->schema, st->name}, ret, &why);
+
+    if (rc && rc != ERR_UNSUPPORTED) {
+        *err = why;
+        return rc;
+    }
+    const char *reason = rc ? why.msg : *ret && (*ret)->state == LAKE_QUARANTINED ? (*ret)->reason : NULL;
+    if (!reason || st->state == TABLE_QUARANTINED)
+        return 0;
+    log_warn("table_quarantined", "table=%.*s.%.*s reason=%s", STR_ARG(st->schema), STR_ARG(st->name),
+             log_quote(reason));
+    st->state = TABLE_QUARANTINED;
+    state_set_reason(&s->state, st, reason);
+    return 0;
+}
+
 int sync_open_tables(struct sync *s, struct err *err)
 {
     for (size_t i = 0; i < s->state.n_tables; i++) {
@@ -29,7 +50,7 @@ int sync_open_tables(struct sync *s, struct err *err)
         struct lake_table *t;
         if (st->state != TABLE_STREAMING && st->state != TABLE_QUARANTINED)
             continue;
-        TRY(lake_table_open(&s->env, (struct table_name){st->schema, st->name}, &t, err));
+        TRY(open_table(s, st, &t, err));
         if (!t && st->state == TABLE_STREAMING) {
             log_warn("table_gone", "table=%.*s.%.*s next=copy", STR_ARG(st->schema), STR_ARG(st->name));
             st->state = TABLE_NEW;

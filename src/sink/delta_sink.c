@@ -331,6 +331,8 @@ static int open_dead_letters(struct delta_sink *s, struct err *err)
     TRY(lake_table_open(&s->env, name, &s->dead, err));
     if (!s->dead)
         return lake_table_stage(&s->env, rel, s->dead_schema, 0, 0, &s->dead, err);
+    if (s->dead->state == LAKE_QUARANTINED)
+        return err_set(err, ERR_REFUSED, "%s", s->dead->reason);
     return lake_table_relation(s->dead, rel, s->dead_schema, err);
 }
 

@@ -1,6 +1,7 @@
 /* Change batches → rows of the history. The history is a lake table without identity: rows only come. */
 #include "sink/lake_history.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "codec/pg_schema.h"
 
@@ -76,6 +77,8 @@ int lake_history_open(const struct lake_env *env, const struct relation *rel, ui
     h->beside = true;
     lake_history_relation(h, rel);
     int rc = lake_table_open(env, (struct table_name){h->rel->schema, h->rel->name}, &h->table, err);
+    if (rc == 0 && h->table && h->table->state == LAKE_QUARANTINED)
+        log_warn("table_quarantined", "table=%s reason=%s", h->table->name, log_quote(h->table->reason));
     if (rc == 0 && h->table)
         h->table->position = MAX(h->table->position, position);
     else if (rc == 0) {

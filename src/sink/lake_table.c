@@ -152,9 +152,13 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
         t->attributes = (int)attributes;
     if (!str_to_i64(storage, &t->shape))
         t->shape = 0; /* of a table that was made before this was noted */
-    int rc = lake_partition_open(t, s->head->metadata, err);
+    struct err why;
+    int rc = lake_partition_open(t, s->head->metadata, &why);
     delta_snapshot_unref(s);
-    TRY(rc);
+    if (rc == ERR_UNSUPPORTED)
+        lake_table_quarantine(t, why.msg);
+    else if (rc)
+        return err_set(err, why.code, "%s", why.msg);
     TRY(lake_table_load_files(t, err));
     *ret = TAKE_PTR(t);
     return 0;

@@ -153,7 +153,8 @@ struct lake_table {
 
 /* Fills t->files from the log, instead of what is there. */
 int lake_table_load_files(struct lake_table *t, struct err *err) MUST_CHECK;
-/* Opens the table of this name when the lake has it, else gives NULL. */
+/* Opens the table of this name when the lake has it, else gives NULL. One that somebody has partitioned by a column of his own
+ * is set aside: it takes no rows, but it can be copied anew. */
 int lake_table_open(const struct lake_env *env, struct table_name name, struct lake_table **ret,
                     struct err *err) MUST_CHECK;
 /* A table that is not in the lake yet (or is to be replaced): staged, without files. */

@@ -265,21 +265,33 @@ static bool is_published(const struct pg_result *published, const struct relatio
     return false;
 }
 
-static void check_identities(struct check *c, const struct pg_result *published, bool append_only)
+/* `inserts`: the second publication when there is one, or will be; else NULL. A publication of the user's has none, and once
+ * there is a slot it is too late for it: the table is set aside then, and the others go on. */
+static void check_identities(struct check *c, const struct pg_result *published, const char *inserts)
 {
+    char second[PG_NAME_MAX];
+
+    pg_inserts_publication(c->setup->publication, second);
     for (size_t i = 0; i < c->tables->n; i++) {
         const struct relation *rel = c->tables->items[i];
         CLEANUP(buf_deinit) struct buf mend = {0};
-        bool is_there = is_published(published, rel);
+        bool is_there = is_published(published, rel), homeless = !is_there && !inserts;
         if (rel->identity != IDENTITY_NONE)
             continue;
         buf_add_cstr(&mend, "ALTER TABLE ");
         add_qualified(&mend, rel->schema, rel->name);
-        buf_add_cstr(&mend, " REPLICA IDENTITY FULL; -- or give it a primary key, or leave the table out");
-        add(c, !is_there && !append_only, &mend, "table %.*s.%.*s has no replica identity: %s", STR_ARG(rel->schema),
-            STR_ARG(rel->name),
-            is_there || !append_only ? "while published, UPDATE and DELETE on it fail at the source"
-                                     : "the lake gets its new rows only, not its updates and deletes");
+        buf_add_cstr(&mend, " REPLICA IDENTITY FULL; -- or give it a primary key, or leave the table out (--exclude)");
+        if (homeless && c->setup->create_slot) {
+            buf_add_cstr(&mend, "; for its new rows only: CREATE PUBLICATION ");
+            add_ident(&mend, second);
+            buf_add_cstr(&mend, " WITH (publish = 'insert, truncate', publish_via_partition_root = true);");
+        }
+        add(c, homeless && c->setup->create_slot, &mend, "table %.*s.%.*s has no replica identity%s%s%s",
+            STR_ARG(rel->schema), STR_ARG(rel->name), homeless ? ", and publication " : "",
+            homeless ? c->setup->publication : "",
+            homeless   ? " has no place for such a table: UPDATE and DELETE on it would fail at the source"
+            : is_there ? ": while published, UPDATE and DELETE on it fail at the source"
+                       : ": the lake gets its new rows only, not its updates and deletes");
     }
 }
 
@@ -352,10 +364,10 @@ static int check_publication(struct check *c, struct err *err)
                  " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename"
                  " WHERE t.pubname = $1 ORDER BY c.oid",
                  1, params, &published, err));
-    bool exists = pg_result_rows(p) > 0, append_only;
+    bool exists = pg_result_rows(p) > 0, has_inserts;
     pg_inserts_publication(c->setup->publication, inserts);
-    TRY(pg_publication_exists(c->conn, inserts, &append_only, err));
-    check_identities(c, published, append_only || (!exists && c->setup->create_publication));
+    TRY(pg_publication_exists(c->conn, inserts, &has_inserts, err));
+    check_identities(c, published, has_inserts || (!exists && c->setup->create_publication) ? inserts : NULL);
     if (exists)
         check_options(c, p);
     if (exists && c->ret->n_fatal && !pg_result_bool(p, 0, 1))
