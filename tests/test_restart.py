@@ -128,3 +128,46 @@ def test_two_at_once_are_refused(db, sluice, lake):
     db.sql("INSERT INTO t VALUES (5000, 'x')")
     sync.wait_until(lambda: has(lake, 5000), what="the first goes on")
     sync.term()
+
+
+def test_the_server_goes_away_under_the_first_copy(own_pg, sluice, lake):
+    db = own_pg.create("r")
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)",
+           "INSERT INTO t SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 60000) g")
+    sync = sluice.start_sync(db.url, lake, "--chunk", "64")
+    sync.wait_log("event=copy_started", 60)
+    for mode in ("immediate", "fast"):
+        own_pg.stop(mode)
+        wait_until(lambda: not sync.alive() or "lost" in sync.text(), 60, "a word on the console")
+        own_pg.start()
+        sync.check()
+    db.sql("INSERT INTO t VALUES (100000, 'x')", "UPDATE t SET v = 'y' WHERE id = 7")
+    sync.wait_until(lambda: has(lake, 100000), 90, "the table")
+    sync.term()
+    assert_equal(db, lake, ["t"])
+
+
+def test_asked_to_stop_while_the_server_is_away(own_pg, sluice, lake):
+    db = own_pg.create("r")
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)",
+           "INSERT INTO t SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 60000) g")
+    sync = sluice.start_sync(db.url, lake, "--chunk", "64")
+    sync.wait_log("event=copy_started", 60)
+    own_pg.stop("immediate")
+    sync.wait_log("event=(connection|stream|catalog)_lost", 60)
+    sync.term()
+    own_pg.start()
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"])
+
+
+def test_asked_to_stop_while_it_connects(sluice, lake):
+    """Nobody answers on the port; nothing is made yet that could be remembered."""
+    import socket
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        sync = sluice.start_sync(f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=60", lake)
+        peer, _ = silent.accept()  # it has come as far as connecting
+        sync.term()
+        peer.close()

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Kills sluice over and over while clients write, restarts it, and compares source and lake row by row.
 
-usage: tests/torture.py [--kills N] [--seed S] [--points a,b|none] [--without truncate,ddl] [--keep]
+usage: tests/torture.py [--kills N] [--seed S] [--points a,b|none] [--without truncate,ddl]
+                        [--options TEXT] [--keep]
 
 A kill is one of: kill -9 at a random moment; SIGKILL at a named step (SLUICE_CRASH_AT, see src/base/crash.h; the names
-are read from the sources); kill -9 together with an immediate stop of PostgreSQL, which then recovers from its WAL.
-Every round of kills begins with a new database and an empty lake, so that the initial copy is hit as well; it ends with
-everything caught up and compared. Prints what was done; exits 1 when anything differed or the program gave up.
+are read from the sources); kill -9 together with PostgreSQL, which is stopped at once or killed -9 itself, and then recovers
+from its WAL; kill -9 of the server's sending process, which makes the server break all connections, and later of sluice.
+Every round of kills begins with a new database and an empty lake, so that the initial copy is hit as well, and has options
+of its own (OPTIONS, in turn). It ends with everything caught up and compared. Prints a line a round, and what was done;
+exits 1 when anything differed or the program gave up.
 """
 import argparse
 import os
@@ -21,16 +24,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from lib.history import fold  # noqa: E402
 from lib.lake import Lake  # noqa: E402
-from lib.oracle import assert_equal  # noqa: E402
+from lib.oracle import assert_equal, difference, primary_key, read_sources  # noqa: E402
 from lib.pg import Postgres  # noqa: E402
 from lib.sluice import BIN, ROOT, Sluice  # noqa: E402
 from lib.wait import Late  # noqa: E402
 from lib.workload import Workload, quiesce  # noqa: E402
 
 ROUND = 25  # kills on one lake
-PARTITIONS = ("--partition-by", "wl_part.day,wl_single.b,wl_single.e,wl_full.a,wl_toast.n")  # of every second lake
-FEED = ("--change-feed", "wl_*")  # of every third
+PARTITIONS = ("--partition-by", "wl_part.day,wl_single.b,wl_single.e,wl_full.a,wl_toast.n")
+ON_WRITE = ("--copy-on-write", "*.*")
+FEED = ("--change-feed", "wl_*")
+OPTIONS = [(), PARTITIONS, FEED, ("--history", "beside"), ON_WRITE, ("--history", "only"), (*PARTITIONS, *FEED),
+           (*PARTITIONS, "--history", "beside", "--binary"), (*ON_WRITE, *FEED, "--epoch", "0", "--memory", "16MB"), (*PARTITIONS, *ON_WRITE)]
 
 
 def points_in_sources():
@@ -42,10 +49,10 @@ def points_in_sources():
 
 
 class Torture:
-    def __init__(self, folder, seed, points, without=()):
+    def __init__(self, folder, seed, points, without=(), options=None):
         self.folder, self.seed, self.without = Path(folder), seed, without
         self.rng = random.Random(seed)
-        self.points = points
+        self.points, self.all_options = points, OPTIONS if options is None else [options]
         self.server = Postgres()
         self.kills = Counter()
         self.hits = Counter()
@@ -66,7 +73,8 @@ class Torture:
         home.mkdir()
         self.sluice = Sluice(home)
         self.lake = Lake(home / "lake", self.sluice)
-        self.options = (PARTITIONS if (self.seed + self.rounds) % 2 else ()) + (FEED if (self.seed + self.rounds) % 3 == 0 else ())
+        self.options = self.all_options[(self.seed + self.rounds) % len(self.all_options)]
+        self.only, self.beside = "only" in self.options, "beside" in self.options
         db = self.server.create(f"w{self.rounds}")
         workload = Workload(db, f"{self.seed}/{self.rounds}", clients=2,
                             ddl="ddl" not in self.without).create()
@@ -82,6 +90,8 @@ class Torture:
             self.sluice.stop_all()
         db.drop()
         shutil.rmtree(home)
+        print(f"round {self.rounds} [{' '.join(self.options) or 'no options'}]: {sum(self.kills.values())} kills, "
+              f"{self.comparisons} comparisons, {self.rows} rows compared so far, no difference", flush=True)
 
     def pick(self, copying):
         """The next step in turn, those of the initial copy only while there is one."""
@@ -94,7 +104,8 @@ class Torture:
 
     def one(self, db, workload, copying):
         """Starts sluice, lets clients write, and kills it."""
-        kind = self.rng.choices(["moment", "step", "server"], [5, 5 if self.points else 0, 1])[0]
+        kind = self.rng.choices(["moment", "step", "server", "sender"],
+                                [5, 5 if self.points else 0, 1, 1])[0]
         env, point = {}, None
         if kind == "step":
             point = self.pick(copying and self.rng.random() < 0.6)
@@ -113,8 +124,11 @@ class Torture:
             self.hits[point] += 1
         elif kind == "step":
             kind = "moment"  # the step was not reached in time
+        if kind == "sender" and db.kill_sender():
+            process.check()  # it takes a server that comes back as it comes
+            time.sleep(self.rng.uniform(0, 3))
         if kind == "server":
-            self.server.stop("immediate")
+            self.server.stop("immediate") if self.rng.random() < 0.5 else self.server.kill()
             if self.rng.random() < 0.5:  # sometimes it notices before it dies itself
                 time.sleep(self.rng.uniform(0, 0.3))
         process.kill()
@@ -125,29 +139,51 @@ class Torture:
     def compare(self, db, workload):
         workload.join(stop=True)
         process = self.sluice.start_sync(db.url, self.lake, *self.options)
-        quiesce(workload, self.lake, process, deadline=120)
+        quiesce(workload, self.lake, process, deadline=600)
         process.term()
-        self.rows += assert_equal(db, self.lake, [*workload.tables, "marker"])
+        tables = [*workload.tables, "marker"]
+        self.rows += self.compare_changes(db, tables) if self.only else assert_equal(db, self.lake, tables)
+        for t in tables if self.beside else ():
+            if self.lake.exists(f"{t}__history"):
+                self.no_change_twice(t)
         self.comparisons += 1
+
+    def compare_changes(self, db, tables):
+        """The tables hold changes: what they lead to is what the source has."""
+        sources = read_sources(db, tables)
+        for t in tables:
+            key = ("id",) if t == "wl_index" else primary_key(db, t)
+            diff = difference(sources[t], fold(self.lake.read(t), key), key)
+            assert not diff, f"the changes of {t} lead to another state than the source's\n{diff}"
+        return sum(len(s.rows) for s in sources.values())
+
+    def no_change_twice(self, table):
+        rows = self.lake.read(f"{table}__history").dicts()
+        seen = Counter((r["__lsn"], r["__ordinal"], r["__op"]) for r in rows)
+        twice = [place for place, n in seen.items() if n > 1]
+        assert not twice, f"{table}__history has changes twice: {twice[:5]}"
+        self.rows += len(rows)
 
     def report(self, differences):
         told = ", ".join(f"{self.kills[k]} {text}" for k, text in (
-            ("moment", "at a random moment"), ("step", "at a named step"), ("server", "with the server")))
-        print(f"kills {sum(self.kills.values())} ({told}), rounds {self.rounds}, comparisons {self.comparisons}, "
-              f"rows compared {self.rows}, differences {differences}")
+            ("moment", "at a random moment"), ("step", "at a named step"), ("server", "with the server"),
+            ("sender", "after the server's sending process")))
         if self.points:
             never = [p for p in self.points if not self.hits[p]]
             print(f"steps hit: {dict(self.hits)}" + (f"; never reached: {never}" if never else ""))
+        print(f"{'FAILED' if differences else 'PASSED'}: kills {sum(self.kills.values())} ({told}), rounds {self.rounds}, "
+              f"comparisons {self.comparisons}, rows compared {self.rows}, differences {differences}")
 
 
-def torture(kills, seed, points=None, without=(), keep=False):
+def torture(kills, seed, points=None, without=(), keep=False, options=None):
     """Returns the number of failures: 0 or 1, because the first one ends it. Leaves its folder behind on a failure."""
     folder = tempfile.mkdtemp(prefix="sluice-torture-")
-    t = Torture(folder, seed, points_in_sources() if points is None else points, without)
+    t = Torture(folder, seed, points_in_sources() if points is None else points, without, options)
     try:
         t.run(kills)
     except (AssertionError, Late) as e:
-        print(f"{e}\n{t.sluice.logs()[-8000:]}\nleft for inspection: {folder} (seed {seed}, round {t.rounds})")
+        print(f"{e}\n{t.sluice.logs()[-8000:]}\nleft for inspection: {folder} (seed {seed}, round {t.rounds}, "
+              f"options {' '.join(t.options) or 'none'})")
         t.report(1)
         return 1
     t.report(0)
@@ -162,12 +198,14 @@ def main():
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     parser.add_argument("--points", help="names of steps, or none (default: all that the sources name)")
     parser.add_argument("--without", default="", help="kinds of change that the clients leave out: truncate, ddl")
+    parser.add_argument("--options", help="of sluice sync for every round, as one text (default: OPTIONS in turn)")
     parser.add_argument("--keep", action="store_true", help="leave the folder behind also when all went well")
     args = parser.parse_args()
     assert BIN.exists(), f"{BIN} is not built"
     points = None if args.points is None else [p for p in args.points.split(",") if p and p != "none"]
     print(f"torture: {args.kills} kills, seed {args.seed}", flush=True)
-    return torture(args.kills, args.seed, points, args.without.split(","), args.keep)
+    options = None if args.options is None else tuple(args.options.split())
+    return torture(args.kills, args.seed, points, args.without.split(","), args.keep, options)
 
 
 if __name__ == "__main__":

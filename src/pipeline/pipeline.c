@@ -18,6 +18,7 @@
 #include "pipeline/run.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <unistd.h>
 
 enum {
@@ -25,7 +26,8 @@ enum {
     TRIM_EVERY = 50000,
     IDLE_US = 100000,
     CONFLICT_TRIES = 10,
-    CONFLICT_WINDOW_US = 60000000
+    CONFLICT_WINDOW_US = 60000000,
+    AWAY_MS_MAX = 10000, /* between two attempts while the server is away */
 };
 
 void sync_options_default(struct sync_options *o)
@@ -287,14 +289,15 @@ static int run_once(const struct sync_options *o, bool *ret_ran, struct err *err
     s.apply.before = before_transaction;
     progress_init(&s.progress);
     int rc = sync_prepare(&s, err);
-    *ret_ran = rc == 0 || s.copied;
+    bool prepared = rc == 0; /* else it may have been stopped with nothing made yet */
+    *ret_ran = prepared || s.copied;
     if (rc == 0)
         rc = run(&s, err);
     if (rc == ERR_CANCELLED && sync_is_stopping(&s))
         rc = 0;
     if (rc == ERR_CANCELLED && s.receive.ended)
         rc = receive_error(&s, err);
-    if (rc == 0 && s.spool)
+    if (rc == 0 && prepared)
         rc = remember(&s, true, err);
     uint64_t one = 1;
     if (write(o->stop_fd, &one, sizeof one) != sizeof one) /* the threads end too */
@@ -302,7 +305,7 @@ static int run_once(const struct sync_options *o, bool *ret_ran, struct err *err
     receive_stop(&s.receive);
     progress_end(&s.progress);
     if (rc == 0)
-        log_info("stopped", "changes=%llu", (unsigned long long)pg_epoch_changes(s.epoch));
+        log_info("stopped", "changes=%llu", (unsigned long long)(prepared ? pg_epoch_changes(s.epoch) : 0));
     sync_deinit(&s);
     return rc;
 }
@@ -313,26 +316,45 @@ static bool is_passing(const struct err *err)
     return strncmp(err->sqlstate, "40", 2) == 0 || strcmp(err->sqlstate, "55P03") == 0;
 }
 
+/* The server went away under a copy. Waits longer from time to time; false: we were asked to stop. */
+static bool wait_for_server(const struct sync_options *o, const struct err *why, int *wait_ms)
+{
+    struct pollfd p = {.fd = o->stop_fd, .events = POLLIN};
+
+    log_err(LOG_WARN, "connection_lost", why);
+    bool stop = poll(&p, 1, *wait_ms) > 0;
+    *wait_ms = MIN(2 * *wait_ms, AWAY_MS_MAX);
+    return !stop;
+}
+
+/* A source that was there at the start may go away and come back; one that never was is an error of the user's. */
 int sync_run(const struct sync_options *o, struct err *err)
 {
     struct sync_options again = *o;
     int64_t start = clock_mono_us();
+    bool ran, ever = false;
+    int wait_ms = 500;
     uint64_t ours;
-    bool ran;
 
     assert(err);
     for (int tries = 0;; tries++) {
         int rc = run_once(&again, &ran, err);
+        ever |= ran;
         if (clock_mono_us() - start > CONFLICT_WINDOW_US) {
             start = clock_mono_us();
             tries = 0;
         }
-        if (rc != ERR_CONFLICT || !(ran || is_passing(err)) || tries >= CONFLICT_TRIES)
+        bool away = rc == ERR_NET && ever;
+        if (!away && (rc != ERR_CONFLICT || !(ran || is_passing(err)) || tries >= CONFLICT_TRIES))
             return rc;
         if (read(o->stop_fd, &ours, sizeof ours) != sizeof ours || ours > 1) /* we were asked to stop as well */
-            return rc;
+            return away ? 0 : rc;
         struct err why = *err;
-        log_err(LOG_WARN, "read_again", &why);
-        again.n_resync = 0;
+        if (away && !wait_for_server(o, &why, &wait_ms))
+            return 0;
+        if (!away)
+            log_err(LOG_WARN, "read_again", &why);
+        if (ran)
+            again.n_resync = 0;
     }
 }

@@ -68,8 +68,8 @@ def read_sources(db, tables):
             return {t: read_source(conn, t) for t in tables}
 
 
-def _hashable(value):
-    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+def hashable(value):
+    return tuple(map(hashable, value)) if isinstance(value, list) else value
 
 
 def difference(source, lake, key=("id",), limit=8):
@@ -79,8 +79,8 @@ def difference(source, lake, key=("id",), limit=8):
         lines.append(f"columns: only source {sorted(set(source.columns) - set(lake.columns))}, "
                      f"only lake {sorted(set(lake.columns) - set(source.columns))}")
     shared = [c for c in source.columns if c in lake.columns]
-    ours = Counter(_hashable([r[source.columns.index(c)] for c in shared]) for r in source.rows)
-    theirs = Counter(_hashable([r[lake.columns.index(c)] for c in shared]) for r in lake.rows)
+    ours = Counter(hashable([r[source.columns.index(c)] for c in shared]) for r in source.rows)
+    theirs = Counter(hashable([r[lake.columns.index(c)] for c in shared]) for r in lake.rows)
     if ours != theirs:
         lines.append(f"rows: source {len(source.rows)}, lake {len(lake.rows)}")
         lines += _explain(ours - theirs, theirs - ours, shared, [c for c in key if c in shared], limit)

@@ -2,6 +2,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tarfile
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import psycopg
+
+from .wait import wait_until
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sluice"
 
@@ -96,7 +99,11 @@ class Postgres:
 
     def start(self):
         # The log goes to a file: with a pipe, pg_ctl's caller would wait for the server to end.
-        self._run("pg_ctl", "-D", self.data, "-l", self.home / "log", "-w", "-t", "60", "start")
+        def started():
+            done = self._run("pg_ctl", "-D", self.data, "-l", self.home / "log", "-w", "-t", "60", "start", check=False)
+            return done.returncode == 0
+
+        wait_until(started, 60, "the server to start")  # children of a killed one may still end
         self.running = True
         self.starts += 1
         return self
@@ -105,6 +112,12 @@ class Postgres:
         """mode "immediate" is the server's kill -9: recovery from WAL at the next start."""
         if self.running:
             self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "60", "stop", check=False)
+            self.running = False
+
+    def kill(self):
+        """kill -9 of the postmaster: its children notice, and end. Whoever starts it waits for them."""
+        if self.running:
+            os.kill(int((self.data / "postmaster.pid").read_text().split("\n")[0]), signal.SIGKILL)
             self.running = False
 
     def restart(self, mode="fast"):
@@ -178,6 +191,13 @@ class Database:
     def lsn(self):
         """The end of WAL as a number."""
         return int(self.one("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
+
+    def kill_sender(self):
+        """kill -9 of a process that sends the stream of this database; the server then starts all of its own anew. False: none."""
+        pids = self.sql("SELECT active_pid FROM pg_replication_slots WHERE active AND database = current_database()")
+        for (pid,) in pids:
+            os.kill(pid, signal.SIGKILL)
+        return bool(pids)
 
     def slots(self):
         return [r[0] for r in self.sql(
