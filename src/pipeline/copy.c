@@ -148,7 +148,7 @@ static int plan_table(struct copy_job *job, struct copy_table *t, struct err *er
     if (!resumable) {
         struct pg_chunk *chunks;
         size_t n;
-        uint32_t first_id;
+        uint32_t first_id = 1;
         drop_progress(t);
         TRY(first_file_id(job, t, &first_id, err));
         if (t->failed.code)
