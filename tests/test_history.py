@@ -1,4 +1,5 @@
 """--history beside: every change is a row of <table>__history, once."""
+from collections import Counter
 from datetime import datetime, timezone
 
 import pytest
@@ -114,3 +115,18 @@ def test_only_the_changes(db, sluice, lake):
     assert sluice.sql(lake, "SELECT a FROM k ORDER BY a") == [{"a": 7}, {"a": 8}]
     assert "hold changes" in sluice.sync_once(db.url, lake, code=USAGE).err
     assert "no state to compare" in sluice.run("verify", db.url, lake, code=USAGE).err
+
+
+@pytest.mark.parametrize("where", ["beside", "only"])
+def test_without_a_key_the_old_row_goes_before_the_new_one(db, sluice, lake, where):
+    """Nothing else tells which row an update was of, so that the state can be followed."""
+    from lib.history import fold
+    from lib.oracle import difference, read_sources
+    db.sql("CREATE TABLE t (a int, b text)", "ALTER TABLE t REPLICA IDENTITY FULL")
+    sluice.sync_once(db.url, lake, "--history", where)
+    db.sql("INSERT INTO t VALUES (1, 'x'), (1, 'x'), (2, 'y')", "UPDATE t SET b = 'z' WHERE a = 2",
+           "UPDATE t SET b = b WHERE ctid = (SELECT min(ctid) FROM t)", "DELETE FROM t WHERE ctid = (SELECT max(ctid) FROM t)")
+    sluice.sync_once(db.url, lake, "--history", where)
+    changes = lake.read("t" if where == "only" else "t__history")
+    assert Counter(r["__op"] for r in changes.dicts()) == {"insert": 3, "update": 2, "delete": 3}
+    assert difference(read_sources(db, ["t"])["t"], fold(changes, ()), ()) is None

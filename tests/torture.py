@@ -113,7 +113,7 @@ class Torture:
         if not workload.threads:
             workload.start(1000000, truncates="truncate" not in self.without)
         process = self.sluice.start_sync(db.url, self.lake, *self.options, env=env)
-        end = time.monotonic() + (4 if point else self.rng.uniform(0.05, 2.5))
+        end = time.monotonic() + (8 if point else self.rng.uniform(0.05, 2.5))
         while process.alive() and time.monotonic() < end:
             time.sleep(0.01)
         if not process.alive():
@@ -124,7 +124,7 @@ class Torture:
             self.hits[point] += 1
         elif kind == "step":
             kind = "moment"  # the step was not reached in time
-        if kind == "sender" and db.kill_sender():
+        if kind == "sender" and "stream_started" in process.text() and db.kill_sender():
             process.check()  # it takes a server that comes back as it comes
             time.sleep(self.rng.uniform(0, 3))
         if kind == "server":

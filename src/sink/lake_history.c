@@ -65,7 +65,6 @@ void lake_history_relation(struct lake_history *h, const struct relation *rel)
     schema_unref(h->schema);
     h->rel = lake_history_relation_of(rel, h->beside);
     h->schema = pg_schema_of(h->rel);
-    h->keyed = rel->identity == IDENTITY_KEY;
     h->told = false;
 }
 
@@ -160,8 +159,7 @@ int lake_history_write(struct lake_history *h, const struct batch *changes, stru
         return 0;
     assert(changes->schema->n_fields + N_OWN == h->schema->n_fields);
     for (uint32_t i = 0; i < changes->n; i++) {
-        /* Ahead of an update stands the key that it changes; without a key the whole row, which is no change itself. */
-        if (changes->pos[i].lsn <= h->table->position || (changes->op[i] == OP_BEFORE && !h->keyed))
+        if (changes->pos[i].lsn <= h->table->position)
             continue;
         if (!b) {
             TRY(tell(h, err));

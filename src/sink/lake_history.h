@@ -4,7 +4,7 @@
  *
  *   the table's columns   insert, update: the new row. delete: the old row's key, or all of it with REPLICA IDENTITY FULL
  *   __op                  "insert", "update", "delete" or "truncate" ("read": see below); an update that changes the key is a "delete" of the
- *                         old key and then the "update", at one place
+ *                         old key and then the "update", at one place; without a key, so is every update, for nothing else tells which row it was
  *   __commit_ts           when the transaction committed at the source
  *   __lsn, __ordinal      where: the transaction's commit LSN, and the place of the change in it
  *   __unchanged           columns whose large values were not sent because they did not change: they are NULL here
@@ -22,7 +22,6 @@ struct lake_history {
     struct lake_table *table;
     struct relation *rel;  /* the source's, as last announced, with the columns above */
     struct schema *schema; /* of its rows */
-    bool keyed;            /* rows of the source have a key */
     bool told;             /* the table has that schema */
     bool beside;           /* a table of its own, which goes with this */
 };
