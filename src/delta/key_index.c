@@ -1,11 +1,13 @@
 /*
  * The key index: the hash file (key_table.h) with the changes of the current epoch laid over it.
  *
- *     put, replace, del, clear ──▶ overlay (memory) ──commit──▶ hash file, tagged with the Delta version
+ *     put, replace, del, clear ──▶ overlay (memory) ──▶ hash file, tagged with the Delta version
  *     look-up ◀── overlay, then the file without what the overlay hides
  *
- * A commit clears the file's clean flag, applies, stores the version, sets the flag: a process killed in between leaves
- * a file that open refuses. An epoch larger than the overlay is applied in pieces, with the flag cleared from the first
+ * The overlay goes to the file at a commit: at each, or (lag_max) when it is half full, so many commits late, or at the
+ * end. A change of a random key costs a page of the file to be written; many at once, in the file's order, share pages and
+ * calls. Applying clears the file's clean flag, stores the version, sets the flag: a process killed in between leaves a
+ * file that open refuses. An epoch larger than the overlay is applied in pieces, with the flag cleared from the first
  * piece on; then an abort needs a rebuild too. Both are rare, and a rebuild reads only the key columns.
  */
 #include "delta/key_index.h"
@@ -26,6 +28,7 @@ enum {
     OVERLAY_MAX = 1 << 20,
     OVERLAY_KEEP = 64 << 10, /* slots kept from one epoch to the next */
     WINDOW = sizeof(((struct key_cursor *)0)->window) / sizeof(struct key_slot),
+    COLD = 256, /* look-ups that are read ahead after one had to wait for the disk */
     AHEAD = 16, /* hashes to prefetch ahead: covers a memory access and stays in the line fill buffers */
 };
 
@@ -47,8 +50,12 @@ struct key_index {
     struct overlay_slot *ov; /* NULL while empty */
     uint64_t ov_cap;
     size_t ov_n, ov_max;
-    bool has_puts; /* some slot has OV_PUT without OV_HIDE */
-    bool spilled;  /* a part of this epoch is in the file already */
+    int64_t version;       /* that the file and the overlay reflect, but for the open epoch */
+    uint32_t lag, lag_max; /* commits that are not in the file */
+    unsigned cold;         /* look-ups to read ahead */
+    bool has_puts;         /* some slot has OV_PUT without OV_HIDE */
+    bool open;             /* the overlay has changes of an epoch that is not committed */
+    bool spilled;          /* a part of this epoch is in the file already */
     bool stale;
 };
 
@@ -166,34 +173,60 @@ static int grow_for_overlay(struct key_index *idx, struct err *err)
     return key_table_resize(&idx->table, key_cap_for(n + MAX(idx->ov_n, n / 2)), NULL, NULL, err);
 }
 
-/* Order within a hash does not matter but for this: what hides or deletes comes before what adds. */
+/* What hides or deletes comes before what adds; otherwise order within a hash does not matter. */
+static int take_out(struct key_table *t, const struct overlay_slot *s, struct err *err)
+{
+    struct hash128 h = {s->lo, s->mid};
+
+    if (s->flags & OV_HIDE) {
+        if (s->flags & OV_PUT)
+            return key_table_replace(t, h, s->file, s->row, err);
+        key_table_clear(t, h);
+    } else if (s->flags & OV_DEL) {
+        key_table_del(t, h, s->file, s->row);
+    }
+    return 0;
+}
+
+static int put_in(struct key_table *t, const struct overlay_slot *s, struct err *err)
+{
+    if ((s->flags & (OV_PUT | OV_HIDE)) != OV_PUT)
+        return 0;
+    return key_table_put(t, (struct hash128){s->lo, s->mid}, s->file, s->row, err);
+}
+
+/* The overlay in its order, which is nearly that of the file: through the mapping, or where that is limited by windows. */
+static int apply_all(struct key_index *idx,
+                     int (*change)(struct key_table *, const struct overlay_slot *, struct err *), struct err *err)
+{
+    CLEANUP(key_window_deinit) struct key_window w = {0};
+    struct key_table *t = &idx->table;
+    bool limited = t->rss_max > 0;
+
+    if (limited)
+        key_window_init(&w, t, idx->ov_n);
+    for (uint64_t i = 0; i < idx->ov_cap; i++) {
+        const struct overlay_slot *s = &idx->ov[i];
+        if (!limited)
+            apply_prefetch(idx, i);
+        if (!(s->flags & ~(unsigned)OV_USED))
+            continue;
+        if (limited)
+            TRY(key_window_at(&w, (struct hash128){s->lo, s->mid}, &t, err));
+        TRY(change(t, s, err));
+    }
+    return limited ? key_window_flush(&w, err) : 0;
+}
+
 static int apply_overlay(struct key_index *idx, struct err *err)
 {
-    struct key_table *t = &idx->table;
-
     if (idx->ov_n == 0)
         return 0;
     assert(idx->ov);
     TRY(grow_for_overlay(idx, err));
-    for (uint64_t i = 0; i < idx->ov_cap; i++) {
-        const struct overlay_slot *s = &idx->ov[i];
-        struct hash128 h = {s->lo, s->mid};
-        apply_prefetch(idx, i);
-        if (s->flags & OV_HIDE) {
-            if (s->flags & OV_PUT)
-                TRY(key_table_replace(t, h, s->file, s->row, err));
-            else
-                key_table_clear(t, h);
-        } else if (s->flags & OV_DEL) {
-            key_table_del(t, h, s->file, s->row);
-        }
-    }
-    for (uint64_t i = 0; idx->has_puts && i < idx->ov_cap; i++) {
-        const struct overlay_slot *s = &idx->ov[i];
-        apply_prefetch(idx, i);
-        if ((s->flags & (OV_PUT | OV_HIDE)) == OV_PUT)
-            TRY(key_table_put(t, (struct hash128){s->lo, s->mid}, s->file, s->row, err));
-    }
+    TRY(apply_all(idx, take_out, err));
+    if (idx->has_puts)
+        TRY(apply_all(idx, put_in, err));
     ov_reset(idx);
     return 0;
 }
@@ -212,6 +245,7 @@ static int ov_room(struct key_index *idx, struct err *err)
 {
     if (idx->stale)
         return err_set(err, ERR_NOT_FOUND, "the key index %s has to be built anew", idx->table.path);
+    idx->open = true;
     if (idx->ov_n >= idx->ov_max) {
         int rc = spill(idx, err);
         if (rc < 0) {
@@ -325,7 +359,11 @@ static inline const struct key_slot *cursor_slot(struct key_cursor *c)
         return &t->slots[c->at];
     if (c->window_n == 0 || c->at < c->window_at || c->at >= c->window_at + c->window_n) {
         c->window_at = c->at;
-        c->window_n = (uint32_t)key_table_read(t, c->at, (struct key_slot *)c->window, WINDOW);
+        c->window_n = (uint32_t)key_table_read_cached(t, c->at, (struct key_slot *)c->window, WINDOW);
+        if (c->window_n == 0) {
+            c->idx->cold = COLD;
+            c->window_n = (uint32_t)key_table_read(t, c->at, (struct key_slot *)c->window, WINDOW);
+        }
     }
     return (struct key_slot *)c->window + (c->at - c->window_at);
 }
@@ -401,10 +439,14 @@ void key_matches_deinit(struct key_matches *m)
     *m = (struct key_matches){0};
 }
 
-void key_index_prefetch(const struct key_index *idx, struct hash128 hash)
+void key_index_prefetch(struct key_index *idx, struct hash128 hash)
 {
-    if (idx->table.rss_max == 0)
+    if (idx->table.rss_max == 0) {
         key_table_prefetch(&idx->table, hash);
+    } else if (idx->cold > 0) { /* the disk answers many as fast as one */
+        idx->cold--;
+        key_table_read_ahead(&idx->table, key_home(hash.lo, idx->table.cap), WINDOW);
+    }
     if (idx->ov_n > 0)
         __builtin_prefetch(&idx->ov[key_home(hash.lo, idx->ov_cap)]);
 }
@@ -426,12 +468,11 @@ void key_index_lookup_batch(struct key_index *idx, const struct hash128 *hashes,
 
 /* --- epochs --- */
 
-int key_index_commit(struct key_index *idx, int64_t version, struct err *err)
+/* Brings the file up to idx->version. */
+static int write_through(struct key_index *idx, struct err *err)
 {
     struct key_head *head = idx->table.head;
 
-    if (idx->stale)
-        return err_set(err, ERR_NOT_FOUND, "the key index %s has to be built anew", idx->table.path);
     idx->stale = true; /* until done */
     if (idx->ov_n > 0) {
         TRY(mark_dirty(idx, err));
@@ -441,20 +482,36 @@ int key_index_commit(struct key_index *idx, int64_t version, struct err *err)
         head = idx->table.head; /* it may have grown */
     }
     atomic_thread_fence(memory_order_seq_cst);
-    atomic_store_explicit((_Atomic int64_t *)&head->version, version, memory_order_relaxed);
+    atomic_store_explicit((_Atomic int64_t *)&head->version, idx->version, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
     atomic_store_explicit((_Atomic uint32_t *)&head->clean, 1, memory_order_relaxed);
     idx->spilled = idx->stale = false;
+    idx->lag = 0;
     return 0;
+}
+
+int key_index_commit(struct key_index *idx, int64_t version, struct err *err)
+{
+    if (idx->stale)
+        return err_set(err, ERR_NOT_FOUND, "the key index %s has to be built anew", idx->table.path);
+    idx->version = version;
+    idx->open = false;
+    if (idx->ov_n > 0 && !idx->spilled && idx->lag < idx->lag_max && idx->ov_n <= idx->ov_max / 2) {
+        idx->lag++;
+        return 0;
+    }
+    return write_through(idx, err);
 }
 
 int key_index_abort(struct key_index *idx, struct err *err)
 {
-    ov_reset(idx);
-    if (idx->spilled)
+    if (idx->spilled || (idx->open && idx->lag))
         idx->stale = true;
     if (idx->stale)
         return err_set(err, ERR_NOT_FOUND, "the key index %s has to be built anew", idx->table.path);
+    if (idx->open)
+        ov_reset(idx);
+    idx->open = false;
     return 0;
 }
 
@@ -484,6 +541,8 @@ struct key_index *key_index_of_table(struct key_table *t, const struct key_index
     *t = (struct key_table){0};
     key_table_limit(&idx->table, opt->rss_max);
     idx->ov_max = opt->overlay_max ? opt->overlay_max : OVERLAY_MAX;
+    idx->lag_max = opt->lag_max;
+    idx->version = idx->table.head->version;
     return idx;
 }
 
@@ -530,8 +589,12 @@ int key_index_open(const char *path, const struct key_index_options *opt, struct
 
 void key_index_free(struct key_index *idx)
 {
+    struct err err;
+
     if (!idx)
         return;
+    if (idx->lag && !idx->open && !idx->stale && write_through(idx, &err) < 0)
+        idx->stale = true; /* and so says the file: it is built anew */
     mem_free(idx->ov);
     key_table_close(&idx->table);
     mem_free(idx);
@@ -541,7 +604,7 @@ struct key_index_info key_index_info(const struct key_index *idx)
 {
     const struct key_head *head = idx->table.head;
 
-    return (struct key_index_info){head->version, head->n, head->cap, idx->table.bytes, idx->ov_n, idx->stale};
+    return (struct key_index_info){idx->version, head->n, head->cap, idx->table.bytes, idx->ov_n, idx->stale};
 }
 
 void key_index_trim_rss(struct key_index *idx)
@@ -551,11 +614,12 @@ void key_index_trim_rss(struct key_index *idx)
 
 int key_index_sync(struct key_index *idx, struct err *err)
 {
-    struct key_head *head = idx->table.head;
-
-    assert(idx->ov_n == 0 && !idx->spilled);
+    assert(!idx->open && !idx->spilled);
     if (idx->stale)
         return err_set(err, ERR_NOT_FOUND, "the key index %s has to be built anew", idx->table.path);
+    if (idx->lag)
+        TRY(write_through(idx, err));
+    struct key_head *head = idx->table.head;
     CLEANUP(mem_freep) char *dir = mem_strdup(idx->table.path);
     if (msync(head, idx->table.bytes, MS_SYNC) < 0)
         return err_set_errno(err, "write %s", idx->table.path);
@@ -569,7 +633,9 @@ int key_index_sync(struct key_index *idx, struct err *err)
 int key_index_compact(struct key_index *idx, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx,
                       struct err *err)
 {
-    assert(idx->ov_n == 0 && !idx->spilled);
+    assert(!idx->open && !idx->spilled);
+    if (idx->lag)
+        TRY(write_through(idx, err));
     uint64_t n = key_table_count(&idx->table, keep, ctx);
     return key_table_resize(&idx->table, key_cap_for(n), keep, ctx, err);
 }

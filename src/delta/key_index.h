@@ -8,9 +8,10 @@
  * that left the table, a row that is masked by now): the caller, who knows the snapshot, skips those candidates.
  * Equal hashes mean equal keys: 96 bits are kept (for 10^9 keys the chance of one collision is below 10^-11).
  *
- * Epochs: put, replace and del go to an overlay in memory, which lookups see at once. key_index_commit applies it and
- * tags the file with the Delta version that it now reflects: call it after the Delta commit. key_index_abort forgets it.
- * A process killed at any moment leaves a file that open either accepts at exactly its tagged version, or rejects.
+ * Epochs: put, replace and del go to an overlay in memory, which lookups see at once. key_index_commit says which Delta
+ * version that now reflects: call it after the Delta commit. The file follows at once, or (lag_max) some commits later and
+ * when the index is freed. key_index_abort forgets the open epoch. A process killed at any moment leaves a file that open
+ * either accepts at exactly its tagged version, or rejects.
  *
  * One thread at a time; one process at a time (a lock on the file).
  */
@@ -30,11 +31,12 @@ struct key_index_options {
     uint64_t fingerprint; /* of the key columns: key_fingerprint() */
     size_t overlay_max;   /* entries of an epoch held in memory; 0: 1 Mi. Past it they go to the file: see commit */
     size_t rss_max;       /* bytes of the file to keep mapped in, at most (about); 0: no limit. Much slower past it */
+    uint32_t lag_max;     /* commits that the file may lag behind, for a caller who catches up from the log; 0: none */
     size_t build_mem_max; /* build: bytes of memory before it spills to a temporary file; 0: 256 MiB */
 };
 
 struct key_index_info {
-    int64_t version; /* Delta version that the file reflects */
+    int64_t version; /* Delta version that it reflects; the file alone may be lag_max commits behind */
     uint64_t n;      /* entries in the file (not the overlay's) */
     uint64_t cap;    /* slots */
     uint64_t bytes;  /* of the file */
@@ -46,7 +48,8 @@ struct key_index_info {
  * without key_index_sync): build it. ERR_CONFLICT: another process has it open. */
 int key_index_open(const char *path, const struct key_index_options *opt, struct key_index **ret,
                    struct err *err) MUST_CHECK;
-void key_index_free(struct key_index *idx); /* forgets the overlay; the file stays valid for this boot */
+/* Forgets the open epoch; then the file stays at the version it has. It stays valid for this boot. */
+void key_index_free(struct key_index *idx);
 DEFINE_FREEP(key_index)
 struct key_index_info key_index_info(const struct key_index *idx);
 
@@ -90,7 +93,7 @@ struct key_cursor {
 struct key_cursor key_index_get(struct key_index *idx, struct hash128 hash);
 int key_cursor_next(struct key_cursor *c, uint32_t *ret_file, uint32_t *ret_row); /* 0: an entry, 1: the end */
 /* Brings in what a look-up of this hash will read, a little later. */
-void key_index_prefetch(const struct key_index *idx, struct hash128 hash);
+void key_index_prefetch(struct key_index *idx, struct hash128 hash);
 
 /*
  * Changes of the epoch. All may fail only when the overlay is full and has to be written to the file (ERR_IO: disk
@@ -109,9 +112,10 @@ int key_index_clear(struct key_index *idx, struct hash128 hash, struct err *err)
 int key_index_replace_batch(struct key_index *idx, const struct hash128 *hashes, size_t n, uint32_t file,
                             uint32_t first_row, struct err *err) MUST_CHECK;
 
-/* Applies the epoch and tags the file with `version`. On an error the index is stale. */
+/* The epoch is over, as Delta version `version`. On an error the index is stale. */
 int key_index_commit(struct key_index *idx, int64_t version, struct err *err) MUST_CHECK;
-/* Forgets the epoch. ERR_NOT_FOUND when part of it is in the file already (the overlay had overflowed): build anew. */
+/* Forgets the epoch. ERR_NOT_FOUND when part of it is in the file already (the overlay had overflowed), or the overlay has
+ * earlier ones too (lag_max): build anew, or free and open. */
 int key_index_abort(struct key_index *idx, struct err *err) MUST_CHECK;
 
 /* Makes the file survive a reboot: writes it out. Optional: without it, the first start after a reboot builds anew.

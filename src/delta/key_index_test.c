@@ -148,8 +148,9 @@ static void test_build__too_many_rows_of_one_key_is_an_error(void **state)
 /* --- against an oracle --- */
 
 enum { KEYS = 400, FILES = 3, ROWS = 5, STEPS = 60000 };
-/* Which (file, row) of each key are there: now, and as committed. */
-static bool now[KEYS][FILES][ROWS], committed[KEYS][FILES][ROWS];
+/* Which (file, row) of each key are there: now, and at each version. */
+enum { VERSIONS = 100 };
+static bool now[KEYS][FILES][ROWS], at_version[VERSIONS][KEYS][FILES][ROWS];
 
 static void check_key(struct key_index *idx, uint64_t k)
 {
@@ -229,37 +230,42 @@ static void rebuild_from_now(struct key_index **idx, const struct key_index_opti
     assert_int_equal(key_index_build_finish(b, version, idx, &err), 0);
 }
 
-static void run_oracle(size_t overlay_max, size_t limit_rss)
+static void run_oracle(size_t overlay_max, size_t limit_rss, uint32_t lag_max)
 {
     struct key_index_options opt = opts;
     opt.overlay_max = overlay_max;
     opt.rss_max = limit_rss; /* the smallest: everything goes the other way */
+    opt.lag_max = lag_max;
     struct key_index *idx = build(&opt, 0, 0, 0);
     uint64_t seed = overlay_max;
     int64_t version = 0;
     struct err err;
 
     memset(now, 0, sizeof now);
-    memset(committed, 0, sizeof committed);
+    memset(at_version, 0, sizeof at_version);
     for (int i = 0; i < STEPS; i++) {
         uint64_t x = (uint64_t)i * 2654435761u + seed;
         uint64_t r = hash64(&x, sizeof x);
         if (r >> 52 == 1 || r >> 52 == 2) {
             assert_int_equal(key_index_commit(idx, ++version, &err), 0);
-            memcpy(committed, now, sizeof now);
+            assert_in_range(version, 1, VERSIONS - 1);
+            memcpy(at_version[version], now, sizeof now);
         } else if (r >> 52 == 3) {
             int rc = key_index_abort(idx, &err);
-            memcpy(now, committed, sizeof now);
+            memcpy(now, at_version[version], sizeof now);
             if (rc == ERR_NOT_FOUND) {
                 assert_true(key_index_info(idx).stale);
                 rebuild_from_now(&idx, &opt, version);
             }
-        } else if (r >> 52 == 4) { /* goes away without a word: as committed, or not to be used */
+        } else if (r >> 52 == 4) { /* goes away without a word: as at its version, or not to be used */
+            int64_t newest = version;
             key_index_freep(&idx);
-            memcpy(now, committed, sizeof now);
-            if (key_index_open(path, &opt, &idx, &err) == ERR_NOT_FOUND)
+            int rc = key_index_open(path, &opt, &idx, &err);
+            version = rc == 0 ? key_index_info(idx).version : newest;
+            assert_true(newest - lag_max <= version && version <= newest);
+            memcpy(now, at_version[version], sizeof now);
+            if (rc == ERR_NOT_FOUND)
                 rebuild_from_now(&idx, &opt, version);
-            assert_int_equal(key_index_info(idx).version, version);
         } else {
             step_change(idx, r);
             continue;
@@ -273,15 +279,18 @@ static void run_oracle(size_t overlay_max, size_t limit_rss)
 static void test_key_index__random_changes_against_an_oracle(void **state)
 {
     (void)state;
-    run_oracle(0, 0);
-    run_oracle(0, 1);
+    run_oracle(0, 0, 0);
+    run_oracle(0, 1, 0);
+    run_oracle(0, 0, 3);
+    run_oracle(0, 1, 3);
 }
 
 static void test_key_index__random_changes_with_an_overlay_that_overflows(void **state)
 {
     (void)state;
-    run_oracle(50, 0);
-    run_oracle(1, 1);
+    run_oracle(50, 0, 0);
+    run_oracle(1, 1, 0);
+    run_oracle(50, 1, 3);
 }
 
 /* --- growth --- */
@@ -585,6 +594,84 @@ static void test_key_index__resident_memory_stays_within_its_limit(void **state)
     assert_int_equal(entries(idx, 29, NULL, NULL), 1);
 }
 
+/* Key k as it is after `round` rounds of changes: in file `round`, gone, or as it was. */
+static void change_keys(struct key_index *idx, uint64_t n, uint64_t step, uint32_t round)
+{
+    struct err err;
+
+    for (uint64_t k = 0; k < n; k += step) {
+        struct hash128 h = hash_of(k);
+        int rc = k % 3 == 1   ? key_index_replace(idx, h, round, (uint32_t)k, &err)
+                 : k % 6 == 5 ? key_index_del(idx, h, (uint32_t)(k % 7), (uint32_t)k, &err)
+                              : key_index_clear(idx, h, &err);
+        assert_int_equal(rc, 0);
+        if (k % 6 == 2)
+            assert_int_equal(key_index_put(idx, h, round, (uint32_t)k, &err), 0);
+    }
+}
+
+static void check_changed(struct key_index *idx, uint64_t n, uint64_t step, uint32_t round)
+{
+    for (uint64_t k = 0; k < n; k++) {
+        bool changed = k % step == 0, gone = changed && (k % 3 == 0 || k % 6 == 5);
+        uint32_t file = 0, row = 0;
+        assert_int_equal(entries(idx, k, &file, &row), gone ? 0 : 1);
+        if (!gone) {
+            assert_int_equal(file, changed ? round : k % 7);
+            assert_int_equal(row, k);
+        }
+    }
+}
+
+static void test_key_index__changes_close_together_and_far_apart_with_limited_memory(void **state)
+{
+    static const uint64_t steps[] = {1, 5, 100, 20011};
+    struct key_index_options opt = opts;
+    (void)state;
+    opt.rss_max = 1 << 20;
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        CLEANUP(key_index_freep) struct key_index *idx = build(&opt, 0, 300000, 1);
+        struct err err;
+        change_keys(idx, 300000, steps[i], 100);
+        assert_int_equal(key_index_commit(idx, 2, &err), 0);
+        assert_int_equal(key_index_info(idx).overlay_n, 0);
+        check_changed(idx, 300000, steps[i], 100);
+        assert_true(resident() <= opt.rss_max + (256 << 10));
+    }
+}
+
+static void test_key_index__the_file_follows_some_commits_late_and_at_the_end(void **state)
+{
+    struct key_index_options opt = opts;
+    struct key_index_file f;
+    struct key_index *idx;
+    struct err err;
+    (void)state;
+    opt.lag_max = 2;
+    idx = build(&opt, 0, 5000, 1);
+    for (int64_t version = 2; version <= 5; version++) {
+        change_keys(idx, 5000, 50, (uint32_t)version);
+        assert_int_equal(key_index_commit(idx, version, &err), 0);
+        assert_int_equal(key_index_info(idx).version, version);
+        check_changed(idx, 5000, 50, (uint32_t)version);
+        assert_int_equal(key_index_look(path, &f, &err), 0);
+        assert_true(f.clean);
+        assert_int_equal(f.version, version < 4 ? 1 : 4);
+    }
+    key_index_freep(&idx);
+    assert_int_equal(key_index_open(path, &opt, &idx, &err), 0);
+    assert_int_equal(key_index_info(idx).version, 5);
+    check_changed(idx, 5000, 50, 5);
+    change_keys(idx, 5000, 50, 6);
+    assert_int_equal(key_index_commit(idx, 6, &err), 0);
+    assert_int_equal(key_index_put(idx, hash_of(1), 7, 7, &err), 0);
+    key_index_freep(&idx); /* an epoch was open: the file stays where it is */
+    assert_int_equal(key_index_open(path, &opt, &idx, &err), 0);
+    assert_int_equal(key_index_info(idx).version, 5);
+    check_changed(idx, 5000, 50, 5);
+    key_index_free(idx);
+}
+
 static void test_key_index__a_small_one_takes_many_in_one_epoch(void **state)
 {
     CLEANUP(key_index_freep) struct key_index *idx = build(&opts, 0, 1, 1);
@@ -614,6 +701,8 @@ int main(void)
         TEST(test_key_index_compact__drops_what_is_not_kept),
         TEST(test_key_index__one_key_that_changes_often_in_an_epoch),
         TEST(test_key_index__a_small_one_takes_many_in_one_epoch),
+        TEST(test_key_index__changes_close_together_and_far_apart_with_limited_memory),
+        TEST(test_key_index__the_file_follows_some_commits_late_and_at_the_end),
         TEST(test_key_index_open__refuses_what_is_not_ours),
         TEST(test_key_index_open__after_a_reboot_only_when_synced),
         TEST(test_key_index__killed_at_any_moment_is_whole_or_refused),

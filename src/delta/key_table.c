@@ -16,10 +16,10 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 enum {
-    PIECE_SHIFT = 16, /* a fault maps in the 64 KiB around it */
-    RUN = 64,         /* slots read at once without a mapping: nearly always up to a free one */
+    PIECE_SHIFT = 16,                                  /* a fault maps in the 64 KiB around it */
     TRIM_EVERY = (16 << 20) / sizeof(struct key_slot), /* slots of a sequential pass between two trims */
     CAP_MIN = KEY_CAP_STEP,                            /* slots */
 };
@@ -187,6 +187,8 @@ void key_table_limit(struct key_table *t, size_t rss_max)
 {
     t->rss_wanted = rss_max;
     t->rss_max = rss_max < t->bytes ? rss_max : 0;
+    if (rss_max > 0 && t->rss_max == 0) /* all of it will be wanted soon: one long read, where it is not in memory */
+        madvise(t->head, t->bytes, MADV_WILLNEED);
     if (t->rss_max > 0 && !t->touched)
         t->touched = mem_alloc(touched_bytes(t));
 }
@@ -223,6 +225,20 @@ size_t key_table_read(const struct key_table *t, uint64_t i, struct key_slot *re
     return n;
 }
 
+size_t key_table_read_cached(const struct key_table *t, uint64_t i, struct key_slot *ret, size_t n)
+{
+    n = MIN(n, t->cap - i);
+    struct iovec v = {ret, n * sizeof *ret};
+    ssize_t got = preadv2(t->fd, &v, 1, (off_t)(KEY_HEAD_BYTES + i * sizeof *ret), RWF_NOWAIT);
+    return got == (ssize_t)v.iov_len ? n : 0;
+}
+
+void key_table_read_ahead(const struct key_table *t, uint64_t i, size_t n)
+{
+    (void)posix_fadvise(t->fd, (off_t)(KEY_HEAD_BYTES + i * sizeof(struct key_slot)),
+                        (off_t)(n * sizeof(struct key_slot)), POSIX_FADV_WILLNEED);
+}
+
 uint64_t key_table_count(struct key_table *t, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx)
 {
     uint64_t n = 0;
@@ -249,25 +265,32 @@ static inline uint64_t slot_distance(const struct key_table *t, uint64_t from, u
     return to >= from ? to - from : to + t->cap - from;
 }
 
+static inline void slot_store(struct key_table *t, uint64_t i, struct key_slot s)
+{
+    *key_slot_at(t, i) = s;
+    t->low = MIN(t->low, i);
+    t->high = MAX(t->high, i + 1);
+}
+
 /* Frees slot i: moves up those behind it that would not be found past a gap. */
 static void slot_remove(struct key_table *t, uint64_t i)
 {
-    for (uint64_t j = slot_next(t, i); t->slots[j].file1 != 0; j = slot_next(t, j)) {
-        uint64_t home = key_home(t->slots[j].lo, t->cap);
+    for (uint64_t j = slot_next(t, i); key_slot_at(t, j)->file1 != 0; j = slot_next(t, j)) {
+        uint64_t home = key_home(key_slot_at(t, j)->lo, t->cap);
         if (slot_distance(t, home, j) < slot_distance(t, i, j))
             continue;
-        t->slots[i] = t->slots[j];
+        slot_store(t, i, *key_slot_at(t, j));
         i = j;
     }
-    t->slots[i] = (struct key_slot){0};
+    slot_store(t, i, (struct key_slot){0});
     t->head->n--;
 }
 
 /* Removes the entries of h from slot i on to the end of the run. */
 static void run_clear(struct key_table *t, uint64_t i, struct hash128 h)
 {
-    while (t->slots[i].file1 != 0) {
-        if (key_slot_is(&t->slots[i], h))
+    while (key_slot_at(t, i)->file1 != 0) {
+        if (key_slot_is(key_slot_at(t, i), h))
             slot_remove(t, i);
         else
             i = slot_next(t, i);
@@ -288,8 +311,8 @@ static uint64_t slot_find(struct key_table *t, struct hash128 h, uint32_t file, 
     uint64_t i = key_home(h.lo, t->cap);
 
     key_table_touch(t, i);
-    for (; t->slots[i].file1 != 0; i = slot_next(t, i))
-        if (key_slot_is(&t->slots[i], h) && t->slots[i].file1 == file + 1 && t->slots[i].row == row)
+    for (; key_slot_at(t, i)->file1 != 0; i = slot_next(t, i))
+        if (key_slot_is(key_slot_at(t, i), h) && key_slot_at(t, i)->file1 == file + 1 && key_slot_at(t, i)->row == row)
             return i;
     return t->cap;
 }
@@ -307,48 +330,23 @@ void key_table_del(struct key_table *t, struct hash128 h, uint32_t file, uint32_
         slot_remove(t, i);
 }
 
+static inline struct key_slot slot_of(struct hash128 h, uint32_t file, uint32_t row)
+{
+    return (struct key_slot){h.lo, (uint32_t)h.hi, file + 1, row};
+}
+
 /* Stores into the free slot i, growing the table first when it is full. */
 static int slot_fill(struct key_table *t, uint64_t i, struct hash128 h, uint32_t file, uint32_t row, struct err *err)
 {
     if (t->head->n >= t->limit) {
+        assert(t->fd >= 0); /* a window cannot grow: its owner has seen to the room */
         TRY(key_table_resize(t, t->cap * 2, NULL, NULL, err));
-        for (i = key_home(h.lo, t->cap); t->slots[i].file1 != 0; i = slot_next(t, i))
+        for (i = key_home(h.lo, t->cap); key_slot_at(t, i)->file1 != 0; i = slot_next(t, i))
             ;
     }
-    t->slots[i] = (struct key_slot){h.lo, (uint32_t)h.hi, file + 1, row};
+    slot_store(t, i, slot_of(h, file, row));
     t->head->n++;
     return 0;
-}
-
-static bool slot_write(struct key_table *t, uint64_t i, struct key_slot s)
-{
-    return pwrite(t->fd, &s, sizeof s, (off_t)(KEY_HEAD_BYTES + i * sizeof s)) == (ssize_t)sizeof s;
-}
-
-/*
- * put and replace with a limit on resident memory: without the mapping, in which a fault costs more than these two calls
- * and maps in 64 KiB. Only the usual case: at most one entry of the hash (of which put knows nothing), a free slot near,
- * and no need to grow. False when it is another, or a write failed: nothing has changed, go by the mapping.
- */
-static bool fill_unmapped(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row, bool replace)
-{
-    struct key_slot run[RUN];
-    uint64_t home = key_home(h.lo, t->cap);
-    size_t n = key_table_read(t, home, run, RUN), found = n, i;
-
-    for (i = 0; i < n && run[i].file1 != 0; i++) {
-        if (!key_slot_is(&run[i], h))
-            continue;
-        if (!replace || found < n)
-            return false;
-        found = i;
-    }
-    if (i == n || (found == n && t->head->n >= t->limit))
-        return false;
-    if (!slot_write(t, home + MIN(found, i), (struct key_slot){h.lo, (uint32_t)h.hi, file + 1, row}))
-        return false;
-    t->head->n += found == n;
-    return true;
 }
 
 int key_table_put(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row, struct err *err)
@@ -356,11 +354,9 @@ int key_table_put(struct key_table *t, struct hash128 h, uint32_t file, uint32_t
     uint64_t i = key_home(h.lo, t->cap);
     unsigned same = 0;
 
-    if (t->rss_max > 0 && fill_unmapped(t, h, file, row, false))
-        return 0;
     key_table_touch(t, i);
-    for (; t->slots[i].file1 != 0; i = slot_next(t, i)) {
-        const struct key_slot *s = &t->slots[i];
+    for (; key_slot_at(t, i)->file1 != 0; i = slot_next(t, i)) {
+        const struct key_slot *s = key_slot_at(t, i);
         if (!key_slot_is(s, h))
             continue;
         if (s->file1 == file + 1 && s->row == row)
@@ -375,15 +371,11 @@ int key_table_replace(struct key_table *t, struct hash128 h, uint32_t file, uint
 {
     uint64_t i = key_home(h.lo, t->cap);
 
-    if (t->rss_max > 0 && fill_unmapped(t, h, file, row, true))
-        return 0;
     key_table_touch(t, i);
-    for (; t->slots[i].file1 != 0; i = slot_next(t, i)) {
-        struct key_slot *s = &t->slots[i];
-        if (!key_slot_is(s, h))
+    for (; key_slot_at(t, i)->file1 != 0; i = slot_next(t, i)) {
+        if (!key_slot_is(key_slot_at(t, i), h))
             continue;
-        s->file1 = file + 1;
-        s->row = row;
+        slot_store(t, i, slot_of(h, file, row));
         run_clear(t, slot_next(t, i), h);
         return 0;
     }

@@ -42,7 +42,9 @@ struct key_table {
     int fd;
     struct key_head *head; /* the mapping */
     struct key_slot *slots;
+    uint64_t first;      /* number of slots[0]: 0, but in a window (below) */
     uint64_t cap, limit; /* slots; entries from which it grows */
+    uint64_t low, high;  /* slots [low, high) were stored to since somebody reset this */
     size_t bytes;
     size_t rss_wanted, rss_max; /* as asked for; 0 when that is no limit or all of it fits */
     uint64_t *touched;          /* with a limit: a bit for each 64 KiB of the mapping that may be resident */
@@ -52,6 +54,12 @@ struct key_table {
 static inline uint64_t key_home(uint64_t lo, uint64_t cap)
 {
     return (uint64_t)((unsigned __int128)lo * cap >> 64);
+}
+
+/* Slot i of a table, or of a window on it that holds the slot. */
+static inline struct key_slot *key_slot_at(const struct key_table *t, uint64_t i)
+{
+    return &t->slots[i - t->first];
 }
 
 static inline bool key_slot_is(const struct key_slot *s, struct hash128 h)
@@ -78,6 +86,10 @@ static inline void key_table_touch(struct key_table *t, uint64_t slot)
 }
 /* Reads n slots from i on (less at the end of the table; the number is returned) without mapping them in. */
 size_t key_table_read(const struct key_table *t, uint64_t i, struct key_slot *ret, size_t n);
+/* The same if it need not wait for the disk, else 0. */
+size_t key_table_read_cached(const struct key_table *t, uint64_t i, struct key_slot *ret, size_t n);
+/* Begins to read n slots from the disk. */
+void key_table_read_ahead(const struct key_table *t, uint64_t i, size_t n);
 
 /* "<path>.new" with room for `cap` slots (a multiple of KEY_CAP_STEP), locked, mapped, all free, not clean. The disk
  * space is there: writing to the mapping cannot fail. */
@@ -103,6 +115,24 @@ int key_table_replace(struct key_table *t, struct hash128 h, uint32_t file, uint
 void key_table_del(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row);
 bool key_table_has(struct key_table *t, struct hash128 h, uint32_t file, uint32_t row);
 void key_table_clear(struct key_table *t, struct hash128 h);
+
+/*
+ * Many changes in rising order of their hashes to a table with a limit on resident memory: a piece of the file is read,
+ * changed in memory and written back, since a fault in the mapping costs more than both calls and maps in 64 KiB. Where
+ * changes are close together a piece is long and serves many.
+ */
+struct key_window {
+    struct key_table *t;   /* borrowed */
+    struct key_table view; /* of it: slots [view.first, view.first + n) */
+    size_t n, max;         /* slots */
+    bool dense;            /* pieces begin and end at pages */
+};
+void key_window_init(struct key_window *w, struct key_table *t, uint64_t n_changes);
+void key_window_deinit(struct key_window *w); /* forgets what is not flushed */
+/* The table to make a change of this hash in: the window, moved there, or the mapping when no window has all that the
+ * change may touch. Until the next call. */
+int key_window_at(struct key_window *w, struct hash128 h, struct key_table **ret, struct err *err) MUST_CHECK;
+int key_window_flush(struct key_window *w, struct err *err) MUST_CHECK;
 
 /*
  * Writing a whole table from its start, region by region, without mapping it: KEY_CAP_STEP regions, region p has the

@@ -46,6 +46,10 @@ int sync_commit_epoch(struct sync *s, struct err *err)
         TRY(delta_sink_commit(s->sink, s->read_lsn, err));
     crash_point("epoch_committed");
     s->last_commit_us = clock_mono_us();
+    if (s->epoch_us)
+        log_debug("epoch", "changes=%llu took_us=%lld", (unsigned long long)pg_epoch_changes(s->epoch),
+                  (long long)(s->last_commit_us - s->epoch_us));
+    s->epoch_us = 0;
     s->applied = MAX(s->applied, s->read_lsn);
     s->trim_lsn = s->read_end_lsn;
     sync_note_tables(s);
@@ -161,11 +165,14 @@ static int idle(struct sync *s, uint64_t seen_lsn, struct err *err)
 static int step(struct sync *s, struct err *err)
 {
     uint64_t seen_lsn = s->receive.seen_lsn; /* before reading: what we then cannot read does not exist up to here */
+    int64_t begin_us = clock_mono_us();
     int rc = apply_next(&s->apply, err);
 
     TRY(rc);
     if (rc == 1)
         return idle(s, seen_lsn, err);
+    if (!s->epoch_us)
+        s->epoch_us = begin_us;
     s->read_lsn = s->apply.commit_lsn;
     s->read_end_lsn = s->apply.end_lsn;
     if (clock_mono_us() - s->last_commit_us >= s->o->epoch_us) {

@@ -37,6 +37,7 @@ struct sync {
     uint64_t read_end_lsn;    /* … its end */
     uint64_t trim_lsn;        /* end of the last transaction that is committed everywhere */
     uint64_t changes_at_rest; /* when memory was last given back */
+    int64_t epoch_us;         /* when the first transaction of the open epoch was begun to read */
     int64_t last_commit_us, last_remember_us, last_look_us;
     bool state_dirty;
     bool copied; /* a copy was begun: a table that changes under it is no error of the user's */

@@ -287,6 +287,15 @@ static void commit_index(struct lake_table *t, int64_t version)
     }
 }
 
+static void log_times(struct lake_table *t, int64_t version, int64_t begin_us, int64_t committed_us)
+{
+    log_debug("committed", "table=%s version=%lld rows=%llu apply_us=%lld write_us=%lld commit_us=%lld index_us=%lld",
+              t->name, (long long)version, (unsigned long long)t->times.rows, (long long)t->times.apply_us,
+              (long long)t->times.write_us, (long long)(committed_us - begin_us),
+              (long long)(clock_mono_us() - committed_us));
+    t->times = (struct lake_times){0};
+}
+
 int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
 {
     int64_t version = 0, expected = t->delta ? newest_version(t) + 1 : 0;
@@ -296,10 +305,12 @@ int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
         return 0;
     TRY(lake_table_flush(t, err));
     crash_point("data_written");
+    int64_t begin_us = clock_mono_us();
     rc = t->delta ? commit_existing(t, lsn, "STREAMING UPDATE", &version, err) : commit_new(t, lsn, err);
     if (rc)
         return err_wrap(err, "table %s", t->name);
     crash_point("committed");
+    int64_t committed_us = clock_mono_us();
     t->state = LAKE_STREAMING;
     t->position = lsn;
     t->n_commits++;
@@ -309,6 +320,7 @@ int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
     TRY(foreign_commit(t, version, expected, err));
     commit_index(t, version);
     crash_point("index_committed");
+    log_times(t, version, begin_us, committed_us);
     TRY(lake_compact(t, err));
     TRY(lake_checkpoint(t, err));
     return lake_vacuum(t, err);

@@ -19,6 +19,7 @@
 
 enum {
     REPLAY_MAX = 64,     /* more commits than this behind: building anew is as fast */
+    LAG_MAX = 32,        /* commits that the file may lag while in use */
     OVERLAY_BYTES = 256, /* of memory allowed for each entry of an epoch's overlay, which takes a quarter of it */
 };
 
@@ -263,6 +264,7 @@ int lake_index_ready(struct lake_table *t, struct err *err)
     TRY(file_make_dirs(dir, err));
     struct key_index_options opt = {.table_id = hash64(t->uuid, strlen(t->uuid)),
                                     .fingerprint = key_fingerprint(t->write, t->key_cols, t->n_keys),
+                                    .lag_max = LAG_MAX,
                                     .overlay_max = t->env->index_memory / OVERLAY_BYTES,
                                     .rss_max = t->env->index_memory / 2,
                                     .build_mem_max = t->env->index_memory};

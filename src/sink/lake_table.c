@@ -9,6 +9,7 @@
  */
 #include "sink/lake_table.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "codec/pg_schema.h"
 #include "delta/key_hash.h"
@@ -20,7 +21,7 @@
 #include <stdio.h>
 
 enum {
-    PREFETCH = 16, /* rows ahead of the one whose key is looked up */
+    PREFETCH = 32, /* rows ahead of the one whose key is looked up; so many the disk may be asked for at once */
     FEW_ROWS = 10000,
     FEW_BYTES = 4 << 20, /* flushes up to these sizes do not go through DuckDB */
 };
@@ -387,14 +388,10 @@ static void add_row_ids(struct lake_table *t, struct batch *b)
             column_set_missing(&b->cols[t->source->n_fields], i);
 }
 
-int lake_table_apply(struct lake_table *t, struct batch *batch, struct err *err)
+static int apply_batch(struct lake_table *t, struct batch *batch, struct err *err)
 {
     uint32_t n = batch->n;
 
-    if (t->state == LAKE_QUARANTINED) {
-        batch_free(batch);
-        return 0;
-    }
     if (n > t->cap_hashes) {
         t->hashes = mem_realloc_n(t->hashes, n, sizeof *t->hashes);
         t->cap_hashes = n;
@@ -415,6 +412,20 @@ int lake_table_apply(struct lake_table *t, struct batch *batch, struct err *err)
     }
     TRY(lake_index_ready(t, err));
     return apply_rows(t, batch, first, err);
+}
+
+int lake_table_apply(struct lake_table *t, struct batch *batch, struct err *err)
+{
+    int64_t begin = clock_mono_us();
+
+    if (t->state == LAKE_QUARANTINED) {
+        batch_free(batch);
+        return 0;
+    }
+    t->times.rows += batch->n;
+    int rc = apply_batch(t, batch, err);
+    t->times.apply_us += clock_mono_us() - begin;
+    return rc;
 }
 
 int lake_table_truncate(struct lake_table *t, struct err *err)
@@ -549,10 +560,13 @@ static int flush_rows(struct lake_table *t, struct err *err)
 
 int lake_table_flush(struct lake_table *t, struct err *err)
 {
+    int64_t begin = clock_mono_us();
+
     if (!t->buffer.n_rows)
         return 0;
     if (t->buffer.n_live && flush_rows(t, err))
         return err_wrap(err, "table %s", t->name);
     row_buffer_reset(&t->buffer);
+    t->times.write_us += clock_mono_us() - begin;
     return 0;
 }

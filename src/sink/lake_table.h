@@ -100,6 +100,13 @@ struct lake_part {
     int col;        /* of t->source; -1: not known yet */
 };
 
+/* Where the time of an epoch went, for the log (--debug). */
+struct lake_times {
+    uint64_t rows;    /* taken from the source */
+    int64_t apply_us; /* finding and masking old rows */
+    int64_t write_us; /* data files */
+};
+
 struct lake_table {
     const struct lake_env *env;
     char *name;            /* "public.orders" */
@@ -146,6 +153,7 @@ struct lake_table {
     struct lake_checkpoint *checkpoint; /* that the worker writes, or has written */
     uint64_t n_unmatched;               /* updates and deletes that found no row */
     uint64_t n_commits;
+    struct lake_times times;
     struct hash128 *hashes; /* scratch */
     uint32_t cap_hashes;
     struct key_matches matches; /* scratch */
