@@ -69,7 +69,7 @@ class Watched:
         self.popen = subprocess.Popen([str(a) for a in args], stdin=subprocess.DEVNULL, stdout=out,
                                       stderr=out if log else None, env=env)
         self.pid, self.log, self.args = self.popen.pid, log, args
-        self.rss = self.anon = self.wall = self.cpu = 0.0
+        self.rss = self.anon = self.wall = self.cpu = self.written = 0.0
         self.code = None
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
@@ -85,6 +85,7 @@ class Watched:
         self.wall = time.monotonic() - self.begin
         self.code = self.popen.returncode = os.waitstatus_to_exitcode(status)
         self.cpu = usage.ru_utime + usage.ru_stime
+        self.written = usage.ru_oublock * 512
         self.thread.join()
         if self.code != expect:
             text = Path(self.log).read_text(encoding="utf-8", errors="replace")[-3000:] if self.log else ""

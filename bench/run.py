@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Benchmarks: sluice and its peer on the same data, on the same machine, in one run; what counts is the ratio.
 
-    bench/run.py [NAME …] [--quick] [--full] [--spark] [--out FILE]
+    bench/run.py [NAME …] [--quick] [--full] [--debezium] [--spark] [--out FILE]
 
 Names: snapshot stream upsert freshness start commits large, and of Delta alone: merge open scan maintain (all of
 them). See bench/README.md.
@@ -26,6 +26,8 @@ def main():
     p.add_argument("--quick", action="store_true", help="a tenth of the data: a check that all of it runs")
     p.add_argument("--full", action="store_true", help="also the sizes that take a quarter of an hour each")
     p.add_argument("--spark", action="store_true", help="merge: also Spark, by the Python that SLUICE_SPARK names")
+    p.add_argument("--debezium", action="store_true",
+                   help="stream: Debezium with Kafka on the same WAL (fetches 60 MB of jars the first time; java, mvn)")
     p.add_argument("--out", default="bench.jsonl", help="JSON lines are appended here (bench.jsonl)")
     args = p.parse_args()
     if not BIN.exists():
@@ -35,7 +37,7 @@ def main():
     for name in args.names or NAMES:
         bench = importlib.import_module("bench_" + name)
         print(f"{name}: {bench.__doc__.splitlines()[0]}", flush=True)
-        s = Setting(args.quick, args.full, args.out, args.spark)
+        s = Setting(args)
         try:
             bench.run(s)
         except Exception:  # the others still tell something

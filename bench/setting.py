@@ -18,8 +18,9 @@ BIN = Path(os.environ.get("SLUICE_BIN", ROOT / "build" / "sluice"))
 
 
 class Setting:
-    def __init__(self, quick, full, out, spark=False):
-        self.quick, self.full, self.out, self.spark = quick, full, out, spark
+    def __init__(self, args):
+        self.quick, self.full, self.out, self.spark = args.quick, args.full, args.out, args.spark
+        self.debezium = args.debezium
         self.home = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
         self.results, self.serial, self.server = [], 0, None
 
@@ -35,6 +36,12 @@ class Setting:
         if self.server is not None:
             self.server.remove()
         shutil.rmtree(self.home, ignore_errors=True)
+
+    def clear(self):
+        """Folders of a step that is done with."""
+        for path in self.home.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
 
     # --- the two sides
 
