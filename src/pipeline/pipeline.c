@@ -32,8 +32,8 @@ enum {
 
 void sync_options_default(struct sync_options *o)
 {
-    *o = (struct sync_options){
-        .epoch_us = 500000, .memory_bytes = (size_t)256 << 20, .copy_sessions = 2, .chunk_blocks = 8192, .stop_fd = -1};
+    *o =
+        (struct sync_options){.epoch_us = 500000, .memory_bytes = (size_t)256 << 20, .copy_sessions = 2, .stop_fd = -1};
 }
 
 /* ---- commit ---- */

@@ -32,7 +32,7 @@ struct sync_options {
     size_t memory_bytes;       /* of the whole process, about */
     uint64_t spool_quota;      /* bytes on disk; 0 = no limit */
     unsigned copy_sessions;    /* parallel readers of the first copy */
-    uint32_t chunk_blocks;     /* size of a chunk of the first copy, in pages of 8 kB */
+    uint32_t chunk_blocks;     /* size of a chunk of the first copy, in pages of 8 kB; 0: by the table's */
     enum lake_changes history; /* sink/lake_history.h */
     bool no_compaction;
     bool no_heartbeat;

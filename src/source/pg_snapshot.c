@@ -16,9 +16,14 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum {
+    CHUNKS = 32, /* of a large table */
+    CHUNK_MIN = 8192,
+    CHUNK_MAX = 65536, /* blocks: 64 and 512 MB */
+};
 
 struct pg_session {
     struct pg_conn *conn;
@@ -71,6 +76,11 @@ static const char leaves_sql[] =
     "  OR c.oid IN (SELECT relid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf))) f"
     " WHERE f.filenode IS NOT NULL ORDER BY f.oid";
 
+uint32_t pg_chunk_blocks(uint64_t table_blocks)
+{
+    return (uint32_t)MIN(MAX(table_blocks / CHUNKS, (uint64_t)CHUNK_MIN), (uint64_t)CHUNK_MAX);
+}
+
 int pg_snapshot_plan(struct pg_conn *conn, const struct relation *rel, uint32_t target_blocks, struct pg_chunk **ret,
                      size_t *ret_n, struct err *err)
 {
@@ -80,15 +90,14 @@ int pg_snapshot_plan(struct pg_conn *conn, const struct relation *rel, uint32_t 
     char oid[16];
     const char *const params[] = {oid};
 
-    assert(target_blocks > 0);
     snprintf(oid, sizeof oid, "%u", rel->oid);
     TRY(pg_query(conn, leaves_sql, 1, params, &r, err));
     for (size_t i = 0; i < pg_result_rows(r); i++) {
         /* Both at most 2^32 blocks or so: TOAST counts towards the size of a chunk, but cannot be cut itself. */
         uint64_t blocks = (uint64_t)pg_result_i64(r, i, 2), total = (uint64_t)pg_result_i64(r, i, 3);
+        uint32_t target = target_blocks ? target_blocks : pg_chunk_blocks(total);
         double tuples = strtod(pg_result_str(r, i, 4).p, NULL);
-        uint64_t step =
-            total > blocks ? (uint64_t)((double)target_blocks * (double)blocks / (double)total) : target_blocks;
+        uint64_t step = total > blocks ? (uint64_t)((double)target * (double)blocks / (double)total) : target;
         step = pg_conn_version(conn) < 140000 ? UINT32_MAX : MAX(step, 1);
         uint64_t from = 0;
         do {

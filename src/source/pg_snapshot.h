@@ -38,8 +38,11 @@ struct pg_conn *pg_session_conn(struct pg_session *s); /* for queries in the sam
 /* Transactions below this one were over when the snapshot was taken: what a chunk's changed_since is later set to. */
 uint32_t pg_session_xmin(const struct pg_session *s);
 
+/* The size of a chunk of a table of so many blocks, where nobody says another: a chunk becomes a file, and each commit
+ * costs a little for every file that it masks rows of, so a large table gets larger ones. */
+uint32_t pg_chunk_blocks(uint64_t table_blocks);
 /*
- * Cuts a table (all leaf partitions of a partitioned one) into chunks of about target_blocks (8 kB each). Always at
+ * Cuts a table (all leaf partitions of a partitioned one) into chunks of about target_blocks (8 kB each; 0: by its size). Always at
  * least one a leaf; the last of a leaf is open-ended. PostgreSQL 13 cannot scan a ctid range: one chunk a leaf. `*ret`
  * is freed with mem_free.
  */

@@ -576,6 +576,15 @@ static int64_t copy_rows(struct pg_session *s, const struct relation *rel, const
     return rows;
 }
 
+static void test_pg_chunk_blocks__grow_with_the_table(void **state)
+{
+    (void)state;
+    assert_int_equal(pg_chunk_blocks(0), 8192);
+    assert_int_equal(pg_chunk_blocks(32 * 8192), 8192);
+    assert_int_equal(pg_chunk_blocks(32 * 20000), 20000);
+    assert_int_equal(pg_chunk_blocks(1ull << 32), 65536);
+}
+
 static void test_snapshot__chunks_in_parallel_sessions_make_one_view(void **state)
 {
     struct err err = {0};
@@ -693,6 +702,7 @@ int main(void)
         cmocka_unit_test_setup(test_stream__in_progress_transactions_are_streamed_from_14_on, fresh),
         cmocka_unit_test_setup(test_stream__a_slot_moved_or_gone_stops_it_loudly, fresh),
         cmocka_unit_test_setup(test_stream__terminated_sender_is_ERR_NET_and_it_goes_on_where_it_was, fresh),
+        cmocka_unit_test(test_pg_chunk_blocks__grow_with_the_table),
         cmocka_unit_test_setup(test_snapshot__chunks_in_parallel_sessions_make_one_view, fresh),
         cmocka_unit_test_setup(test_snapshot__resumed_in_a_later_one_finds_moved_rows, fresh),
         cmocka_unit_test_setup(test_snapshot__text_is_what_the_type_prints, fresh),
