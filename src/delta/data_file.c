@@ -110,6 +110,8 @@ static void add_file(struct writing *w, const struct parquet_file *file, struct 
 static struct parquet_spec file_spec(const struct writing *w)
 {
     struct parquet_spec spec = {.schema = w->schema,
+                                .any_order = w->data->any_order,
+                                .level = w->data->level,
                                 .tight_bounds = w->data->head->dv,
                                 .no_stats = w->data->changes,
                                 .stats_fields = w->schema->n_fields - (w->data->row_ids ? 2 : 0)};

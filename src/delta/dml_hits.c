@@ -138,36 +138,8 @@ static int mask_rows(struct dml *d, uint32_t file, struct err *err)
     return 0;
 }
 
-/* Copy-on-write: the rows that stay, as a new file with the same partition values. */
-static int rewrite_file(struct dml *d, uint32_t file, uint64_t live, struct err *err)
-{
-    const struct delta_file *f = delta_scan_file(d->scan, file);
-    CLEANUP(delta_scan_freep) struct delta_scan *one = NULL;
-    struct delta_scan_options options = {
-        .files = &f, .n_files = 1, .head = d->head, .with_position = true, .with_row_ids = d->row_ids};
-    struct scan_files hits = {.n = 1, .deleted = &d->hit_list[file]};
-    CLEANUP(buf_deinit) struct buf sql = {0};
-    uint64_t rows;
-
-    TRY(delta_scan_new(engine_of(d->t->conn), d->t->table->store, d->tx->read, &options, &one, err));
-    int64_t id = scan_files_register(engine_of(d->t->conn), &hits);
-    buf_add_cstr(&sql, "SELECT ");
-    dml_add_columns(d, "", &sql);
-    buf_add_cstr(&sql, d->row_ids ? ", " DELTA_ROW_ID ", " DELTA_ROW_VERSION : "");
-    buf_printf(&sql, " FROM (%s) WHERE dv(%lld, __file, __row)", delta_scan_sql(one), (long long)id);
-    int rc = dml_write_file(d, sql.p, f->parts, f->n_parts, &rows, err);
-    scan_files_unregister(engine_of(d->t->conn), id);
-    TRY(rc);
-    if (rows + dv_cardinality(&d->hits[file]) != live)
-        return err_set(err, ERR_INTERNAL, "%.*s: %llu rows kept and %llu taken of %llu", STR_ARG(f->path),
-                       (unsigned long long)rows, (unsigned long long)dv_cardinality(&d->hits[file]),
-                       (unsigned long long)live);
-    d->result.copied += rows;
-    remove_file(d, f);
-    return 0;
-}
-
-int dml_apply_hits(struct dml *d, struct err *err)
+/* Takes the hits out, but for files that have to be written again: those are listed with their rows. */
+static int apply_hits(struct dml *d, uint32_t *again, uint64_t *again_live, uint32_t *ret_n, struct err *err)
 {
     for (uint32_t i = 0; i < delta_scan_n_files(d->scan); i++) {
         const struct delta_file *f = delta_scan_file(d->scan, i);
@@ -175,13 +147,28 @@ int dml_apply_hits(struct dml *d, struct err *err)
         if (!dv_cardinality(&d->hits[i]))
             continue;
         TRY(live_rows(d, i, &live, err));
-        if (dv_cardinality(&d->hits[i]) == live)
+        if (dv_cardinality(&d->hits[i]) == live) {
             remove_file(d, f);
-        else if (d->head->dv && f->num_records >= 0)
+        } else if (d->head->dv && f->num_records >= 0) {
             TRY(mask_rows(d, i, err));
-        else
-            TRY(rewrite_file(d, i, live, err));
+        } else {
+            again[*ret_n] = i;
+            again_live[(*ret_n)++] = live;
+        }
     }
+    return 0;
+}
+
+int dml_apply_hits(struct dml *d, struct err *err)
+{
+    uint32_t n_files = delta_scan_n_files(d->scan), n = 0;
+    CLEANUP(mem_freep) uint32_t *again = MEM_NEW_N(uint32_t, n_files + 1);
+    CLEANUP(mem_freep) uint64_t *live = MEM_NEW_N(uint64_t, n_files + 1);
+
+    TRY(apply_hits(d, again, live, &n, err));
+    TRY(dml_rewrite_files(d, again, live, n, err));
+    for (uint32_t i = 0; i < n; i++)
+        remove_file(d, delta_scan_file(d->scan, again[i]));
     if (!d->dv_bytes.n)
         return 0;
     assert(d->n_written);

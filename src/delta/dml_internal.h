@@ -109,10 +109,12 @@ void dml_set_predicate(struct dml *d, struct str where);
 void dml_set_metrics(struct dml *d, const char *rows_name, uint64_t rows);
 /* Appends the table's columns, quoted, with "prefix." before each. */
 void dml_add_columns(const struct dml *d, const char *prefix, struct buf *sql);
-/* Writes `select` (columns by logical name, then, when the table tracks rows, their ids) as one file with these partition
- * values and adds it. */
-int dml_write_file(struct dml *d, const char *select, const struct delta_kv *parts, uint32_t n_parts,
-                   uint64_t *ret_rows, struct err *err) MUST_CHECK;
+/* The actions of files that were written, and a note of them in case the statement fails. */
+struct delta_data_files;
+void dml_add_files(struct dml *d, const struct delta_data_files *files, bool changes);
+/* Writes these n files of the scan, with so many rows alive, again without their hits. Does not remove them. */
+int dml_rewrite_files(struct dml *d, const uint32_t *files, const uint64_t *live, uint32_t n,
+                      struct err *err) MUST_CHECK;
 /* ", id, NULL": the ids of rows that are staged with new values; nothing when the table does not track rows. */
 void dml_add_staged_ids(struct dml *d, struct buf *sql);
 /* The metadata value of a key when it is a JSON string, unquoted into the arena; empty otherwise. */

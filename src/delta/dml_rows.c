@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "delta/data_file.h"
 
-static void add_actions(struct dml *d, const struct delta_data_files *files, bool changes)
+void dml_add_files(struct dml *d, const struct delta_data_files *files, bool changes)
 {
     for (size_t i = 0; i < files->n; i++) {
         const struct delta_file *f = &files->v[i];
@@ -28,22 +28,9 @@ static int write_data(struct dml *d, const struct delta_data *data, uint64_t *re
     struct delta_data_files files = {0};
     int rc = delta_data_write(d->t->conn, d->t->table->store, data, &d->tx->arena, &files, err);
 
-    add_actions(d, &files, data->changes);
+    dml_add_files(d, &files, data->changes);
     *ret_rows = files.rows;
     return rc;
-}
-
-int dml_write_file(struct dml *d, const char *select, const struct delta_kv *parts, uint32_t n_parts,
-                   uint64_t *ret_rows, struct err *err)
-{
-    CLEANUP(buf_deinit) struct buf from = {0};
-    struct delta_data data = {.head = d->head, .parts = parts, .n_parts = n_parts, .row_ids = d->row_ids};
-
-    buf_printf(&from, "(%s)", select);
-    data.from = from.p;
-    if (!n_parts)
-        data.parts = NULL;
-    return write_data(d, &data, ret_rows, err);
 }
 
 int dml_write_rows(struct dml *d, uint64_t *ret_rows, struct err *err)

@@ -67,6 +67,8 @@ static int copy_sql(const char *select, const char *path, const struct parquet_s
     buf_printf(out, " (FORMAT parquet, COMPRESSION %s, RETURN_STATS, USE_TMP_FILE false", compression);
     if (spec->level && strcmp(compression, "zstd") == 0)
         buf_printf(out, ", COMPRESSION_LEVEL %d", spec->level);
+    if (spec->any_order)
+        buf_add_cstr(out, ", PRESERVE_ORDER false");
     if (spec->row_group_size)
         buf_printf(out, ", ROW_GROUP_SIZE %u", spec->row_group_size);
     if (has_ids(spec->schema->fields, spec->schema->n_fields)) {

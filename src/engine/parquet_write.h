@@ -19,9 +19,11 @@ struct parquet_spec {
     const struct schema *schema; /* data columns only; physical names; field ids are written where they are not 0 */
     const char *compression;     /* NULL: "zstd". snappy, uncompressed, lz4_raw, gzip, brotli */
     int level;                   /* of zstd; 0: 3. 1 takes half the time for files 3 % larger */
-    uint32_t row_group_size;     /* 0: 122,880 rows (the best measured) */
-    uint32_t stats_columns; /* leaf columns that get min/max/nullCount: 0 = 32 (Delta's default), UINT32_MAX = all */
-    uint32_t stats_fields;  /* only the first so many fields of the schema may have statistics; 0: all */
+    bool
+        any_order; /* rows may come in another order: a row group a thread is held, not whole row groups of the source */
+    uint32_t row_group_size; /* 0: 122,880 rows (the best measured) */
+    uint32_t stats_columns;  /* leaf columns that get min/max/nullCount: 0 = 32 (Delta's default), UINT32_MAX = all */
+    uint32_t stats_fields;   /* only the first so many fields of the schema may have statistics; 0: all */
     const struct str *stats_paths; /* these have statistics, and what is in them, instead of stats_columns: "a"."b" (SQL
                                       identifiers of physical names); NULL: by stats_columns */
     uint32_t n_stats_paths;
