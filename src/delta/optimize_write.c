@@ -185,8 +185,11 @@ static void sorted_sql(const struct optimizing *z, const char *scan, struct buf 
 static int write_rows(struct optimizing *z, const char *select, const struct delta_file *like, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf from = {0};
-    struct delta_data data = {
-        .head = z->head, .parts = like->parts, .n_parts = like->n_parts, .row_ids = z->head->row_tracking};
+    struct delta_data data = {.head = z->head,
+                              .parts = like->parts,
+                              .n_parts = like->n_parts,
+                              .row_ids = z->head->row_tracking,
+                              .any_order = !z->n_sort};
 
     buf_printf(&from, "(%s)", select);
     data.from = from.p;

@@ -140,6 +140,7 @@ static int make_config(const struct engine_options *o, duckdb_config *ret, struc
         {"allow_community_extensions", "false"},
         {"custom_extension_repository", "/installing-extensions-is-off"},
         {"preserve_insertion_order", "true"},
+        {"enable_external_file_cache", "false"}, /* the system's page cache has the files already */
         {"temp_directory", o->temp_dir ? o->temp_dir : ""},
         {"memory_limit", o->memory_limit_bytes ? memory : NULL},
         {"threads", o->threads ? threads : NULL},
