@@ -79,6 +79,7 @@ struct delta_log_name delta_log_name_parse(const char *key)
         n.kind = parse_checkpoint(s, &n) ? LOG_CHECKPOINT : LOG_OTHER;
     else if (take_digits(&s, 20, &n.version) && str_is(s, ".compacted.json") && n.version > first)
         n.kind = LOG_COMPACTED;
+    n.first = first;
     return n;
 }
 
@@ -112,10 +113,13 @@ static void collect(struct delta_log *log)
 
     log->commits = ARENA_NEW_N(&log->arena, struct delta_log_commit, l->n);
     log->checkpoints = ARENA_NEW_N(&log->arena, struct delta_log_checkpoint, l->n);
+    log->compacted = ARENA_NEW_N(&log->arena, struct delta_log_compacted, l->n);
     for (size_t i = 0; i < l->n; i++) {
         struct delta_log_name n = delta_log_name_parse(l->v[i].key);
         if (n.kind == LOG_COMMIT)
             log->commits[log->n_commits++] = (struct delta_log_commit){n.version, l->v[i].time_ms};
+        if (n.kind == LOG_COMPACTED)
+            log->compacted[log->n_compacted++] = (struct delta_log_compacted){n.first, n.version, l->v[i].key};
         size_t parts = n.kind == LOG_CHECKPOINT ? checkpoint_parts(l, i, &n) : 0;
         if (!parts)
             continue;
@@ -282,18 +286,24 @@ enum { WHOLE_COMMIT = 4 << 20 };
 
 int delta_replay_json(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err)
 {
-    CLEANUP(delta_action_reader_deinit) struct delta_action_reader reader = {0};
     struct delta_actions all = {0};
+
+    if (ndjson.n > WHOLE_COMMIT)
+        return delta_replay_lines(r, ndjson, version, err);
+    arena_reset(&r->scratch);
+    TRY(delta_actions_parse(ndjson, &r->scratch, &all, err));
+    for (size_t i = 0; i < all.n; i++)
+        TRY(delta_replay_action(r, &all.v[i], version, err));
+    return 0;
+}
+
+int delta_replay_lines(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err)
+{
+    CLEANUP(delta_action_reader_deinit) struct delta_action_reader reader = {0};
     struct delta_action a;
-    int rc = 0;
+    int rc;
 
     arena_reset(&r->scratch);
-    if (ndjson.n <= WHOLE_COMMIT) {
-        TRY(delta_actions_parse(ndjson, &r->scratch, &all, err));
-        for (size_t i = 0; i < all.n; i++)
-            TRY(delta_replay_action(r, &all.v[i], version, err));
-        return 0;
-    }
     delta_action_reader_init(&reader, ndjson);
     while ((rc = delta_action_next(&reader, &r->scratch, &a, err)) == 0) {
         TRY(delta_replay_action(r, &a, version, err));

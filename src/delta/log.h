@@ -17,6 +17,7 @@ enum delta_log_kind {
 struct delta_log_name {
     enum delta_log_kind kind;
     int64_t version;     /* of a compacted file: the last */
+    int64_t first;       /* of a compacted file */
     int32_t part, parts; /* of a checkpoint in parts, else 0 */
     bool json;           /* checkpoint */
 };
@@ -31,6 +32,11 @@ struct delta_log_checkpoint {
     const char **keys;
     bool json;
 };
+/* What commits `first` to `last` come to, in one file. */
+struct delta_log_compacted {
+    int64_t first, last;
+    const char *key;
+};
 /* The files of a log; strings belong to `list`. */
 struct delta_log {
     struct store_list list;
@@ -39,12 +45,21 @@ struct delta_log {
     size_t n_commits;
     struct delta_log_checkpoint *checkpoints; /* complete ones, ascending */
     size_t n_checkpoints;
+    struct delta_log_compacted *compacted; /* ascending by `first`, then by `last` */
+    size_t n_compacted;
 };
 void delta_log_deinit(struct delta_log *log);
 /* Lists from a version on. */
 int delta_log_list(struct store *store, int64_t from, struct delta_log *ret, struct err *err) MUST_CHECK;
 /* Version in _last_checkpoint, -1 when there is none or it is broken: only a hint. */
 int64_t delta_log_hint(struct store *store);
+
+/*
+ * Writes <first>.<last>.compacted.json: what the commits come to, so that whoever opens the table reads one file instead of them.
+ * They can not be lost any more. Nothing is written (`*ret_written` false) when they are large, when one is not
+ * there, or when the file is.
+ */
+int delta_log_compact(struct store *store, int64_t first, int64_t last, bool *ret_written, struct err *err) MUST_CHECK;
 
 /* Largest files that are read into memory. */
 enum { DELTA_MAX_COMMIT = 1 << 30, DELTA_MAX_HINT = 4 << 20 };
@@ -71,6 +86,8 @@ int delta_replay_action(struct delta_replay *r, const struct delta_action *a, in
                         struct err *err) MUST_CHECK;
 /* Actions of a commit, or of a JSON checkpoint, as NDJSON. */
 int delta_replay_json(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err) MUST_CHECK;
+/* Actions of several commits: one by one, not checked as those of one. */
+int delta_replay_lines(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err) MUST_CHECK;
 int delta_replay_checkpoint(struct delta_replay *r, const struct delta_log_checkpoint *c, struct err *err) MUST_CHECK;
 /* Only what is not a file: afterwards r->sidecars says where the files are. */
 int delta_replay_checkpoint_top(struct delta_replay *r, const struct delta_log_checkpoint *c,

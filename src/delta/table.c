@@ -21,21 +21,54 @@ static int get_commit(struct store *store, int64_t version, struct buf *ret, str
     return store_get(store, delta_commit_key(version, key), ret, err);
 }
 
-static int replay_commits(struct delta_replay *r, const struct delta_log *log, int64_t from, int64_t to,
-                          int64_t *ret_time_ms, struct err *err)
+/* The compacted file that goes furthest from this version on, not beyond `to`; NULL: there is none. */
+static const struct delta_log_compacted *find_compacted(const struct delta_log *log, int64_t from, int64_t to)
+{
+    const struct delta_log_compacted *best = NULL;
+
+    for (size_t i = 0; i < log->n_compacted; i++)
+        if (log->compacted[i].first == from && log->compacted[i].last <= to)
+            best = &log->compacted[i];
+    return best;
+}
+
+/* A way through the log: which versions, and by which files. */
+struct way {
+    const struct delta_log *log;
+    const struct delta_log_checkpoint *checkpoint; /* NULL: none */
+    int64_t to;
+    bool compacted;  /* read compacted files where they fit */
+    bool at_covered; /* the last version was read out of one, or out of the checkpoint */
+};
+
+static int replay_commits(struct delta_replay *r, struct way *w, int64_t *ret_time_ms, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf b = {0};
-    size_t i = 0;
+    const struct delta_log *log = w->log;
+    int64_t from = w->checkpoint ? w->checkpoint->version + 1 : 0;
 
-    while (i < log->n_commits && log->commits[i].version < from)
-        i++;
-    for (int64_t v = from; v <= to; v++, i++) {
-        if (i >= log->n_commits || log->commits[i].version != v)
+    w->at_covered = w->checkpoint != NULL;
+    for (int64_t v = from, i = 0; v <= w->to; v++) {
+        const struct delta_log_compacted *c = w->compacted ? find_compacted(log, v, w->to) : NULL;
+        w->at_covered = c != NULL;
+        buf_reset(&b);
+        b.max = DELTA_MAX_COMMIT;
+        if (c)
+            TRY(store_get(r->store, c->key, &b, err));
+        if (c && !str_trim(buf_str(&b)).n)
+            return err_set(err, ERR_INPUT, "%s is empty", c->key);
+        v = c ? c->last : v;
+        while (i < (int64_t)log->n_commits && log->commits[i].version < v)
+            i++;
+        bool there = i < (int64_t)log->n_commits && log->commits[i].version == v;
+        if (!c && !there)
             return err_set(err, ERR_INPUT, "version %lld is missing in the log", (long long)v);
-        TRY(get_commit(r->store, v, &b, err));
-        if (delta_replay_json(r, buf_str(&b), v, err) < 0)
+        if (!c)
+            TRY(get_commit(r->store, v, &b, err));
+        if ((c ? delta_replay_lines : delta_replay_json)(r, buf_str(&b), v, err) < 0)
             return err_wrap(err, "version %lld", (long long)v);
-        *ret_time_ms = log->commits[i].time_ms;
+        if (there)
+            *ret_time_ms = log->commits[i].time_ms;
     }
     return 0;
 }
@@ -59,11 +92,11 @@ static void read_ict(struct delta_replay *r, int64_t version)
         r->ict_ms = a.commit_info->in_commit_timestamp_ms;
 }
 
-/* One way to read the version: a checkpoint (NULL: none) and the commits after it. */
-static int try_replay(struct store *store, struct engine *engine, const struct delta_log *log,
-                      const struct delta_log_checkpoint *c, int64_t version, struct delta_snapshot **ret,
-                      struct err *err)
+/* Reads the version by a checkpoint (NULL: none) and the commits after it. */
+static int try_way(struct store *store, struct engine *engine, struct way *w, struct delta_snapshot **ret,
+                   struct err *err)
 {
+    const struct delta_log_checkpoint *c = w->checkpoint;
     struct delta_replay r;
     int64_t time_ms = c ? c->time_ms : 0;
 
@@ -72,11 +105,11 @@ static int try_replay(struct store *store, struct engine *engine, const struct d
     if (rc < 0)
         rc = err_wrap(err, "checkpoint of version %lld", (long long)c->version);
     if (rc == 0)
-        rc = replay_commits(&r, log, c ? c->version + 1 : 0, version, &time_ms, err);
-    if (rc == 0 && c && c->version == version)
-        read_ict(&r, version);
+        rc = replay_commits(&r, w, &time_ms, err);
+    if (rc == 0 && w->at_covered)
+        read_ict(&r, w->to);
     if (rc == 0)
-        rc = delta_replay_finish(&r, version, time_ms, ret, err);
+        rc = delta_replay_finish(&r, w->to, time_ms, ret, err);
     if (rc < 0 && r.protocol && delta_protocol_check_read(r.protocol, NULL) < 0)
         rc = delta_protocol_check_read(r.protocol, err); /* the cause, rather than what came of it */
     delta_replay_deinit(&r);
@@ -87,6 +120,20 @@ static int try_replay(struct store *store, struct engine *engine, const struct d
 static bool is_curable(int rc)
 {
     return rc == ERR_INPUT || rc == ERR_NOT_FOUND || rc == ERR_IO || rc == ERR_USAGE || rc == ERR_LIMIT;
+}
+
+/* One way, by compacted files where they can be read. */
+static int try_replay(struct store *store, struct engine *engine, const struct delta_log *log,
+                      const struct delta_log_checkpoint *c, int64_t version, struct delta_snapshot **ret,
+                      struct err *err)
+{
+    struct way w = {.log = log, .checkpoint = c, .to = version, .compacted = log->n_compacted > 0};
+    int rc = try_way(store, engine, &w, ret, err);
+
+    if (rc == 0 || !w.compacted || !is_curable(rc))
+        return rc;
+    w.compacted = false;
+    return try_way(store, engine, &w, ret, err);
 }
 
 static int replay_listed(struct store *store, struct engine *engine, const struct delta_log *log, int64_t version,

@@ -14,8 +14,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "delta/checkpoint.h"
+#include "delta/log.h"
 
 enum { N_CLASSES = LAKE_CLASSES - 1, SMALLEST = 16 << 10, MASKED_PERCENT = 25, MERGE_MAX = 512 };
+enum { LOG_RUN = 10, LOG_RUN_MAX = 100 }; /* commits that become one file */
 
 static int class_of(const struct lake_table *t, const struct lake_file *f)
 {
@@ -131,17 +133,27 @@ int lake_compact(struct lake_table *t, struct err *err)
     return n ? begin_merge(t, ids, n, err) : 0;
 }
 
-/* ---- checkpoints ---- */
+/* ---- checkpoints, and runs of commits in one file ---- */
 
 struct lake_checkpoint {
-    struct lake_job job; /* first */
-    struct delta_checkpoint *checkpoint;
+    struct lake_job job;                 /* first */
+    struct delta_checkpoint *checkpoint; /* NULL: commits first to last are written as one file */
+    struct store *store;
+    int64_t first, last;
 };
 
 static int checkpoint_run(struct lake_job *job, struct engine_conn *conn, struct err *err)
 {
+    struct lake_checkpoint *c = (struct lake_checkpoint *)job;
+    bool written;
+
     (void)conn; /* it has its own */
-    TRY(delta_checkpoint_finish(((struct lake_checkpoint *)job)->checkpoint, err));
+    if (!c->checkpoint) {
+        TRY(delta_log_compact(c->store, c->first, c->last, &written, err));
+        crash_point("log_compacted");
+        return 0;
+    }
+    TRY(delta_checkpoint_finish(c->checkpoint, err));
     crash_point("checkpoint_written");
     return 0;
 }
@@ -165,16 +177,33 @@ static int take_checkpoint(struct lake_table *t, struct err *err)
     return rc;
 }
 
+/* The commits since the last checkpoint, or the last such file, when there are enough. Not the newest one, which a power cut
+ * may still take. */
+static bool log_run(struct lake_table *t, int64_t *ret_first, int64_t *ret_last)
+{
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = delta_table_snapshot(t->delta);
+    int64_t since = MAX(t->delta->last_checkpoint, t->compacted_to);
+
+    *ret_first = since + 1;
+    *ret_last = s->version - 1;
+    t->compacted_to = MAX(t->compacted_to, *ret_last - LOG_RUN_MAX);
+    return *ret_last - since >= LOG_RUN && *ret_last - since <= LOG_RUN_MAX;
+}
+
 int lake_checkpoint(struct lake_table *t, struct err *err)
 {
     struct lake_worker *worker = t->env->worker;
+    struct lake_checkpoint c = {.job = {.run = checkpoint_run}, .store = t->store};
 
     if (t->checkpoint)
         return lake_worker_is_done(worker, &t->checkpoint->job) ? take_checkpoint(t, err) : 0;
-    if (!delta_checkpoint_is_due(t->delta))
+    if (delta_checkpoint_is_due(t->delta))
+        c.checkpoint = delta_checkpoint_begin(t->delta);
+    else if (log_run(t, &c.first, &c.last))
+        t->compacted_to = c.last;
+    else
         return 0;
-    t->checkpoint = MEM_NEW(struct lake_checkpoint);
-    *t->checkpoint = (struct lake_checkpoint){{.run = checkpoint_run}, delta_checkpoint_begin(t->delta)};
+    t->checkpoint = mem_dup(&c, sizeof c);
     if (worker) {
         lake_worker_submit(worker, &t->checkpoint->job);
         return 0;

@@ -38,6 +38,7 @@ static struct lake_table *table_new(const struct lake_env *env, struct table_nam
     t->vectors = lake_has_vectors(env, name);
     t->feed = env->feeds_changes && env->feeds_changes(env->ctx, name);
     t->next_file = 1;
+    t->compacted_to = -1;
     return t;
 }
 
@@ -132,6 +133,7 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
         return err_wrap(err, "table %s", t->name);
     t->delta->checkpoint_interval = env->checkpoint_interval;
     struct delta_snapshot *s = delta_table_snapshot(t->delta);
+    t->compacted_to = s->version;
     if (delta_snapshot_txn(s, str_of(env->app_id), &position))
         t->position = (uint64_t)position;
     CLEANUP(mem_freep) char *files_app = mem_printf("%s" LAKE_FILES_APP, env->app_id);

@@ -151,6 +151,7 @@ struct lake_table {
     bool replace_all;                   /* the commit removes every file of the log first (a table copied anew) */
     struct lake_merge *merge;           /* files that the worker merges, or has merged */
     struct lake_checkpoint *checkpoint; /* that the worker writes, or has written */
+    int64_t compacted_to;               /* commits up to here are in a file together, or were long ago */
     uint64_t n_unmatched;               /* updates and deletes that found no row */
     uint64_t n_commits;
     struct lake_times times;
