@@ -122,3 +122,42 @@ def test_each_commit_of_sql_has_a_checksum(sluice, folder):  # noqa: F811
         assert crc["inCommitTimestampOpt"] == newest["commitInfo"]["inCommitTimestamp"]
         assert crc["setTransactions"] == [] and crc.get("txnId", newest["commitInfo"]["txnId"]) == newest["commitInfo"]["txnId"]
     assert version > 5
+
+
+@pytest.mark.parametrize("partitioned", ["PARTITIONED BY (p)", ""])
+def test_classic_checkpoints_in_parts(sluice, folder, partitioned):  # noqa: F811
+    expected = fill(sluice, folder, "'delta.checkpointInterval' = '5', 'delta.checkpoint.partSize' = '4'", partitioned=partitioned)
+    parts = log_files(folder, "t", "*.checkpoint.*.*.parquet")
+    newest = [p.name.split(".") for p in parts if p.name[:20] == parts[-1].name[:20]]
+    assert [int(n[2]) for n in newest] == list(range(1, len(newest) + 1)) and len(newest) > 1
+    assert {int(n[3]) for n in newest} == {len(newest)} and not log_files(folder, "t", "*.checkpoint.parquet")
+    hint = json.loads((folder.table_path("t") / "_delta_log" / "_last_checkpoint").read_text())
+    assert hint["parts"] == len(newest) and hint["version"] == int(newest[0][0])
+    forget_commits(folder, "t")
+    check(sluice, folder, expected)
+    import pyarrow.parquet as pq
+    sizes = [pq.read_metadata(p).num_rows for p in parts if p.name[:20] == parts[-1].name[:20]]
+    assert sum(sizes) == hint["size"] and max(sizes) <= 6
+
+
+def test_a_checkpoint_whose_part_is_missing_is_passed_over(sluice, folder):  # noqa: F811
+    expected = fill(sluice, folder, "'delta.checkpointInterval' = '5', 'delta.checkpoint.partSize' = '4'")
+    log_files(folder, "t", "*.checkpoint.*.*.parquet")[-1].unlink()
+    assert sorted(rows(sluice, folder, "SELECT * FROM t"), key=repr) == sorted(expected, key=repr)
+
+
+@pytest.mark.parametrize("part_size", ["", ", 'delta.checkpoint.partSize' = '3'"])
+def test_v2_checkpoints_with_a_parquet_top(sluice, folder, part_size):  # noqa: F811
+    expected = fill(sluice, folder, "'delta.checkpointPolicy' = 'v2', 'delta.checkpointInterval' = '5', "
+                                    "'delta.checkpointV2.topLevelFileFormat' = 'parquet'" + part_size)
+    tops = log_files(folder, "t", "*.checkpoint.*.parquet")
+    assert tops and not log_files(folder, "t", "*.checkpoint.*.json")
+    import pyarrow.parquet as pq
+    top = pq.read_table(tops[-1]).to_pylist()
+    sidecars = [r["sidecar"] for r in top if r["sidecar"]]
+    assert len(sidecars) > (1 if part_size else 0) and {r["checkpointMetadata"]["version"] for r in top if r["checkpointMetadata"]} == {int(tops[-1].name[:20])}
+    assert sum(1 for r in top if r["protocol"]) == sum(1 for r in top if r["metaData"]) == 1
+    for s in sidecars:
+        assert (folder.table_path("t") / "_delta_log" / "_sidecars" / s["path"]).stat().st_size == s["sizeInBytes"]
+    forget_commits(folder, "t")
+    check(sluice, folder, expected)

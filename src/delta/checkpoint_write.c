@@ -1,5 +1,6 @@
 /*
- * Writing checkpoints: classic ones, or V2 (delta.checkpointPolicy = v2) with sidecars. The actions go as flat rows (struct row_columns) through a feed into one SELECT that makes
+ * Writing checkpoints: classic ones, in one file or in several parts (delta.checkpoint.partSize, actions in each), or V2
+ * (delta.checkpointPolicy = v2) with sidecars, their top file JSON or Parquet (delta.checkpointV2.topLevelFileFormat). The actions go as flat rows (struct row_columns) through a feed into one SELECT that makes
  * the protocol's structs of them, and COPY writes the file:
  *
  *     kind | text1 | text2 | text3 | n1..n4 | keys[] values[] | dv…   →   txn, add, remove, metaData, protocol, …
@@ -21,8 +22,8 @@
 
 #include <assert.h>
 
-enum { SIDECAR_ROWS = 500000 };
-enum row_kind { ROW_PROTOCOL, ROW_METADATA, ROW_TXN, ROW_DOMAIN, ROW_CHECKPOINT, ROW_ADD, ROW_REMOVE };
+enum { SIDECAR_ROWS = 500000, PARTS_MAX = 10000 };
+enum row_kind { ROW_PROTOCOL, ROW_METADATA, ROW_TXN, ROW_DOMAIN, ROW_CHECKPOINT, ROW_SIDECAR, ROW_ADD, ROW_REMOVE };
 enum row_column {
     KIND,
     TEXT1,
@@ -73,8 +74,11 @@ struct rows {
     struct imap newest; /* hash of path and vector → the removal to write */
     int64_t now_ms;
     uint64_t n, n_adds;
-    uint64_t until; /* rows after which a file ends; 0: none */
-    bool v2, files_only;
+    uint64_t until;     /* rows after which a file ends; 0: none */
+    uint64_t part_rows; /* delta.checkpoint.partSize; 0: as many as there are */
+    bool v2;
+    bool files_only;                 /* a sidecar */
+    const struct delta_actions *top; /* a V2 top file in Parquet: the sidecars that it names, and no files */
 };
 
 static void set_text(struct rows *r, uint32_t row, enum row_column c, struct str s)
@@ -238,6 +242,18 @@ static bool add_row(struct rows *r)
         set_text(r, row, TEXT2, d->configuration);
         return true;
     }
+    case ROW_SIDECAR: {
+        while (r->top && r->at < r->top->n && r->top->v[r->at].kind != DELTA_SIDECAR)
+            r->at++;
+        if (!r->top || r->at >= r->top->n)
+            return false;
+        const struct delta_sidecar *s = r->top->v[r->at++].sidecar;
+        uint32_t row = new_row(r, ROW_SIDECAR);
+        set_text(r, row, TEXT1, s->path);
+        set_number(r, row, N1, s->size);
+        set_number(r, row, N2, s->time_ms);
+        return true;
+    }
     case ROW_ADD:
         if (!(f = delta_snapshot_next(r->s, &r->at)))
             return false;
@@ -264,7 +280,7 @@ static int next_batch(void *ctx, const struct batch **ret, const uint32_t **ret_
     (void)err;
     batch_free(r->batch);
     r->batch = fresh;
-    while (fresh->n < 2048 && r->stage <= ROW_REMOVE && (!r->until || r->n < r->until))
+    while (fresh->n < 2048 && r->stage <= (r->top ? ROW_SIDECAR : ROW_REMOVE) && (!r->until || r->n < r->until))
         if (!add_row(r)) {
             r->stage++;
             r->at = 0;
@@ -342,7 +358,7 @@ static void head_sql(const struct delta_head *h, struct buf *sql)
 static int files_sql(const struct delta_head *h, struct buf *sql, struct err *err)
 {
     buf_printf(sql,
-               "CASE WHEN kind = 5 THEN struct_pack(\"path\" := t1, \"partitionValues\" := map(k, v), \"size\" := n1, "
+               "CASE WHEN kind = 6 THEN struct_pack(\"path\" := t1, \"partitionValues\" := map(k, v), \"size\" := n1, "
                "\"modificationTime\" := n2, \"dataChange\" := false, \"stats\" := %s, "
                "\"tags\" := t3::JSON::MAP(VARCHAR, VARCHAR), \"deletionVector\" := " DV_STRUCT
                ", \"baseRowId\" := n3, \"defaultRowCommitVersion\" := n4, \"clusteringProvider\" := t4",
@@ -350,7 +366,7 @@ static int files_sql(const struct delta_head *h, struct buf *sql, struct err *er
     if (delta_checkpoint_has_structs(h))
         TRY(delta_checkpoint_structs(h, "t2", "map(k, v)", sql, err));
     buf_add_cstr(sql, ") END AS \"add\", "
-                      "CASE WHEN kind = 6 THEN struct_pack(\"path\" := t1, \"deletionTimestamp\" := n2, "
+                      "CASE WHEN kind = 7 THEN struct_pack(\"path\" := t1, \"deletionTimestamp\" := n2, "
                       "\"dataChange\" := false, \"extendedFileMetadata\" := k IS NOT NULL, "
                       "\"partitionValues\" := CASE WHEN k IS NOT NULL THEN map(k, v) END, "
                       "\"size\" := n1, \"deletionVector\" := " DV_STRUCT
@@ -377,7 +393,11 @@ static int copy_sql(const struct rows *r, int64_t feed, const char *path, struct
     buf_add_cstr(sql, "COPY (SELECT ");
     if (!r->files_only)
         small_sql(r, sql);
-    TRY(files_sql(r->s->head, sql, err));
+    if (r->top)
+        buf_add_cstr(sql, "CASE WHEN kind = 5 THEN struct_pack(\"path\" := t1, \"sizeInBytes\" := n1, "
+                          "\"modificationTime\" := n2) END AS \"sidecar\"");
+    else
+        TRY(files_sql(r->s->head, sql, err));
     buf_printf(sql, " FROM feed(%lld)) TO ", (long long)feed);
     buf_add_sql_literal(sql, str_of(path));
     buf_add_cstr(sql, " (FORMAT parquet, COMPRESSION snappy)");
@@ -397,19 +417,22 @@ static int write_file(struct delta_table *t, struct rows *r, const char *path, s
     return engine_exec(conn, sql.p, err);
 }
 
-static int put_hint(struct delta_table *t, const struct rows *r, int64_t size, struct err *err)
+/* `parts`: of a classic checkpoint in several files, else 0. */
+static int put_hint(struct delta_table *t, const struct rows *r, int64_t size, uint64_t parts, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf json = {0};
 
-    buf_printf(&json, "{\"version\":%lld,\"size\":%llu,\"sizeInBytes\":%lld,\"numOfAddFiles\":%llu}",
-               (long long)r->s->version, (unsigned long long)r->n, (long long)size, (unsigned long long)r->n_adds);
+    buf_printf(&json, "{\"version\":%lld,\"size\":%llu,", (long long)r->s->version, (unsigned long long)r->n);
+    if (parts)
+        buf_printf(&json, "\"parts\":%llu,", (unsigned long long)parts);
+    buf_printf(&json, "\"sizeInBytes\":%lld,\"numOfAddFiles\":%llu}", (long long)size, (unsigned long long)r->n_adds);
     return store_put(t->store, "_delta_log/_last_checkpoint", buf_str(&json), err);
 }
 
-static int write_rows(struct delta_table *t, struct rows *r, struct err *err)
+/* The rows up to r->until as the object `key`. `*ret_size` grows by its size. */
+static int write_object(struct delta_table *t, struct rows *r, const char *key, int64_t *ret_size, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf path = {0};
-    char key[DELTA_KEY];
 
     store_temp_path(t->store, ".parquet", &path);
     int rc = write_file(t, r, path.p, err);
@@ -417,11 +440,29 @@ static int write_rows(struct delta_table *t, struct rows *r, struct err *err)
         unlink(path.p);
         return rc;
     }
-    int64_t size = file_size(path.p);
-    snprintf(key, sizeof key, "_delta_log/%020lld.checkpoint.parquet", (long long)r->s->version);
-    TRY(store_adopt(t->store, path.p, key, err));
+    *ret_size += file_size(path.p);
+    return store_adopt(t->store, path.p, key, err);
+}
+
+/* Parts of about part_rows actions; the last has what is left. A reader wants all of them, or takes none. */
+static int write_rows(struct delta_table *t, struct rows *r, struct err *err)
+{
+    uint64_t n = r->s->n_files + r->newest.n, parts = 1;
+    int64_t size = 0;
+    char key[DELTA_KEY];
+
+    if (r->part_rows)
+        parts = MIN(MAX((n + r->part_rows - 1) / r->part_rows, 1), (uint64_t)PARTS_MAX);
+    for (uint64_t k = 1; k <= parts; k++) {
+        snprintf(key, sizeof key, "_delta_log/%020lld.checkpoint.parquet", (long long)r->s->version);
+        if (parts > 1)
+            snprintf(key, sizeof key, "_delta_log/%020lld.checkpoint.%010llu.%010llu.parquet", (long long)r->s->version,
+                     (unsigned long long)k, (unsigned long long)parts);
+        r->until = k < parts ? k * ((n + parts - 1) / parts) : 0;
+        TRY(write_object(t, r, key, &size, err));
+    }
     t->last_checkpoint = r->s->version;
-    return put_hint(t, r, size, err);
+    return put_hint(t, r, size, parts > 1 ? parts : 0, err);
 }
 
 /* ---- V2: the files in sidecars, the rest in a JSON file that names them ---- */
@@ -434,7 +475,7 @@ static int write_sidecar(struct delta_table *t, struct rows *r, struct arena *ar
     uint64_t before = r->n;
     char uuid[DELTA_UUID];
 
-    r->until = r->n + SIDECAR_ROWS;
+    r->until = r->n + (r->part_rows ? r->part_rows : SIDECAR_ROWS);
     store_temp_path(t->store, ".parquet", &path);
     int rc = write_file(t, r, path.p, err);
     if (rc < 0 || r->n == before) {
@@ -466,27 +507,49 @@ static void add_small_actions(const struct rows *r, struct arena *arena, struct 
         delta_actions_add(top, arena, (struct delta_action){.kind = DELTA_DOMAIN, .domain = &ids->domains[i]});
 }
 
+static int write_json_top(struct delta_table *t, struct rows *r, const struct delta_actions *top, const char *key,
+                          int64_t *ret_size, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf json = {0};
+
+    (void)r;
+    for (size_t i = 0; i < top->n; i++)
+        delta_action_write(&json, &top->v[i]);
+    *ret_size = (int64_t)json.n;
+    return store_put(t->store, key, buf_str(&json), err);
+}
+
+static int write_parquet_top(struct delta_table *t, struct rows *r, const struct delta_actions *top, const char *key,
+                             int64_t *ret_size, struct err *err)
+{
+    r->top = top;
+    r->files_only = false;
+    r->stage = ROW_PROTOCOL;
+    r->at = r->until = 0;
+    return write_object(t, r, key, ret_size, err);
+}
+
 static int write_v2(struct delta_table *t, struct rows *r, struct err *err)
 {
     CLEANUP(arena_deinit) struct arena arena = {0};
-    CLEANUP(buf_deinit) struct buf json = {0};
     struct delta_actions top = {0};
-    char uuid[DELTA_UUID];
+    char uuid[DELTA_UUID], key[DELTA_KEY + DELTA_UUID];
+    bool parquet =
+        str_eq_nocase(delta_snapshot_property(r->s, STR("delta.checkpointV2.topLevelFileFormat")), STR("parquet"));
+    int64_t size = 0;
 
     r->files_only = true;
     r->stage = ROW_ADD;
     add_small_actions(r, &arena, &top);
     while (r->stage <= ROW_REMOVE)
         TRY(write_sidecar(t, r, &arena, &top, err));
-    for (size_t i = 0; i < top.n; i++)
-        delta_action_write(&json, &top.v[i]);
-    TRY(store_put(
-        t->store,
-        arena_printf(&arena, "_delta_log/%020lld.checkpoint.%s.json", (long long)r->s->version, delta_uuid(uuid)),
-        buf_str(&json), err));
-    r->n += top.n;
+    snprintf(key, sizeof key, "_delta_log/%020lld.checkpoint.%s.%s", (long long)r->s->version, delta_uuid(uuid),
+             parquet ? "parquet" : "json");
+    uint64_t files = r->n;
+    TRY((parquet ? write_parquet_top : write_json_top)(t, r, &top, key, &size, err));
+    r->n = files + top.n;
     t->last_checkpoint = r->s->version;
-    return put_hint(t, r, (int64_t)json.n, err);
+    return put_hint(t, r, size, 0, err);
 }
 
 struct delta_checkpoint {
@@ -529,6 +592,9 @@ static int write_checkpoint(struct delta_checkpoint *c, struct err *err)
     c->rows.batch = batch_new(schema, 16);
     c->rows.v2 = delta_protocol_has(c->snapshot->head->protocol, "v2Checkpoint");
     collect_graves(&c->rows);
+    int64_t part_rows = 0;
+    if (str_to_i64(delta_snapshot_property(c->snapshot, STR("delta.checkpoint.partSize")), &part_rows) && part_rows > 0)
+        c->rows.part_rows = (uint64_t)part_rows;
     bool policy = c->rows.v2 && str_is(delta_snapshot_property(c->snapshot, STR("delta.checkpointPolicy")), "v2");
     if (policy ? write_v2(c->table, &c->rows, err) : write_rows(c->table, &c->rows, err))
         return err_wrap(err, "%s: checkpoint of version %lld", c->table->store->name, (long long)c->snapshot->version);
