@@ -339,7 +339,8 @@ void delta_schema_map(struct schema *s, int32_t *max_id, bool new_names, uint64_
     map_fields(&m, s->fields, s->n_fields, true);
 }
 
-void delta_schema_note_widening(struct field *f, const struct type *to, struct arena *arena)
+void delta_schema_note_widening(struct field *f, const struct type *from, const struct type *to, struct str path,
+                                struct arena *arena)
 {
     struct str old = field_meta_get(f, STR("delta.typeChanges"));
     CLEANUP(buf_deinit) struct buf json = {0};
@@ -349,9 +350,13 @@ void delta_schema_note_widening(struct field *f, const struct type *to, struct a
     else
         buf_add_char(&json, '[');
     buf_add_cstr(&json, "{\"fromType\":");
-    delta_type_write(&f->type, &json);
+    delta_type_write(from, &json);
     buf_add_cstr(&json, ",\"toType\":");
     delta_type_write(to, &json);
+    if (path.n) {
+        buf_add_cstr(&json, ",\"fieldPath\":");
+        buf_add_json_str(&json, path);
+    }
     buf_add_cstr(&json, "}]");
     field_meta_set(f, arena, STR("delta.typeChanges"), buf_str(&json));
 }

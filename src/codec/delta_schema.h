@@ -17,8 +17,10 @@ void delta_schema_write(const struct schema *s, struct buf *out);
 /* One type as in a schemaString: "long", "decimal(10,2)", {"type":"array",…}. The array's elements may be null. */
 void delta_type_write(const struct type *t, struct buf *out);
 
-/* Adds {"fromType":…,"toType":…} to the field's list of changes (Delta protocol, "Type Widening"). f->type stays. */
-void delta_schema_note_widening(struct field *f, const struct type *to, struct arena *arena);
+/* Adds {"fromType":…,"toType":…} to the field's list of changes (Delta protocol, "Type Widening"); the types stay. `path`:
+ * of the part of an array or map that changes ("element", "value.element"), empty: the field itself. */
+void delta_schema_note_widening(struct field *f, const struct type *from, const struct type *to, struct str path,
+                                struct arena *arena);
 
 enum delta_mapping { DELTA_MAPPING_NONE, DELTA_MAPPING_NAME, DELTA_MAPPING_ID };
 /* delta.columnMapping.mode of a configuration; ERR_INPUT on an unknown word. */

@@ -271,6 +271,32 @@ static bool widens(const struct type *from, const struct type *to)
            to->precision - from->precision >= to->scale - from->scale;
 }
 
+/* A change of a part of an array or map is noted at the nearest field of a struct, with the way from there. */
+static void note_widening(struct alter *a, struct delta_path path, const struct type *from, const struct type *to)
+{
+    struct field *fields = a->next->fields, *host = NULL;
+    uint32_t n = a->next->n_fields, host_at = 0;
+    CLEANUP(buf_deinit) struct buf way = {0};
+    bool named = true;
+
+    for (uint32_t k = 0; k < path.n; k++) {
+        uint32_t i = 0;
+        while (i < n && !str_eq_nocase(fields[i].name, path.parts[k]))
+            i++;
+        assert(i < n);
+        if (named) {
+            host = &fields[i];
+            host_at = k;
+        }
+        named = fields[i].type.id == TYPE_STRUCT;
+        n = fields[i].type.n_children;
+        fields = fields[i].type.children;
+    }
+    alter_path_text((struct delta_path){path.parts + host_at + 1, path.n - host_at - 1}, &way);
+    assert(host);
+    delta_schema_note_widening(host, from, to, buf_str(&way), &a->next->arena);
+}
+
 static int change_type(struct alter *a, struct delta_path path, struct field *f, const struct type *to, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf from_text = {0}, to_text = {0};
@@ -287,10 +313,7 @@ static int change_type(struct alter *a, struct delta_path path, struct field *f,
                 from_text.p, to_text.p);
         return err_hint(err, "ALTER TABLE … SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')");
     }
-    for (uint32_t k = 1; k < path.n; k++)
-        if (str_is(path.parts[k], "element") || str_is(path.parts[k], "key") || str_is(path.parts[k], "value"))
-            return err_set(err, ERR_UNSUPPORTED, "types inside arrays and maps cannot be widened");
-    delta_schema_note_widening(f, to, &a->next->arena);
+    note_widening(a, path, &f->type, to);
     f->type = type_clone(to, &a->next->arena);
     return 0;
 }

@@ -93,4 +93,7 @@ struct dml_merge {
 int delta_merge(const struct dml_target *t, const struct dml_merge *merge, struct dml_result *ret,
                 struct err *err) MUST_CHECK;
 
+/* The metadata value of a key when it is a JSON string, unquoted into the arena; empty otherwise. */
+struct str dml_meta_text(const struct field *f, const char *key, struct arena *arena);
+
 #endif

@@ -117,7 +117,5 @@ int dml_rewrite_files(struct dml *d, const uint32_t *files, const uint64_t *live
                       struct err *err) MUST_CHECK;
 /* ", id, NULL": the ids of rows that are staged with new values; nothing when the table does not track rows. */
 void dml_add_staged_ids(struct dml *d, struct buf *sql);
-/* The metadata value of a key when it is a JSON string, unquoted into the arena; empty otherwise. */
-struct str dml_meta_text(const struct field *f, const char *key, struct arena *arena);
 
 #endif

@@ -71,6 +71,7 @@ int session_history(struct session *s, const struct sql_show *show, struct buf *
 int session_detail(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
 int session_properties(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
 int session_columns(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
+int session_show_create(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
 int session_restore(struct session *s, const struct sql_restore *r, struct buf *out, struct err *err) MUST_CHECK;
 int session_vacuum(struct session *s, const struct sql_vacuum *v, struct buf *out, struct err *err) MUST_CHECK;
 int session_optimize(struct session *s, const struct sql_optimize *st, struct buf *out, struct err *err) MUST_CHECK;

@@ -64,7 +64,7 @@ static int widen(struct lake_table *t, struct schema *s, struct field *f, const 
                 STR_ARG(f->name), old.p, new_text.p);
         return err_hint(err, "copy the table anew: sluice sync … --resync %s", t->name);
     }
-    delta_schema_note_widening(f, to, &s->arena);
+    delta_schema_note_widening(f, &f->type, to, (struct str){0}, &s->arena);
     f->type = type_clone(to, &s->arena);
     t->widened = true;
     return 0;

@@ -38,6 +38,28 @@ static int parse_comment(struct parser *p, struct sql_alter *ret)
     return parser_end(p);
 }
 
+/* COMMENT ON COLUMN t.c IS …: the last part is the column, what is before it the table. */
+static int parse_column_comment(struct parser *p, struct sql_alter *ret)
+{
+    struct sql_name name;
+
+    *ret = (struct sql_alter){.action = ALTER_COLUMN, .change = {.set_comment = true}};
+    TRY(parser_name(p, "a column with its table", &name));
+    if (name.n_parts < 2)
+        return parser_fail(p, "a column with its table before it (t.c)");
+    ret->column = name;
+    ret->column.parts += name.n_parts - 1;
+    ret->column.n_parts = 1;
+    ret->column.text = ret->column.parts[0];
+    ret->table.name = name;
+    ret->table.name.n_parts--;
+    ret->table.name.text = ret->table.name.parts[ret->table.name.n_parts - 1];
+    TRY(parser_expect(p, "IS"));
+    if (!parser_accept(p, "NULL"))
+        TRY(parser_string(p, "the comment as a string, or NULL", &ret->change.comment));
+    return parser_end(p);
+}
+
 static int parse_optimize(struct parser *p, struct sql_optimize *ret)
 {
     static const char *const stops[] = {"ZORDER BY", NULL};
@@ -293,6 +315,10 @@ static int parse_any(struct parser *p, struct statement *ret)
     if (parser_accept(p, "ALTER TABLE")) {
         ret->kind = STATEMENT_ALTER_TABLE;
         return parse_alter(p, &ret->alter);
+    }
+    if (parser_accept(p, "COMMENT ON COLUMN")) {
+        ret->kind = STATEMENT_ALTER_TABLE;
+        return parse_column_comment(p, &ret->alter);
     }
     if (parser_accept(p, "COMMENT ON TABLE")) {
         ret->kind = STATEMENT_ALTER_TABLE;
