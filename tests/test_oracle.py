@@ -9,7 +9,8 @@ from lib.workload import Workload, quiesce
 
 def copied_anew(workload, log):
     """Tables that the source rewrote: they are copied anew, and have no versions between being set aside and that copy."""
-    return {t for t in workload.tables if f"table public.{t}: the source wrote all rows anew" in log}
+    lines = [line for line in log.splitlines() if "event=table_to_be_copied_anew" in line]
+    return {t for t in workload.tables if any(f"table public.{t}: " in line for line in lines)}
 
 
 def check_moments(workload, lake, moments, log=""):
