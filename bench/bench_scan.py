@@ -14,12 +14,12 @@ QUERIES = {
     "sum": "SELECT sum(weight) FROM {}",
     "group by 8": "SELECT customer & 7, sum(weight), count(*) FROM {} GROUP BY 1",
     "group by 1 M": "SELECT count(*) FROM (SELECT id & 1048575 AS k, sum(weight) FROM {} GROUP BY 1)",
-    "one key": "SELECT * FROM {} WHERE id = 7654321",
-    "key range": "SELECT count(*), sum(weight), max(note) FROM {} WHERE id >= 5000000 AND id < 5010000",
+    "one key": "SELECT * FROM {} WHERE id = {key}",
+    "key range": "SELECT count(*), sum(weight), max(note) FROM {} WHERE id >= {low} AND id < {low} + 10000",
 }
 
 
-def shares(base, s, rows):
+def shares(base, s):
     """{percent: table}: rows spread over all files are masked by deletion vectors."""
     tables = {0: base}
     for percent in (1, 10):
@@ -42,19 +42,19 @@ def times(s, queries, rounds, *args):
 
 
 def run(s):
-    rows, files, rounds = (1_000_000, 8, 4) if s.quick else (10_000_000, 8, 8)
+    rows, files, rounds = (1_000_000, 8, 4) if s.quick else (10_000_000, 8, 6)
     base = delta_tables.make(s.folder("base"), rows, files)
     bare = f"read_parquet([{', '.join(repr(f) for f in delta_tables.data_files(base))}])"
-    tables = shares(base, s, rows)
+    tables, keys = shares(base, s), {"key": rows * 3 // 4 + 4321, "low": rows // 2}
     for percent, table in tables.items():
         queries = {}
         for name, q in QUERIES.items():
-            queries[name, "ours"] = q.format(f"delta.`{table}`")
-            queries[name, "bare"] = q.format(bare)
+            queries[name, "ours"] = q.format(f"delta.`{table}`", **keys)
+            queries[name, "bare"] = q.format(bare, **keys)
         took = times(s, queries, rounds)
-        peer = s.peer("scan", path=str(table), queries={n: q.format("t") for n, q in QUERIES.items()})["result"] \
+        peer = s.peer("scan", path=str(table), queries={n: q.format("t", **keys) for n, q in QUERIES.items()})["result"] \
             if percent != 1 else {}
-        arrow = s.peer("arrow", path=str(table), queries=list(QUERIES))["result"] if percent == 0 else {}
+        arrow = s.peer("arrow", path=str(table), queries=list(QUERIES), **keys)["result"] if percent == 0 else {}
         limit = {0: 1.1, 1: 1.3, 10: 1.3}[percent]
         for name in QUERIES:
             mine, other = took[name, "ours"], took[name, "bare"]

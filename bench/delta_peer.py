@@ -56,7 +56,7 @@ def scan(path, queries):
     return result
 
 
-def arrow(path, queries):
+def arrow(path, queries, key, low):
     """The same by pyarrow over delta-rs's data set: what it can say without SQL."""
     import pyarrow.compute as pc  # pylint: disable=import-outside-toplevel
     data, result = DeltaTable(path).to_pyarrow_dataset(), {}
@@ -69,8 +69,8 @@ def arrow(path, queries):
         "group by 1 M": lambda: data.to_table(columns={"g": pc.bit_wise_and(f("id"), (1 << 20) - 1),
                                                        "weight": f("weight")})
         .group_by("g").aggregate([("weight", "sum")]).num_rows,
-        "one key": lambda: data.to_table(filter=f("id") == 7_654_321),
-        "key range": lambda: data.to_table(filter=(f("id") >= 5_000_000) & (f("id") < 5_010_000)),
+        "one key": lambda: data.to_table(filter=f("id") == key),
+        "key range": lambda: data.to_table(filter=(f("id") >= low) & (f("id") < low + 10_000)),
     }
     for name in queries:
         times = []

@@ -2,7 +2,7 @@
  * The set of files over versions. Entries are kept in chunks that double and never move; an index from path to the
  * newest entry of that path, with the older ones chained behind it, is the only thing that needs the lock.
  *
- *   slots: | hash's upper 32 bits | entry + 1 | … linear probing, at most 3/4 full
+ *   slots: | hash's upper 32 bits | entry + 1 | … linear probing from where those bits say, at most 3/4 full
  */
 #include "delta/files.h"
 
@@ -83,7 +83,7 @@ static struct delta_entry *entry_new(struct delta_files *s)
 /* The slot of the path, or the free one that ends its probing. */
 static uint64_t *slot_of(const struct delta_files *s, struct str path, uint64_t hash)
 {
-    for (uint32_t i = (uint32_t)hash & (s->n_slots - 1);; i = (i + 1) & (s->n_slots - 1)) {
+    for (uint32_t i = (uint32_t)(hash >> 32) & (s->n_slots - 1);; i = (i + 1) & (s->n_slots - 1)) {
         uint64_t *slot = &s->slots[i];
         if (!*slot)
             return slot;
@@ -92,6 +92,7 @@ static uint64_t *slot_of(const struct delta_files *s, struct str path, uint64_t 
     }
 }
 
+/* A slot says itself where it belongs: no path is looked at. */
 static void grow_index(struct delta_files *s)
 {
     uint64_t *old = s->slots;
@@ -99,20 +100,24 @@ static void grow_index(struct delta_files *s)
 
     s->n_slots = n_old ? n_old * 2 : 64;
     s->slots = MEM_NEW_N(uint64_t, s->n_slots);
-    for (uint32_t i = 0; i < n_old; i++)
-        if (old[i]) {
-            struct str path = entry_at(s, (uint32_t)old[i] - 1)->file.path;
-            *slot_of(s, path, hash64(path.p, path.n)) = old[i];
-        }
+    for (uint32_t i = 0; i < n_old; i++) {
+        uint32_t at = (uint32_t)(old[i] >> 32) & (s->n_slots - 1);
+        if (!old[i])
+            continue;
+        while (s->slots[at])
+            at = (at + 1) & (s->n_slots - 1);
+        s->slots[at] = old[i];
+    }
     mem_free(old);
 }
 
 /* The live entry of the path with this vector. */
-static struct delta_entry *find_live(const struct delta_files *s, struct str path, const struct delta_dv_desc *dv)
+static struct delta_entry *find_live(const struct delta_files *s, struct str path, uint64_t hash,
+                                     const struct delta_dv_desc *dv)
 {
     if (!s->n_slots)
         return NULL;
-    for (uint32_t i = (uint32_t)*slot_of(s, path, hash64(path.p, path.n)); i;) {
+    for (uint32_t i = (uint32_t)*slot_of(s, path, hash); i;) {
         struct delta_entry *e = entry_at(s, i - 1);
         if (atomic_load_explicit(&e->removed_at, memory_order_relaxed) == INT64_MAX && delta_dv_eq(e->file.dv, dv))
             return e;
@@ -187,9 +192,9 @@ static void kill_entry(struct delta_files *s, struct delta_entry *e, int64_t ver
 const struct delta_file *delta_files_add(struct delta_files *s, const struct delta_file *f, int64_t version,
                                          const struct delta_file **ret_replaced)
 {
-    struct delta_entry *old = find_live(s, f->path, f->dv);
+    uint64_t hash = hash64(f->path.p, f->path.n);
+    struct delta_entry *old = find_live(s, f->path, hash, f->dv);
     struct delta_file copy = file_copy(s, f);
-    uint64_t hash = hash64(copy.path.p, copy.path.n);
 
     if (ret_replaced)
         *ret_replaced = old ? &old->file : NULL;
@@ -214,7 +219,7 @@ const struct delta_file *delta_files_add(struct delta_files *s, const struct del
 const struct delta_file *delta_files_remove(struct delta_files *s, struct str path, const struct delta_dv_desc *dv,
                                             int64_t version)
 {
-    struct delta_entry *e = find_live(s, path, dv);
+    struct delta_entry *e = find_live(s, path, hash64(path.p, path.n), dv);
 
     if (e)
         kill_entry(s, e, version);
