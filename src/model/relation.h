@@ -55,6 +55,7 @@ struct relation {
     int16_t n_attributes;  /* pg_class.relnatts: the highest attnum that was ever given */
     bool current;          /* the catalog has just these columns: the three above belong to them */
     double row_estimate;   /* pg_class.reltuples, -1 unknown */
+    struct str leaves;     /* of a partitioned table "0,<oid>,<oid>…", rising: its leaf partitions; else {0} */
     struct str row_filter; /* the publication's WHERE for this table (SQL), or {0}: a snapshot applies it too */
     uint32_t n_columns;
     struct relation_column *columns; /* in attnum order, without dropped ones, only those that are replicated */

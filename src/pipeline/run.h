@@ -67,6 +67,11 @@ int sync_follow_catalog(struct sync *s, const struct pg_tables *tables, struct e
 /* Why a table of this name cannot be in the lake, or NULL. */
 const char *sync_bad_name(struct str schema, struct str name);
 
+/* ---- partitions.c: partitions that come and go ---- */
+
+/* Sets `moved` of tables whose partitions took rows along as they were attached or detached. No epoch is open. */
+int sync_mind_partitions(struct sync *s, const struct pg_tables *tables, struct err *err) MUST_CHECK;
+
 /* ---- tables.c: tables come in ---- */
 
 /* Opens the tables that follow already. */

@@ -90,6 +90,7 @@ static int read_table(struct state *s, yyjson_val *obj, struct err *err)
                                       get_str(obj, "name"));
 
     t->append_only = yyjson_get_bool(yyjson_obj_get(obj, "append_only"));
+    t->leaves = arena_str(&s->arena, get_str(obj, "leaves"));
     yyjson_val *was = yyjson_obj_get(obj, "was");
     t->was_schema = arena_str(&s->arena, str_of(yyjson_get_str(yyjson_arr_get(was, 0))));
     t->was_name = arena_str(&s->arena, str_of(yyjson_get_str(yyjson_arr_get(was, 1))));
@@ -157,6 +158,10 @@ int state_save(const struct state *s, struct err *err)
         if (t->reason.n) {
             buf_add_cstr(&out, ",\"reason\":");
             buf_add_json_str(&out, t->reason);
+        }
+        if (t->leaves.n) {
+            buf_add_cstr(&out, ",\"leaves\":");
+            buf_add_json_str(&out, t->leaves);
         }
         if (t->was_name.n) {
             buf_add_cstr(&out, ",\"was\":[");

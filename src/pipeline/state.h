@@ -5,7 +5,7 @@
  *    "start":"0/1A2B3C","applied":"0/1A2B80",
  *    "tables":[{"oid":16385,"schema":"public","name":"orders","state":"streaming"}, …]}
  *
- * A table's schema and name are those of its folder in the lake. It may also have "reason" and "was":["schema","name"].
+ * A table's schema and name are those of its folder in the lake. It may also have "reason", "leaves" and "was":["schema","name"].
  *
  * Positions of tables stand in the tables (txn actions); `applied` is for those without changes of late: every table in state
  * "streaming" has all changes of transactions that committed at or before it.
@@ -29,6 +29,8 @@ struct state_table {
     enum table_state state;
     bool append_only; /* it had no replica identity when it was chosen: the lake gets its new rows only */
     struct str reason;
+    struct str leaves; /* the partitions that were there when it was last looked at (relation.h); {0}: not known */
+    const char *moved; /* why its rows are others than the stream says (pipeline/partitions.c); not kept in the file */
     struct str was_schema, was_name; /* not empty: the folder is about to be renamed from this (pipeline/names.c) */
 };
 

@@ -90,9 +90,13 @@ static bool gained_identity(const struct state_table *st, const struct relation 
 /* Is the table to be copied now, though it is in the lake already? */
 static bool is_anew(const struct sync *s, const struct state_table *st, const struct relation *r)
 {
-    if (gained_identity(st, r)) {
+    const char *why = gained_identity(st, r)
+                          ? "it has a replica identity now: its updates and deletes so far are not in the lake"
+                          : st->moved;
+
+    if (why) {
         log_warn("table_to_be_copied_anew", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
-                 log_quote("it has a replica identity now: its updates and deletes so far are not in the lake"));
+                 log_quote(why));
         return true;
     }
     return !s->looked && is_resync(s, r->schema, r->name);
@@ -103,6 +107,8 @@ static void begin_copying(struct sync *s, struct state_table *st, const struct r
     struct lake_table *t = delta_sink_find(s->sink, r->oid);
 
     st->append_only = r->identity == IDENTITY_NONE;
+    st->leaves = arena_str(&s->state.arena, r->leaves);
+    st->moved = NULL;
     if (s->looked && st->append_only) /* those of the start were told by the check */
         log_warn("append_only", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
                  log_quote("no replica identity: the lake gets its new rows only, not updates and deletes"));
@@ -172,6 +178,8 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn
 
     assert(!s->copy);
     TRY(sync_follow_catalog(s, tables, err));
+    if (!s->looked)
+        TRY(sync_mind_partitions(s, tables, err));
     size_t n = choose(s, tables, chosen);
     s->looked = true;
     TRY(state_save(&s->state, err));
@@ -332,9 +340,10 @@ int sync_look_for_tables(struct sync *s, struct err *err)
         return 0;
     s->last_look_us = now;
     TRY(sync_ask(s, ask_tables, &tables, err));
+    TRY(sync_mind_partitions(s, &tables, err));
     for (size_t i = 0; i < tables.n; i++) {
         const struct state_table *st = state_find(&s->state, tables.items[i]->oid);
-        n_new += !st || st->state == TABLE_NEW || gained_identity(st, tables.items[i]);
+        n_new += !st || st->state == TABLE_NEW || st->moved || gained_identity(st, tables.items[i]);
     }
     give_up_gone(s, &tables);
     if (!n_new)

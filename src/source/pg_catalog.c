@@ -276,7 +276,9 @@ static void choose(struct load *l, struct candidate *all, size_t n)
 
 static const char details_sql[] =
     "SELECT c.oid, c.relreplident, i.indkey::text, s.blocks, s.tuples, s.storage, c.relnatts,"
-    " (SELECT sum(a.xmin::text::bigint) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)::bigint"
+    " (SELECT sum(a.xmin::text::bigint) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)::bigint,"
+    " CASE WHEN c.relkind = 'p' THEN concat_ws(',', '0', (SELECT string_agg(relid::oid::text, ',' ORDER BY relid::oid)"
+    "  FROM pg_partition_tree(c.oid) WHERE isleaf)) END"
     " FROM pg_class c"
     " LEFT JOIN LATERAL (SELECT x.indkey FROM pg_index x"
     "  WHERE x.indrelid = c.oid AND x.indisvalid AND x.indimmediate AND CASE c.relreplident"
@@ -319,6 +321,7 @@ static int load_details(struct load *l, struct err *err)
         rel->storage = pg_result_i64(r, i, 5);
         rel->n_attributes = (int16_t)pg_result_i64(r, i, 6);
         rel->shape = pg_result_i64(r, i, 7);
+        rel->leaves = arena_str(&rel->arena, pg_result_str(r, i, 8));
         rel->current = true;
         if (rel->identity == IDENTITY_KEY)
             set_key(rel, pg_result_str(r, i, 2));
@@ -588,5 +591,31 @@ int pg_catalog_attnum_alive(struct pg_conn *conn, uint32_t relid, int16_t attnum
         return 1;
     struct str name = pg_result_str(r, 0, 0);
     *ret_name = mem_strndup(name.p, name.n);
+    return 0;
+}
+
+/* Its youngest link to an ancestor: what was written in that transaction or before was not in the root's stream. */
+static const char link_sql[] =
+    "SELECT format('%I.%I', n.nspname, c.relname), (SELECT i.xmin::text FROM pg_inherits i WHERE i.inhrelid IN"
+    "  (SELECT relid FROM pg_partition_ancestors(c.oid)) ORDER BY age(i.xmin) LIMIT 1)"
+    " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::oid AND c.relkind = 'r'"
+    " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')";
+
+int pg_catalog_leaf_brought_rows(struct pg_conn *conn, uint32_t oid, bool *ret, struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *link = NULL, *r = NULL;
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    char text[16];
+    const char *const params[] = {text};
+
+    *ret = false;
+    snprintf(text, sizeof text, "%u", oid);
+    TRY(pg_query(conn, link_sql, 1, params, &link, err));
+    if (pg_result_rows(link) == 0 || pg_result_is_null(link, 0, 1))
+        return 0; /* a foreign table, gone again, or we may not look (which the next start tells) */
+    buf_printf(&sql, "SELECT EXISTS (SELECT FROM ONLY %s WHERE age(xmin) >= age('%s'::xid))",
+               pg_result_str(link, 0, 0).p, pg_result_str(link, 0, 1).p);
+    TRY(pg_query(conn, sql.p, 0, NULL, &r, err));
+    *ret = pg_result_bool(r, 0, 0);
     return 0;
 }
