@@ -139,7 +139,7 @@ class Torture:
     def compare(self, db, workload):
         workload.join(stop=True)
         process = self.sluice.start_sync(db.url, self.lake, *self.options)
-        quiesce(workload, self.lake, process, deadline=600)
+        quiesce(workload, self.lake, process, deadline=1800)
         process.term()
         tables = [*workload.tables, "marker"]
         self.rows += self.compare_changes(db, tables) if self.only else assert_equal(db, self.lake, tables)
