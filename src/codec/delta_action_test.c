@@ -289,6 +289,10 @@ static void test_partition__becomes_sql(void **state)
         {{.id = TYPE_DOUBLE}, "nope", NULL},
         {{.id = TYPE_DECIMAL, .precision = 5, .scale = 2}, "12.50", "CAST('12.50' AS DECIMAL(5,2))"},
         {{.id = TYPE_DATE}, "2024-01-02", "DATE '2024-01-02'"},
+        {{.id = TYPE_DATE}, "+10000-01-02", "DATE '10000-01-02'"},
+        {{.id = TYPE_DATE}, "-0001-06-01", "DATE '-0001-06-01'"},
+        {{.id = TYPE_TIMESTAMP}, "+10000-01-01 00:00:00", "TIMESTAMPTZ '10000-01-01 00:00:00+00'"},
+        {{.id = TYPE_TIMESTAMP}, "-0001-06-01 00:00:00", "TIMESTAMPTZ '-0001-06-01 00:00:00+00'"},
         {{.id = TYPE_DATE}, "2024-01", NULL},
         {{.id = TYPE_TIMESTAMP}, "2024-01-02T03:04:05.123456Z", "TIMESTAMPTZ '2024-01-02 03:04:05.123456+00'"},
         {{.id = TYPE_TIMESTAMP}, "2024-01-02 03:04:05", "TIMESTAMPTZ '2024-01-02 03:04:05+00'"},
@@ -307,6 +311,24 @@ static void test_partition__becomes_sql(void **state)
         if (cases[i].sql)
             assert_string_equal(out.p, cases[i].sql);
     }
+}
+
+static void test_partition__dates_of_all_years(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t days;
+    } cases[] = {{"1970-01-01", 0}, {"2024-2-9", 19762}, {"+10000-01-01", 2932897}, {"-0001-06-01", -719742}};
+    static const char *const bad[] = {"2024-01", "2024-13-01", "2024-01-01 00:00:00", "x", "-", "", "999999999-01-01"};
+    int64_t days;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_true(delta_partition_days(str_of(cases[i].text), &days));
+        assert_int_equal(days, cases[i].days);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_false(delta_partition_days(str_of(bad[i]), &days));
 }
 
 static void test_partition__becomes_text_and_folder(void **state)
@@ -345,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_schema__mapping_names_every_field),
         cmocka_unit_test(test_schema__refuses_impossible_types),
         cmocka_unit_test(test_partition__becomes_sql),
+        cmocka_unit_test(test_partition__dates_of_all_years),
         cmocka_unit_test(test_partition__becomes_text_and_folder),
     };
 

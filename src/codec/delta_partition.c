@@ -4,6 +4,8 @@
  */
 #include "codec/delta_partition.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
 
 static int refuse(const struct type *t, struct str value, struct err *err)
@@ -36,6 +38,20 @@ static size_t date_length(struct str s)
         n = digits(s, ++i, 2);
     }
     return n ? i + n : 0;
+}
+
+bool delta_partition_days(struct str s, int64_t *ret)
+{
+    bool sign = s.n && (s.p[0] == '-' || s.p[0] == '+');
+    struct str rest = str_make(s.p + sign, s.n - sign);
+    int64_t year, month, day;
+
+    if (date_length(s) != s.n || !str_to_i64(str_split(&rest, '-'), &year) ||
+        !str_to_i64(str_split(&rest, '-'), &month) || !str_to_i64(rest, &day) || month < 1 || month > 12 || day < 1 ||
+        day > 31)
+        return false;
+    *ret = clock_days_from_civil(sign && s.p[0] == '-' ? -year : year, (unsigned)month, (unsigned)day);
+    return *ret > INT32_MIN && *ret < INT32_MAX;
 }
 
 /* Bytes of "hh:mm[:ss[.f…]]" at the start. */
@@ -137,6 +153,8 @@ static int sql_time(const struct type *t, struct str value, struct buf *out, str
 
     if (!split_timestamp(value, &date, &time, &zone))
         return refuse(t, value, err);
+    if (date.p[0] == '+') /* years past 9999 have one; DuckDB takes none */
+        date = str_make(date.p + 1, date.n - 1);
     if (t->id == TYPE_DATE) {
         buf_printf(out, "DATE '%.*s'", STR_ARG(date));
         return 0;

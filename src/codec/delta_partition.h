@@ -16,6 +16,8 @@
  * type (ERR_INPUT): nothing but a literal comes out. A timestamp without a zone is taken as UTC.
  */
 int delta_partition_sql(const struct type *t, struct str value, struct buf *out, struct err *err) MUST_CHECK;
+/* "2024-01-10", "+10000-01-01" or "-0001-06-01" as days since 1970; false for anything else. */
+bool delta_partition_days(struct str s, int64_t *ret);
 /*
  * The log's text of a value that is given as DuckDB prints it (CAST AS VARCHAR with TimeZone UTC): timestamps become
  * ISO 8601 with Z, binary (given as raw bytes) becomes escaped text. ERR_INPUT when it is no such value.

@@ -12,7 +12,6 @@
  */
 #include "delta/scan.h"
 
-#include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "codec/delta_partition.h"
@@ -147,19 +146,6 @@ static int load_files(struct delta_scan *scan, struct store *store, const struct
     return o->with_deleted ? 0 : load_dvs(scan, store, err);
 }
 
-/* "2024-01-10" → days. False for anything else. */
-static bool date_days(struct str s, int64_t *ret)
-{
-    int64_t year, month, day;
-
-    if (s.n != 10 || s.p[4] != '-' || s.p[7] != '-' || !str_to_i64(str_make(s.p, 4), &year) ||
-        !str_to_i64(str_make(s.p + 5, 2), &month) || !str_to_i64(str_make(s.p + 8, 2), &day) || year < 0 || month < 1 ||
-        month > 12 || day < 1 || day > 31)
-        return false;
-    *ret = clock_days_from_civil(year, (unsigned)month, (unsigned)day);
-    return true;
-}
-
 /* The value of one file. Kinds that are not long, date or string become literals in a list, each once. */
 static int part_add(struct part *part, const struct type *type, uint32_t i, struct str value, struct err *err)
 {
@@ -179,7 +165,8 @@ static int part_add(struct part *part, const struct type *type, uint32_t i, stru
         part->text[i] = value;
         return 0;
     }
-    bool ok = part->kind == PVAL_DATE ? date_days(value, &part->number[i]) : str_to_i64(value, &part->number[i]);
+    bool ok =
+        part->kind == PVAL_DATE ? delta_partition_days(value, &part->number[i]) : str_to_i64(value, &part->number[i]);
     return ok ? 0 : err_set(err, ERR_INPUT, "\"%.*s\" is no value of its type", STR_ARG(value));
 }
 

@@ -92,8 +92,9 @@ enum engine_kind {
 
 struct engine_type {
     enum engine_kind kind;
-    uint8_t precision, scale;     /* DECIMAL */
-    uint32_t n_children;          /* STRUCT, UNION fields; LIST, ARRAY 1 element; MAP 1: struct(key, value) */
+    uint8_t precision, scale; /* DECIMAL */
+    uint32_t
+        n_children; /* STRUCT, UNION fields; LIST, ARRAY 1 element; MAP 1: struct(key, value); VARIANT: its parts */
     struct engine_type *children; /* UNION: [0] is the tag */
     struct str *names;            /* of the children of STRUCT and UNION */
     uint64_t array_size;          /* ARRAY */

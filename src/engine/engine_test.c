@@ -128,6 +128,44 @@ static void test_json__text_binary_and_nested(void **state)
     assert_json("union_value(num := 7)", "7");
 }
 
+static void test_json__of_a_variant_is_the_json_of_spark(void **state)
+{
+    static const char *const cases[][2] = {
+        {"NULL::VARIANT", "null"},
+        {"true", "true"},
+        {"-7", "-7"},
+        {"12345678901234567890123456789::HUGEINT", "12345678901234567890123456789"},
+        {"1.50::DECIMAL(5,2)", "1.50"},
+        {"-1.5::DECIMAL(38,10)", "-1.5000000000"},
+        {"2.25::DOUBLE", "2.25"},
+        {"'nan'::FLOAT", "\"NaN\""},
+        {"'twelve bytes'", "\"twelve bytes\""},
+        {"'thirteen byte\"'", "\"thirteen byte\\\"\""},
+        {"''", "\"\""},
+        {"'\\x01\\x02'::BLOB", "\"AQI=\""},
+        {"DATE '2024-01-01'", "\"2024-01-01\""},
+        {"TIMESTAMP '2024-01-01 00:00:00.5'", "\"2024-01-01 00:00:00.5\""},
+        {"TIMESTAMPTZ '2024-01-01 00:00:00Z'", "\"2024-01-01 00:00:00+00:00\""},
+        {"[1, NULL, 3]", "[1,null,3]"},
+        {"[]::INTEGER[]", "[]"},
+        {"{'b': {'c': [{'d': 'x'}]}, 'a': NULL}", "{\"b\":{\"c\":[{\"d\":\"x\"}]},\"a\":null}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char sql[256];
+        snprintf(sql, sizeof sql, "SELECT v FROM (SELECT (%s)::VARIANT AS v FROM range(3000)) OFFSET 2999",
+                 cases[i][0]);
+        CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+        CLEANUP(buf_deinit) struct buf out = {0};
+        const struct engine_chunk *chunk;
+        assert_int_equal(engine_query(conn, sql, &result, NULL), 0);
+        assert_int_equal(engine_result_next(result, &chunk, NULL), 0);
+        render_json(&out, &chunk->cols[0], 0);
+        assert_string_equal(out.p, cases[i][1]);
+    }
+}
+
 static void test_text__is_what_duckdb_casts_to(void **state)
 {
     static const char *exprs[] = {
@@ -431,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_json__numbers_are_exact),
         cmocka_unit_test(test_json__times_are_iso_8601),
         cmocka_unit_test(test_json__text_binary_and_nested),
+        cmocka_unit_test(test_json__of_a_variant_is_the_json_of_spark),
         cmocka_unit_test(test_text__is_what_duckdb_casts_to),
         cmocka_unit_test(test_csv__quotes_what_must_be),
         cmocka_unit_test(test_query__streams_all_rows),

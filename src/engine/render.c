@@ -369,6 +369,9 @@ static bool add_nested(struct buf *out, const struct engine_vector *v, uint64_t 
     case ENGINE_UNION:
         render_json(out, &v->children[1 + engine_i64(&v->children[0], row)], row);
         return true;
+    case ENGINE_VARIANT:
+        render_variant(out, v, row);
+        return true;
     default:
         return false;
     }

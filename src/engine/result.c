@@ -84,6 +84,29 @@ static void enum_read(struct arena *arena, duckdb_logical_type t, struct engine_
         ret->dictionary[i] = take_text(arena, duckdb_enum_dictionary_value(t, i));
 }
 
+/* The four parts of a VARIANT: see render_variant.c. */
+static void variant_read(struct arena *arena, struct engine_type *ret)
+{
+    static const enum engine_kind parts[2][2] = {{ENGINE_UINTEGER, ENGINE_UINTEGER},
+                                                 {ENGINE_UTINYINT, ENGINE_UINTEGER}};
+
+    ret->n_children = 4;
+    ret->children = ARENA_NEW_N(arena, struct engine_type, 4);
+    for (unsigned i = 0; i < 3; i++) {
+        ret->children[i] = (struct engine_type){.kind = ENGINE_LIST, .n_children = 1};
+        ret->children[i].children = ARENA_NEW(arena, struct engine_type);
+        ret->children[i].children->kind = i ? ENGINE_STRUCT : ENGINE_VARCHAR;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct engine_type *entry = ret->children[1 + i].children;
+        entry->n_children = 2;
+        entry->children = ARENA_NEW_N(arena, struct engine_type, 2);
+        entry->children[0].kind = parts[i][0];
+        entry->children[1].kind = parts[i][1];
+    }
+    ret->children[3].kind = ENGINE_BLOB;
+}
+
 void engine_type_read(struct arena *arena, duckdb_logical_type t, struct engine_type *ret)
 {
     memset(ret, 0, sizeof *ret);
@@ -104,6 +127,9 @@ void engine_type_read(struct arena *arena, duckdb_logical_type t, struct engine_
         return;
     case ENGINE_MAP:
         map_type_read(arena, t, ret);
+        return;
+    case ENGINE_VARIANT:
+        variant_read(arena, ret);
         return;
     case ENGINE_LIST:
         ret->n_children = 1;
