@@ -79,3 +79,22 @@ def pytest_runtest_makereport(item, call):
     program = getattr(item, "sluice", None)
     if report.failed and program is not None:
         report.sections.append(("logs of sluice", program.logs()))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tests of tables that others wrote say (corpus, table, versions, rows): one line each, and the total."""
+    lines, passed = [], 0
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            known = dict(report.user_properties).get("corpus")
+            name = report.nodeid.rpartition("[")[2].rstrip("]")
+            if known or ("test_golden" in report.nodeid and outcome == "failed"):
+                corpus, table, versions, rows = known or ["", name, "", ""]
+                lines.append(f"{corpus:14} {table:70} {versions:>8} {rows:>8}  {outcome}")
+                passed += outcome == "passed"
+    if lines:
+        terminalreporter.section("tables of other writers")
+        terminalreporter.write_line(f"{'corpus':14} {'table':70} {'versions':>8} {'rows':>8}")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
+        terminalreporter.write_line(f"{passed} of {len(lines)} tables as expected")

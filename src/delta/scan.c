@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "codec/delta_partition.h"
 #include "codec/dv.h"
+#include "delta/char_pad.h"
 #include "engine/parquet_write.h"
 #include "engine/rename.h"
 #include "engine/scan_files.h"
@@ -303,6 +304,27 @@ static void row_ids_sql(struct delta_scan *scan)
     }
 }
 
+/* Column `i` out of what the file has, or of what the log says of the file. */
+static int column_sql(struct delta_scan *scan, uint32_t i, struct buf *out, struct err *err)
+{
+    const struct field *f = &scan->head->schema->fields[i];
+    CLEANUP(buf_deinit) struct buf value = {0};
+    int k = part_of(scan, i);
+    char name[16];
+
+    if (f->type.id == TYPE_VOID) {
+        buf_add_cstr(out, "NULL");
+        return 0;
+    }
+    snprintf(name, sizeof name, "c%u", i);
+    if (k >= 0 && scan->n)
+        TRY(part_sql(scan, (uint32_t)k, &f->type, &value, err));
+    else
+        rename_sql(&f->type, str_of(name), false, &value);
+    char_pad_sql(f, buf_str(&value), out);
+    return 0;
+}
+
 static int columns_sql(struct delta_scan *scan, bool with_position, struct err *err)
 {
     const struct schema *schema = scan->head->schema;
@@ -310,18 +332,9 @@ static int columns_sql(struct delta_scan *scan, bool with_position, struct err *
     buf_add_cstr(&scan->sql, "SELECT ");
     for (uint32_t i = 0; i < schema->n_fields; i++) {
         const struct field *f = &schema->fields[i];
-        int k = part_of(scan, i);
         if (i)
             buf_add_cstr(&scan->sql, ", ");
-        if (k >= 0 && scan->n) {
-            TRY(part_sql(scan, (uint32_t)k, &f->type, &scan->sql, err));
-        } else if (f->type.id == TYPE_VOID) {
-            buf_add_cstr(&scan->sql, "NULL");
-        } else {
-            char name[16];
-            snprintf(name, sizeof name, "c%u", i);
-            rename_sql(&f->type, str_of(name), false, &scan->sql);
-        }
+        TRY(column_sql(scan, i, &scan->sql, err));
         buf_add_cstr(&scan->sql, " AS ");
         buf_add_sql_ident(&scan->sql, f->name);
     }

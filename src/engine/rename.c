@@ -1,6 +1,14 @@
 /* struct_pack over the fields by position, list_transform into arrays, map_from_entries for maps. */
 #include "engine/rename.h"
 
+static bool has_variant(const struct type *type)
+{
+    for (uint32_t i = 0; i < type->n_children; i++)
+        if (has_variant(&type->children[i].type))
+            return true;
+    return type->id == TYPE_VARIANT;
+}
+
 bool rename_needed(const struct type *type)
 {
     for (uint32_t i = 0; i < type->n_children; i++) {
@@ -31,15 +39,30 @@ static void rename_struct(const struct type *type, struct str expr, bool to_phys
     buf_add_cstr(out, ") END");
 }
 
+/* A file without Parquet's annotation of variants (Spark 4.0 wrote none) has a struct of two blobs there, which DuckDB made
+ * a variant of: an object with these members. */
+static void decode_variant(struct str expr, struct buf *out)
+{
+    buf_printf(out,
+               "CASE WHEN variant_typeof(%.*s) IN ('OBJECT(value, metadata)', 'OBJECT(metadata, value)') AND"
+               " variant_typeof(variant_extract(%.*s, 'metadata')) = 'BLOB' THEN"
+               " variant_bytes_to_variant(CAST(variant_extract(%.*s, 'metadata') AS BLOB) ||"
+               " CAST(variant_extract(%.*s, 'value') AS BLOB)) ELSE %.*s END",
+               STR_ARG(expr), STR_ARG(expr), STR_ARG(expr), STR_ARG(expr), STR_ARG(expr));
+}
+
 static void rename_at(const struct type *type, struct str expr, bool to_physical, unsigned depth, struct buf *out)
 {
     CLEANUP(buf_deinit) struct buf var = {0};
 
-    if (!rename_needed(type)) {
+    if (!rename_needed(type) && (to_physical || !has_variant(type))) {
         buf_add_str(out, expr);
         return;
     }
     switch (type->id) {
+    case TYPE_VARIANT:
+        decode_variant(expr, out);
+        return;
     case TYPE_STRUCT:
         rename_struct(type, expr, to_physical, depth, out);
         return;

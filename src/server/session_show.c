@@ -151,7 +151,7 @@ int session_detail(struct session *s, const struct sql_show *show, struct buf *o
     add_clustering(out, clustered, n_clustered);
     buf_printf(out, " AS \"clusteringColumns\", %llu::BIGINT AS \"numFiles\", %lld::BIGINT AS \"sizeInBytes\", ",
                (unsigned long long)snapshot->n_files, (long long)snapshot->bytes);
-    add_number(out, snapshot->records, snapshot->records >= 0);
+    add_number(out, snapshot->records, snapshot->n_unknown == 0);
     buf_add_cstr(out, " AS \"numRows\", MAP {");
     for (uint32_t i = 0; i < m->n_configuration; i++) {
         buf_add_cstr(out, i ? ", " : "");

@@ -5,11 +5,14 @@ non-finite floats as words, maps as [[key, value], …]. Both sides become one p
 
 import base64
 import collections
+import hashlib
 import json
 import os
 import pathlib
 import struct
 import subprocess
+
+import pyarrow.parquet
 
 from .sluice import BIN
 
@@ -125,8 +128,12 @@ def expected(value, kind):
     return inexact(value) if kind == "variant" else value
 
 
+def is_void(kind):
+    return kind in ("void", "null")
+
+
 def typed(rows, schema, one):
-    fields = [f for f in schema["fields"] if f["type"] not in ("void", "null")]
+    fields = [f for f in schema["fields"] if not is_void(f["type"])]
     return collections.Counter(json.dumps([one(r[f["name"]], f["type"]) for f in fields], ensure_ascii=False)
                                for r in rows)
 
@@ -142,7 +149,7 @@ def same_rows(have, want, schema, what):
 
 
 SQL_NAMES = {"integer": "int", "long": "bigint", "short": "smallint", "byte": "tinyint"}
-ENGINE_NAMES = {"string": "VARCHAR", "long": "BIGINT", "short": "SMALLINT", "byte": "TINYINT", "binary": "BLOB", "void": '"NULL"',
+ENGINE_NAMES = {"string": "VARCHAR", "long": "BIGINT", "short": "SMALLINT", "byte": "TINYINT", "binary": "BLOB", "void": "INTEGER", "null": "INTEGER",
                 "timestamp": "TIMESTAMP WITH TIME ZONE", "timestamp_ntz": "TIMESTAMP"}
 
 
@@ -171,3 +178,67 @@ def engine_name(kind):
 def path_of(table, version=None):
     at = "" if version is None else f" VERSION AS OF {version}"
     return f"delta.`{str(table).replace('`', '``')}`{at}"
+
+
+def digest(schema, rows, one):
+    """One short text for names, types and rows in any order: "<rows>:<hash>"."""
+    sha = hashlib.sha256()
+    for f in schema["fields"]:
+        sha.update(f"{f['name']} {engine_name(f['type'])}\n".encode())
+    for row, n in sorted(typed(rows, schema, one).items()):
+        sha.update(f"{n} {row}\n".encode())
+    return f"{len(rows)}:{sha.hexdigest()[:12]}"
+
+
+def schemas_in(text_of_actions):
+    return [json.loads(a["metaData"]["schemaString"]) for a in text_of_actions if a.get("metaData")]
+
+
+def schema_of(table, version):
+    """The newest schema up to this version, out of the log's JSON, or out of a checkpoint where that was cleaned."""
+    log = pathlib.Path(table) / "_delta_log"
+    for v in range(version, -1, -1):
+        commit = log / f"{v:020}.json"
+        if commit.exists():
+            found = schemas_in(json.loads(line) for line in commit.read_text().splitlines() if line.strip())
+            if found:
+                return found[-1]
+        for checkpoint in sorted(log.glob(f"{v:020}.checkpoint*.parquet")):
+            if "metaData" not in pyarrow.parquet.read_schema(checkpoint).names:
+                continue  # a part that has none
+            found = schemas_in(pyarrow.parquet.ParquetFile(checkpoint).read(columns=["metaData"]).to_pylist())
+            if found:
+                return found[-1]
+    raise AssertionError(f"{table}: no schema up to version {version}")
+
+
+def check_versions(table, versions):
+    """{version: digest}: names, types and rows of each, in one process. Gives the number of rows."""
+    queries = []
+    for v in versions:
+        queries += [f"DESCRIBE (SELECT * FROM {path_of(table, v)})", f"SELECT * FROM {path_of(table, v)}"]
+    answers = iter(ask(*queries)) if queries else iter(())
+    rows = 0
+    for v, want in versions.items():
+        columns, have = next(answers), next(answers)
+        schema = schema_of(table, int(v))
+        types = [(c["column_name"], c["column_type"].replace('"', "")) for c in columns]
+        assert types == [(f["name"], engine_name(f["type"]).replace('"', "")) for f in schema["fields"]], f"version {v}"
+        assert digest(schema, have, ours) == want, f"version {v} has other rows: {have[:5]}"
+        rows += len(have)
+    return rows
+
+
+def check_feed(table, first, last, columns, changes):
+    """`changes`: a line for each version, "version type: row; row", a row being the values of `columns`."""
+    end = "" if last is None else f", {last}"
+    (rows,) = ask(f"SELECT * FROM table_changes_by_path('{table}', {first}{end})")
+    want = collections.Counter()
+    for line in changes:
+        what, _, listed = line.partition(": ")
+        version, kind = what.split()
+        want.update((kind, int(version), row) for row in listed.split("; "))
+    have = collections.Counter((r["_change_type"], r["_commit_version"], " ".join(str(r[c]) for c in columns)) for r in rows)
+    assert all(r["_commit_timestamp"] for r in rows)
+    assert have == want, f"more {have - want}, missing {want - have}"
+    return len(rows)
