@@ -1,5 +1,7 @@
 """What is wrong is said in plain words, with what to do, and the exit code that the contract gives."""
 import os
+import re
+import shutil
 import subprocess
 
 import pytest
@@ -154,3 +156,17 @@ def test_a_full_disk_costs_nothing_but_time(db, sluice, small_disk):
     sync.wait_until(lambda: lake.count("t") == 19101, 60, "all rows after there is space again")
     sync.term()
     assert_equal(db, lake, ["t"])
+
+
+def test_the_manual_page_has_every_option_of_the_help(sluice, tmp_path):
+    page = sluice.run("help", "--man").out
+    for command in ("sync", "status", "verify", "sql", "debug"):
+        options = re.findall(r"--[a-z][a-z-]+", sluice.run("help", command).out.split("options\n")[-1])
+        assert options or command in ("status", "debug")
+        for option in options:
+            assert option.replace("-", "\\-") in page, (command, option)
+    assert page.startswith(".TH SLUICE 1")
+    if shutil.which("groff"):
+        (tmp_path / "sluice.1").write_text(page)
+        done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-K", "utf8", tmp_path / "sluice.1"], capture_output=True, text=True)
+        assert done.returncode == 0 and not done.stderr and "--resync" in re.sub(r"\x1b\[\d*m", "", done.stdout)

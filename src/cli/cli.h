@@ -50,6 +50,9 @@ struct command {
 int cli_parse(const struct command *command, char **argv, uint32_t argc, void *options, uint32_t *ret_n_args,
               bool *ret_help, struct err *err) MUST_CHECK;
 void cli_help(const struct command *command); /* on standard output */
+/* The manual page of all commands, on standard output. */
+void cli_man(const struct command *const *commands, size_t n);
+#define CLI_EXIT_CODES "0 done, 1 a check found a difference, 2 usage, 3 refused by a peer or the system, 4 internal"
 /* The name among `names` that is closest to `word`, or NULL when none is close. */
 const char *cli_closest(const char *word, const char *const *names, uint32_t n);
 

@@ -25,7 +25,7 @@ static void print_help(void)
     for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++)
         printf("  %-10s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
     puts("\nsluice help COMMAND says more about one. --version prints the version.\n"
-         "exit codes: 0 done, 1 a check found a difference, 2 usage, 3 refused by a peer or the system, 4 internal");
+         "exit codes: " CLI_EXIT_CODES);
 }
 
 /* "sluice sql: there is no table x" and a line with the hint. */
@@ -93,6 +93,10 @@ int main(int argc, char **argv)
     }
     if (help)
         name = argv[2];
+    if (help && strcmp(name, "--man") == 0) {
+        cli_man(COMMANDS, ARRAY_LEN(COMMANDS));
+        return 0;
+    }
     const struct command *command = find(name);
     if (!command)
         return no_command(name);
