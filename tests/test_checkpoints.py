@@ -157,6 +157,7 @@ def test_v2_checkpoints_with_a_parquet_top(sluice, folder, part_size):  # noqa: 
     sidecars = [r["sidecar"] for r in top if r["sidecar"]]
     assert len(sidecars) > (1 if part_size else 0) and {r["checkpointMetadata"]["version"] for r in top if r["checkpointMetadata"]} == {int(tops[-1].name[:20])}
     assert sum(1 for r in top if r["protocol"]) == sum(1 for r in top if r["metaData"]) == 1
+    assert not any(r["add"] or r["remove"] for r in top)  # but the columns are there: Spark asks for them
     for s in sidecars:
         assert (folder.table_path("t") / "_delta_log" / "_sidecars" / s["path"]).stat().st_size == s["sizeInBytes"]
     forget_commits(folder, "t")

@@ -395,9 +395,8 @@ static int copy_sql(const struct rows *r, int64_t feed, const char *path, struct
         small_sql(r, sql);
     if (r->top)
         buf_add_cstr(sql, "CASE WHEN kind = 5 THEN struct_pack(\"path\" := t1, \"sizeInBytes\" := n1, "
-                          "\"modificationTime\" := n2) END AS \"sidecar\"");
-    else
-        TRY(files_sql(r->s->head, sql, err));
+                          "\"modificationTime\" := n2) END AS \"sidecar\", ");
+    TRY(files_sql(r->s->head, sql, err)); /* in a top file too: Spark asks for the columns, all NULL */
     buf_printf(sql, " FROM feed(%lld)) TO ", (long long)feed);
     buf_add_sql_literal(sql, str_of(path));
     buf_add_cstr(sql, " (FORMAT parquet, COMPRESSION snappy)");
