@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 enum {
-    CHUNKS = 32, /* of a large table */
+    CHUNKS = 16, /* of a large table */
     CHUNK_MIN = 8192,
     CHUNK_MAX = 65536, /* blocks: 64 and 512 MB */
 };

@@ -580,8 +580,8 @@ static void test_pg_chunk_blocks__grow_with_the_table(void **state)
 {
     (void)state;
     assert_int_equal(pg_chunk_blocks(0), 8192);
-    assert_int_equal(pg_chunk_blocks(32 * 8192), 8192);
-    assert_int_equal(pg_chunk_blocks(32 * 20000), 20000);
+    assert_int_equal(pg_chunk_blocks(16 * 8192), 8192);
+    assert_int_equal(pg_chunk_blocks(16 * 20000), 20000);
     assert_int_equal(pg_chunk_blocks(1ull << 32), 65536);
 }
 
