@@ -55,7 +55,7 @@ def debezium(s, db, publication, slot, ends, changes):
 
 
 def run(s):
-    changes, rounds = (50_000, 1) if s.quick else (500_000, 2)
+    changes, rounds = (50_000, 2) if s.quick else (500_000, 2)
     db = s.database("stream")
     for statement in TABLE.split(";"):
         db.sql(statement)
