@@ -19,6 +19,8 @@ def test_usage(sluice, tmp_path):
                  ["sync", "mysql://x/y", tmp_path / "l"], ["status"], ["verify", "x"]):
         done = sluice.run(*args, code=USAGE)
         assert done.err.strip(), args
+    few = sluice.run("sync", "postgresql://x/y", tmp_path / "l", "--memory", "16MB", code=USAGE)
+    assert "64MB" in few.err
     assert "sync" in sluice.run("--help").out
     assert sluice.run("--version").out.startswith("sluice ")
 

@@ -10,6 +10,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+enum { MEMORY_MIN = 64 << 20 };
+
 struct options {
     const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch, *history,
         *copy_on_write, *change_feed, *partition_by;
@@ -34,7 +36,7 @@ static const struct cli_option OPTIONS[] = {
     {"state", 0, CLI_TEXT, AT(state), "DIR", "where sluice keeps its log and notes (LAKE/_sluice)"},
     {"slot", 0, CLI_TEXT, AT(slot), "NAME", "replication slot (sluice_ and a hash of the lake's path)"},
     {"publication", 0, CLI_TEXT, AT(publication), "NAME", "publication, made or extended as needed (the slot's name)"},
-    {"memory", 0, CLI_SIZE, AT(memory), "SIZE", "about how much memory to use (256MB)"},
+    {"memory", 0, CLI_SIZE, AT(memory), "SIZE", "about how much memory to use (256MB), at least 64MB"},
     {"spool-quota", 0, CLI_SIZE, AT(spool_quota), "SIZE", "most disk for changes not in the lake yet (no limit)"},
     {"sessions", 0, CLI_NUMBER, AT(sessions), "N", "connections that read the first copy in parallel (2)"},
     {"chunk", 0, CLI_NUMBER, AT(chunk), "PAGES",
@@ -101,6 +103,18 @@ static int catch_signals(struct err *err)
     return 0;
 }
 
+/* With less than MEMORY_MIN DuckDB cannot write the files of a wide table, which would then be set aside. */
+static int read_memory(uint64_t given, size_t *ret, struct err *err)
+{
+    if (given && given < MEMORY_MIN) {
+        err_set(err, ERR_USAGE, "--memory: %llu bytes are too few", (unsigned long long)given);
+        return err_hint(err, "64MB is the least");
+    }
+    if (given)
+        *ret = (size_t)given;
+    return 0;
+}
+
 static int run(void *options, char **args, uint32_t n_args, struct err *err)
 {
     const struct options *in = options;
@@ -136,8 +150,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     o.binary = in->binary;
     o.spool_quota = in->spool_quota;
     TRY(read_epoch(in->epoch, &o.epoch_us, err));
-    if (in->memory)
-        o.memory_bytes = (size_t)in->memory;
+    TRY(read_memory(in->memory, &o.memory_bytes, err));
     if (in->sessions)
         o.copy_sessions = (unsigned)MIN(in->sessions, 64u);
     if (in->chunk)
