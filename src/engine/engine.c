@@ -11,6 +11,7 @@
 #include "engine/render.h"
 
 #include <assert.h>
+#include <unistd.h>
 
 static const struct {
     const char *prefix;
@@ -243,6 +244,31 @@ int engine_exec(struct engine_conn *conn, const char *sql, struct err *err)
     return rc;
 }
 
+/*
+ * Works on the statement until its result can be taken, or it failed. Where the last tasks are other threads', this one
+ * sleeps: DuckDB's own way to wait asks again and again, which costs a core and slows the others down.
+ */
+static int work_on(duckdb_pending_result pending, struct err *err)
+{
+    unsigned pause_us = 20;
+
+    for (;;) {
+        switch (duckdb_pending_execute_task(pending)) {
+        case DUCKDB_PENDING_RESULT_NOT_READY:
+            pause_us = 20;
+            break;
+        case DUCKDB_PENDING_NO_TASKS_AVAILABLE:
+            usleep(pause_us);
+            pause_us = MIN(pause_us * 2, 200u);
+            break;
+        case DUCKDB_PENDING_ERROR:
+            return statement_error(err, duckdb_pending_error(pending));
+        default:
+            return 0;
+        }
+    }
+}
+
 /* One statement: prepared, started, its result taken; a result that is not wanted (`ret` NULL) is dropped. */
 static int run_one(struct engine_conn *conn, duckdb_extracted_statements all, idx_t i, struct engine_result **ret,
                    struct err *err)
@@ -257,6 +283,7 @@ static int run_one(struct engine_conn *conn, duckdb_extracted_statements all, id
         return statement_error(err, duckdb_prepare_error(stmt));
     if (duckdb_pending_prepared_streaming(stmt, &pending) != DuckDBSuccess)
         return statement_error(err, duckdb_pending_error(pending));
+    TRY(work_on(pending, err));
     if (duckdb_execute_pending(pending, &result) != DuckDBSuccess)
         rc = statement_error(err, duckdb_result_error(&result));
     if (rc == 0 && ret)
