@@ -77,6 +77,16 @@ static void add_place(enum delta_place place, struct str after, struct buf *out)
         buf_printf(out, "AFTER %.*s", STR_ARG(after));
 }
 
+/* a.b, as the history names a field. */
+static struct str path_text(struct alter *a, struct delta_path path)
+{
+    CLEANUP(buf_deinit) struct buf text = {0};
+
+    for (uint32_t i = 0; i < path.n; i++)
+        buf_printf(&text, "%s%.*s", i ? "." : "", STR_ARG(path.parts[i]));
+    return arena_str(&a->tx->arena, buf_str(&text));
+}
+
 int delta_add_columns(struct delta_table *t, const struct delta_new_column *columns, uint32_t n, bool if_not_exists,
                       struct err *err)
 {
@@ -90,7 +100,9 @@ int delta_add_columns(struct delta_table *t, const struct delta_new_column *colu
         if (!added)
             continue;
         buf_add_cstr(&list, list.n ? ",{\"column\":" : "[{\"column\":");
-        alter_field_json(&columns[i].field, &list);
+        struct field shown = columns[i].field;
+        shown.name = path_text(&a, columns[i].path);
+        alter_field_json(&shown, &list);
         buf_reset(&place);
         add_place(columns[i].place, columns[i].after, &place);
         if (place.n) {
@@ -347,7 +359,9 @@ int delta_change_column(struct delta_table *t, struct delta_path path, const str
     if (c->default_to)
         set_text(&a, f, "CURRENT_DEFAULT", *c->default_to);
     f->nullable |= c->drop_not_null;
-    alter_field_json(f, &json);
+    struct field shown = *f;
+    field_meta_set(&shown, &a.tx->arena, STR("delta.typeChanges"), (struct str){0});
+    alter_field_json(&shown, &json);
     alter_param(&a, "column", buf_str(&json));
     add_place(c->place, c->after, &place);
     if (place.n)

@@ -51,6 +51,7 @@ int delta_set_properties(struct delta_table *t, const struct delta_kv *kv, uint3
         buf_add_json_str(&list, kv[i].key);
         buf_add_char(&list, ':');
         buf_add_json_str(&list, kv[i].value);
+        TRY(delta_property_check(kv[i].key, kv[i].value, err));
         if (str_has_prefix(kv[i].key, STR("delta.constraints.")))
             return err_set(err, ERR_USAGE, "constraints are set with ALTER TABLE … ADD CONSTRAINT");
         if (str_has_prefix(kv[i].key, STR("delta.feature."))) {
@@ -77,8 +78,7 @@ int delta_unset_properties(struct delta_table *t, const struct str *keys, uint32
         buf_add_json_str(&list, keys[i]);
         if (str_has_prefix(keys[i], STR("delta.constraints.")) || str_has_prefix(keys[i], STR("delta.columnMapping.")))
             return err_set(err, ERR_USAGE, "the property %.*s cannot be unset", STR_ARG(keys[i]));
-        if (!alter_property(&a, keys[i], (struct str){0}) && !if_exists)
-            return err_set(err, ERR_USAGE, "the table has no property %.*s", STR_ARG(keys[i]));
+        (void)alter_property(&a, keys[i], (struct str){0}); /* one that is not there is no error to Spark either */
     }
     buf_add_char(&list, ']');
     alter_param(&a, "properties", buf_str(&list));
@@ -138,14 +138,13 @@ int delta_drop_constraint(struct delta_table *t, struct str name, bool if_exists
     TRY(alter_begin(&a, t, "DROP CONSTRAINT", err));
     struct str key = constraint_key(&a, name);
     struct str expr = delta_kv_get(a.m->configuration, a.m->n_configuration, key);
-    if (!expr.p && if_exists)
-        return 0;
-    if (!expr.p)
+    if (!expr.p && !if_exists)
         return err_set(err, ERR_USAGE, "there is no constraint %.*s", STR_ARG(name));
     alter_property(&a, key, (struct str){0});
     alter_param(&a, "name", name);
-    alter_param(&a, "expr", expr);
-    alter_param(&a, "existed", STR("true"));
+    if (expr.p)
+        alter_param(&a, "expr", expr);
+    alter_param(&a, "existed", expr.p ? STR("true") : STR("false"));
     return alter_commit(&a, err);
 }
 

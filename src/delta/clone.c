@@ -117,7 +117,7 @@ static struct str parameters(const struct delta_clone *c, struct arena *arena)
 
     buf_add_cstr(&json, "{\"source\":");
     buf_add_json_str(&json, source);
-    buf_printf(&json, ",\"sourceVersion\":%lld,\"isShallow\":true}", (long long)c->source->version);
+    buf_printf(&json, ",\"sourceVersion\":%lld}", (long long)c->source->version);
     return arena_str(arena, buf_str(&json));
 }
 
@@ -127,7 +127,7 @@ static int make_clone(const struct delta_clone *c, struct delta_draft *d, struct
     CLEANUP(delta_table_freep) struct delta_table *table = NULL;
     struct str high = delta_snapshot_domain(c->source, STR(ROW_IDS));
     struct delta_domain row_ids = {STR(ROW_IDS), high, false};
-    struct delta_create create = {.operation = "CLONE", .row_ids = high.n ? &row_ids : NULL};
+    struct delta_create create = {.operation = "CLONE", .files_elsewhere = true, .row_ids = high.n ? &row_ids : NULL};
     struct delta_file *files = ARENA_NEW_N(&d->arena, struct delta_file, c->source->n_files + 1);
     const struct delta_file *f;
     size_t cursor = 0;

@@ -16,6 +16,7 @@ static int take_feature_properties(struct delta_metadata *m, struct arena *arena
 
     for (uint32_t i = 0; i < m->n_configuration; i++) {
         struct str key = m->configuration[i].key;
+        TRY(delta_property_check(key, m->configuration[i].value, err));
         if (!str_has_prefix(key, prefix)) {
             m->configuration[n++] = m->configuration[i];
             continue;
@@ -149,8 +150,8 @@ static struct str commit_info(const struct delta_create *c, bool ict, int64_t no
     buf_printf(&b, ",\"operationParameters\":%.*s", STR_ARG(c->parameters.n ? c->parameters : STR("{}")));
     if (c->metrics.n)
         buf_printf(&b, ",\"operationMetrics\":%.*s", STR_ARG(c->metrics));
-    buf_printf(&b, ",\"isolationLevel\":\"Serializable\",\"isBlindAppend\":true,\"engineInfo\":\"sluice/%s\"",
-               SLUICE_VERSION);
+    buf_printf(&b, ",\"isolationLevel\":\"Serializable\",\"isBlindAppend\":%s,\"engineInfo\":\"sluice/%s\"",
+               c->files_elsewhere ? "false" : "true", SLUICE_VERSION);
     buf_printf(&b, ",\"txnId\":\"%s\"}", delta_uuid(uuid));
     return arena_str(arena, buf_str(&b));
 }

@@ -47,6 +47,8 @@ void dml_set_metrics(struct dml *d, const char *rows_name, uint64_t rows)
 {
     CLEANUP(buf_deinit) struct buf json = {0};
     uint64_t now = (uint64_t)clock_now_us();
+    /* Spark's UPDATE counts the files that it masks rows of, too */
+    uint64_t masked = strcmp(rows_name, "numUpdatedRows") == 0 ? d->result.vectors_added : 0;
     const struct {
         const char *name;
         uint64_t value;
@@ -54,7 +56,7 @@ void dml_set_metrics(struct dml *d, const char *rows_name, uint64_t rows)
         {rows_name, rows},
         {"numCopiedRows", d->result.copied},
         {"numAddedFiles", d->result.files_added},
-        {"numRemovedFiles", d->result.files_removed},
+        {"numRemovedFiles", d->result.files_removed + masked},
         {"numAddedBytes", d->bytes_added},
         {"numRemovedBytes", d->bytes_removed},
         {"numAddedChangeFiles", d->cdc_files},
@@ -194,6 +196,8 @@ static int update_body(struct dml *d, const void *arg, struct err *err)
     TRY(dml_apply_hits(d, err));
     d->result.updated = rows;
     dml_set_predicate(d, u->where);
+    if (!u->where.n)
+        d->vectors_removed = 0; /* Spark, which then rewrites everything, counts none */
     dml_set_metrics(d, "numUpdatedRows", rows);
     return 0;
 }

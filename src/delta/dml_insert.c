@@ -282,7 +282,7 @@ static void set_info(struct dml *d, const struct dml_insert *ins, bool some, uin
     }
     if (ins->dynamic && d->head->metadata->n_partition_columns && !ins->replace_where.n && !ins->n_replace_using)
         buf_add_cstr(&json, ",\"isDynamicPartitionOverwrite\":\"true\"");
-    buf_add_cstr(&json, ins->schema_evolution ? ",\"canMergeSchema\":\"true\"}" : "}");
+    buf_add_cstr(&json, ins->schema_evolution ? ",\"canMergeSchema\":true}" : "}");
     delta_tx_set_parameters(d->tx, buf_str(&json));
     buf_reset(&json);
     buf_printf(&json, "{\"numFiles\":\"%llu\",\"numOutputRows\":\"%llu\",\"numOutputBytes\":\"%llu\"",
@@ -317,7 +317,7 @@ static int insert_body(struct dml *d, const void *arg, struct err *err)
         TRY(dml_hit_all(d, err));
     }
     d->tx->read_whole_table |= ins->reads_target;
-    d->tx->blind_append = !ins->overwrite && !ins->reads_target && !d->tx->new_metadata;
+    d->tx->blind_append = !ins->overwrite && !ins->reads_target;
     d->result.inserted = rows;
     d->result.deleted = d->n_hits;
     set_info(d, ins, some, rows);

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "delta/query_type.h"
 #include "engine/render.h"
 
 #include <assert.h>
@@ -23,6 +24,7 @@ struct merge {
     bool matched, not_matched, by_source; /* which kinds of clauses there are */
     uint32_t n_columns;                   /* of the source */
     struct str *columns;
+    struct type *types; /* of the columns; nothing nested where Delta has none */
     uint64_t n_source, stage_us;
     uint64_t *rows; /* of each clause */
     bool shielded;  /* expressions may have subqueries: the number of the clause is no alias then */
@@ -75,8 +77,14 @@ static int stage_source(struct dml *d, struct merge *g, struct err *err)
     TRY(engine_query(d->t->conn, "SELECT * EXCLUDE (__source) FROM temp." DML_SOURCE " LIMIT 0", &result, err));
     g->n_columns = engine_result_n_columns(result);
     g->columns = ARENA_NEW_N(&d->tx->arena, struct str, g->n_columns);
-    for (uint32_t i = 0; i < g->n_columns; i++)
-        g->columns[i] = arena_str(&d->tx->arena, engine_result_column(result, i)->name);
+    g->types = ARENA_NEW_N(&d->tx->arena, struct type, g->n_columns);
+    for (uint32_t i = 0; i < g->n_columns; i++) {
+        const struct engine_column *c = engine_result_column(result, i);
+        struct err none = {0};
+        g->columns[i] = arena_str(&d->tx->arena, c->name);
+        if (delta_type_of_query(&c->type, g->columns[i], &d->tx->arena, &g->types[i], &none) < 0)
+            g->types[i] = (struct type){0};
+    }
     return g->m->schema_evolution ? evolve(d, g, result, err) : 0;
 }
 
@@ -85,6 +93,55 @@ static bool fills_itself(const struct field *f)
 {
     return field_meta_get(f, STR("CURRENT_DEFAULT")).p || field_meta_get(f, STR("delta.generationExpression")).p ||
            field_meta_get(f, STR("delta.identity.start")).p;
+}
+
+/* The column of the source that an expression is: its name, or alias.name. -1: it is another expression. */
+static int source_column_of(const struct merge *g, struct str expr)
+{
+    struct str alias = g->m->source_alias;
+
+    if (expr.n > alias.n && expr.p[alias.n] == '.' && str_eq_nocase(str_make(expr.p, alias.n), alias))
+        expr = str_make(expr.p + alias.n + 1, expr.n - alias.n - 1);
+    return find_source_column(g, expr);
+}
+
+/* Does a struct of the source lack a field that the column has, or the other way round? Both are errors without schema
+ * evolution, for nobody asked for the field to be emptied. */
+static bool fields_differ(const struct type *have, const struct type *want)
+{
+    bool differ = false;
+
+    if (have->id != want->id || !type_is_nested(want) || !have->children)
+        return false;
+    if (want->id == TYPE_STRUCT && have->n_children != want->n_children)
+        return true;
+    for (uint32_t i = 0; i < want->n_children && !differ; i++) {
+        const struct field *f = &want->children[i], *from = want->id == TYPE_STRUCT ? NULL : &have->children[i];
+        for (uint32_t k = 0; !from && k < have->n_children; k++)
+            if (str_eq_nocase(have->children[k].name, f->name))
+                from = &have->children[k];
+        differ = !from || fields_differ(&from->type, &f->type);
+    }
+    return differ;
+}
+
+static int check_fields(const struct dml *d, const struct merge *g, const struct dml_clause *clause, struct err *err)
+{
+    bool all = clause->action == DML_UPDATE_ALL || clause->action == DML_INSERT_ALL;
+
+    for (uint32_t i = 0; !g->m->schema_evolution && i < d->logical->n_fields; i++) {
+        const struct field *f = &d->logical->fields[i];
+        const struct dml_set *set = find_set(clause, f->name);
+        int column = all                       ? find_source_column(g, f->name)
+                     : set && set->n_path == 1 ? source_column_of(g, set->expr)
+                                               : -1;
+        if (column < 0 || !fields_differ(&g->types[column], &f->type))
+            continue;
+        err_set(err, ERR_USAGE, "the fields of the source's column \"%.*s\" are not those of the column \"%.*s\"",
+                STR_ARG(g->columns[column]), STR_ARG(f->name));
+        return err_hint(err, "MERGE WITH SCHEMA EVOLUTION adds fields, and leaves those that are missing NULL");
+    }
+    return 0;
 }
 
 /* Assignments must name columns that are there; with UPDATE * and INSERT * the source must have something for each. */
@@ -97,6 +154,7 @@ static int check_clauses(const struct dml *d, const struct merge *g, struct err 
         bool all = clause->action == DML_UPDATE_ALL || clause->action == DML_INSERT_ALL;
         for (uint32_t k = 0; k < clause->n_set; k++)
             TRY(dml_find_column(d, clause->set[k].path[0], &field, err));
+        TRY(check_fields(d, g, clause, err));
         for (uint32_t i = 0; all && !g->m->schema_evolution && i < d->schema->n_fields; i++) {
             const struct field *f = &d->schema->fields[i];
             if (find_source_column(g, f->name) >= 0 || fills_itself(f))

@@ -78,12 +78,13 @@ static void set_info(struct delta_tx *tx, const struct delta_snapshot *old, stru
 {
     CLEANUP(buf_deinit) struct buf json = {0};
 
-    if (asked.n)
-        buf_add_cstr(&json, "{\"version\":\"None\",\"timestamp\":");
-    else
-        buf_printf(&json, "{\"version\":\"%lld\",\"timestamp\":", (long long)old->version);
-    buf_add_json_str(&json, asked.n ? asked : STR("None"));
-    buf_add_char(&json, '}');
+    if (asked.n) {
+        buf_add_cstr(&json, "{\"version\":null,\"timestamp\":");
+        buf_add_json_str(&json, asked);
+        buf_add_char(&json, '}');
+    } else {
+        buf_printf(&json, "{\"version\":%lld,\"timestamp\":null}", (long long)old->version);
+    }
     delta_tx_set_parameters(tx, buf_str(&json));
     buf_reset(&json);
     buf_printf(&json,

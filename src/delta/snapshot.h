@@ -108,6 +108,8 @@ const struct delta_protocol *delta_protocol_without(const struct delta_protocol 
                                                     struct arena *arena);
 /* Must readers know the feature, too? */
 bool delta_feature_is_for_readers(const char *feature);
+/* ERR_USAGE when the property is a switch and the value neither true nor false. */
+int delta_property_check(struct str key, struct str value, struct err *err) MUST_CHECK;
 /* The protocol with all features that the metadata's properties and schema need (delta.enableX, types, mapping, …). */
 int delta_protocol_for(const struct delta_protocol *p, const struct delta_metadata *m, const struct schema *schema,
                        struct arena *arena, const struct delta_protocol **ret, struct err *err) MUST_CHECK;

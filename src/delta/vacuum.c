@@ -182,6 +182,7 @@ static int note(struct delta_table *t, const char *operation, const char *parame
     int64_t version;
 
     tx->blind_append = true;
+    tx->isolation = DELTA_SNAPSHOT_ISOLATION;
     delta_tx_set_parameters(tx, str_of(parameters));
     delta_tx_set_metrics(tx, str_of(metrics));
     return delta_commit(tx, &version, err);

@@ -39,20 +39,24 @@ static size_t char_len(char c)
     return (uint8_t)c < 0x80 ? 1 : (uint8_t)c < 0xe0 ? 2 : (uint8_t)c < 0xf0 ? 3 : 4;
 }
 
-/* Bytes of the first n characters. */
-static size_t prefix_len(struct str s, size_t n)
+/* Bytes of the first n characters. `utf16`: those past U+FFFF count twice, the last one is whole. */
+static size_t prefix_len(struct str s, size_t n, bool utf16)
 {
     size_t at = 0;
 
-    while (n-- && at < s.n)
-        at += char_len(s.p[at]);
+    for (size_t seen = 0; seen < n && at < s.n; seen++) {
+        size_t len = char_len(s.p[at]);
+        seen += utf16 && len == 4;
+        at += len;
+    }
     return MIN(at, s.n);
 }
 
-/* DuckDB cuts at 256 bytes, perhaps inside a character, so that only what is well before that is looked at. */
+/* DuckDB cuts at 256 bytes, perhaps inside a character, so that only what is well before that is looked at. Spark counts
+ * the characters of a minimum as SQL does, those of a maximum as Java does. */
 static bool string_bound(struct str s, bool is_max, struct buf *out)
 {
-    size_t n = prefix_len(s, STRING_CHARS), limit = prefix_len(s, 2 * STRING_CHARS);
+    size_t n = prefix_len(s, STRING_CHARS, is_max), limit = prefix_len(s, 2 * STRING_CHARS, is_max);
     CLEANUP(buf_deinit) struct buf cut = {0};
 
     if (!str_is_utf8(str_make(s.p, n)))
@@ -75,9 +79,13 @@ static bool float_bound(struct str s, bool is_max, struct buf *out)
 {
     if (str_is(s, "0.0") || str_is(s, "-0.0") || str_is(s, "0") || str_is(s, "-0"))
         s = is_max ? STR("0.0") : STR("-0.0"); /* the two are equal, so that either may be among the values */
+    if (str_is(s, "nan") || str_is(s, "inf") || str_is(s, "-inf")) { /* in Delta's words; NaN is above all others */
+        buf_add_cstr(out, s.p[0] == 'n' ? "\"NaN\"" : s.p[0] == 'i' ? "\"Infinity\"" : "\"-Infinity\"");
+        return true;
+    }
     for (size_t i = 0; i < s.n; i++)
         if (!strchr("0123456789+-.eE", s.p[i]))
-            return false; /* inf, nan */
+            return false;
     buf_add_str(out, s);
     return s.n > 0;
 }
@@ -137,6 +145,12 @@ bool parquet_stats_bound(const struct type *type, struct str text, bool is_max, 
     }
 }
 
+/* Do values of the type get bounds? */
+static bool has_bounds(const struct type *type)
+{
+    return type->id >= TYPE_BYTE && type->id <= TYPE_TIMESTAMP_NTZ && type->id != TYPE_BINARY;
+}
+
 static bool leaf_json(struct stats *st, const struct type *type, int column, struct buf *out)
 {
     const struct leaf *leaf = map_get(&st->leaves, buf_str(&st->path));
@@ -150,9 +164,11 @@ static bool leaf_json(struct stats *st, const struct type *type, int column, str
             return false;
         return true;
     }
-    if (!leaf || (st->what == MAX_VALUES && leaf->has_nan))
+    if (!leaf)
         return false;
     struct str text = st->what == MIN_VALUES ? leaf->min : leaf->max;
+    if (leaf->has_nan && (st->what == MAX_VALUES || !text.p)) /* without a minimum: there is nothing but NaN */
+        text = STR("nan");
     return text.p && parquet_stats_bound(type, text, st->what == MAX_VALUES, out);
 }
 
@@ -169,11 +185,12 @@ static bool is_wanted(const struct stats *st)
     return !st->spec->stats_paths;
 }
 
-/* The object of one of the three kinds over a list of fields. False when it holds nothing (and adds nothing). */
+/* The object of one of the three kinds over a list of fields. False when there is nothing that it could hold (and adds
+ * nothing); a struct whose fields are all NULL has {} as its bounds, as Spark writes it. */
 static bool fields_json(struct stats *st, const struct field *fields, uint32_t n, bool top, struct buf *out)
 {
     size_t begin = out->n, path_n = st->path.n;
-    bool any = false;
+    bool any = false, could = top;
 
     buf_add_char(out, '{');
     if (top && st->spec->stats_fields)
@@ -188,18 +205,20 @@ static bool fields_json(struct stats *st, const struct field *fields, uint32_t n
             buf_add_char(&st->path, '.');
         buf_add_sql_ident(&st->path, fields[i].physical);
         bool is_struct = fields[i].type.id == TYPE_STRUCT;
+        bool wanted = !is_struct && is_wanted(st);
         bool added = is_struct ? fields_json(st, fields[i].type.children, fields[i].type.n_children, false, out)
-                               : is_wanted(st) && leaf_json(st, &fields[i].type, top ? (int)i : -1, out);
+                               : wanted && leaf_json(st, &fields[i].type, top ? (int)i : -1, out);
         st->left -= !is_struct;
         st->path.n = path_n;
         if (!added)
             out->n = before;
         any |= added;
+        could |= added || (wanted && st->what != NULL_COUNT && has_bounds(&fields[i].type));
     }
     buf_add_char(out, '}');
-    if (!any && !top)
+    if (!could)
         out->n = begin;
-    return any;
+    return could;
 }
 
 /* Reads the map of maps. The strings are borrowed from the result. */

@@ -14,6 +14,8 @@
 #include "delta/transaction.h"
 #include "engine/parquet_write.h"
 
+#include <assert.h>
+
 #define CTAS "__sluice_ctas"
 
 /* ---- CREATE TABLE ---- */
@@ -77,12 +79,17 @@ static void add_string_list(struct buf *out, const struct str *v, uint32_t n)
     buf_add_json_str(out, buf_str(&list));
 }
 
-static struct str parameters(struct session *s, const struct delta_create *c)
+/* What the history tells of a table that is made: `m` is its metadata. */
+static struct str parameters(struct session *s, const struct delta_create *c, const struct delta_metadata *m)
 {
     CLEANUP(buf_deinit) struct buf json = {0}, properties_json = {0};
 
+    assert(m);
     buf_add_cstr(&json, "{\"isManaged\":\"false\",\"description\":");
-    buf_add_json_str(&json, c->description.p ? c->description : STR("None"));
+    if (c->description.p)
+        buf_add_json_str(&json, c->description);
+    else
+        buf_add_cstr(&json, "null");
     buf_add_cstr(&json, ",\"partitionBy\":");
     add_string_list(&json, c->partition_columns, c->n_partition_columns);
     buf_add_cstr(&json, ",\"clusterBy\":");
@@ -94,13 +101,13 @@ static struct str parameters(struct session *s, const struct delta_create *c)
     }
     add_string_list(&json, clustered, c->n_cluster_by);
     buf_add_cstr(&json, ",\"properties\":");
-    for (uint32_t i = 0; i < c->n_configuration; i++) {
+    for (uint32_t i = 0; i < m->n_configuration; i++) {
         buf_add_char(&properties_json, i ? ',' : '{');
-        buf_add_json_str(&properties_json, c->configuration[i].key);
+        buf_add_json_str(&properties_json, m->configuration[i].key);
         buf_add_char(&properties_json, ':');
-        buf_add_json_str(&properties_json, c->configuration[i].value);
+        buf_add_json_str(&properties_json, m->configuration[i].value);
     }
-    buf_add_cstr(&properties_json, "}");
+    buf_add_cstr(&properties_json, m->n_configuration ? "}" : "{}");
     buf_add_json_str(&json, buf_str(&properties_json));
     buf_add_char(&json, '}');
     return arena_str(&s->arena, buf_str(&json));
@@ -150,7 +157,6 @@ static int describe(struct creating *n, struct err *err)
                                        : c->or_replace ? "CREATE OR REPLACE "
                                                        : "CREATE ",
                                        c->query.n ? " AS SELECT" : "");
-    n->create.parameters = parameters(n->s, &n->create);
     return 0;
 }
 
@@ -173,7 +179,8 @@ static int check_constraints(struct creating *n, struct err *err)
 
 static int write_rows(struct creating *n, struct err *err)
 {
-    CLEANUP(buf_deinit) struct buf from = {0};
+    CLEANUP(buf_deinit) struct buf from = {0}, json = {0};
+    const struct delta_snapshot *replaced = n->draft.replaced;
     struct delta_data data = {.head = n->draft.head};
 
     TRY(check_constraints(n, err));
@@ -191,9 +198,13 @@ static int write_rows(struct creating *n, struct err *err)
     TRY(delta_data_write(n->s->conn, n->store, &data, &n->s->arena, &n->files, err));
     n->create.files = n->files.v;
     n->create.n_files = (uint32_t)n->files.n;
-    n->create.metrics = str_of(
-        arena_printf(&n->s->arena, "{\"numFiles\":\"%zu\",\"numOutputRows\":\"%llu\",\"numOutputBytes\":\"%llu\"}",
-                     n->files.n, (unsigned long long)n->files.rows, (unsigned long long)n->files.bytes));
+    buf_printf(&json, "{\"numFiles\":\"%zu\",\"numOutputRows\":\"%llu\",\"numOutputBytes\":\"%llu\"", n->files.n,
+               (unsigned long long)n->files.rows, (unsigned long long)n->files.bytes);
+    if (replaced)
+        buf_printf(&json, ",\"numRemovedFiles\":\"%llu\",\"numRemovedBytes\":\"%lld\"",
+                   (unsigned long long)replaced->n_files, (long long)replaced->bytes);
+    buf_add_char(&json, '}');
+    n->create.metrics = arena_str(&n->s->arena, buf_str(&json));
     return 0;
 }
 
@@ -215,6 +226,7 @@ static int make_table(struct creating *n, struct err *err)
         TRY(stage_query(n->s, n->c->query, err));
     TRY(describe(n, err));
     TRY(delta_draft_make(&n->create, replaced, &n->draft, err));
+    n->create.parameters = parameters(n->s, &n->create, n->draft.metadata);
     int rc = n->c->query.n ? write_rows(n, err) : 0;
     if (rc == 0)
         rc = commit(n, err);

@@ -1,0 +1,115 @@
+"""Details in which we once differed from Spark: found by `make spark`, kept here, where nothing of Spark is needed."""
+import json
+
+import pytest
+
+from lib.sluice import USAGE
+from test_dml import folder, sql  # noqa: F401
+
+
+def info(lake, version=-1):
+    return [a["commitInfo"] for a in list(lake.log("t"))[version][1] if "commitInfo" in a][0]
+
+
+def metrics(lake, version=-1):
+    return {k: v for k, v in info(lake, version)["operationMetrics"].items() if not k.endswith(("Ms", "Bytes"))}
+
+
+def test_a_table_without_a_comment_has_no_description(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT)", "CREATE OR REPLACE TABLE t (a INT) COMMENT 'None'")
+    assert info(folder, 0)["operationParameters"]["description"] is None
+    assert info(folder, 1)["operationParameters"]["description"] == "None"
+
+
+def test_replacing_a_table_by_a_query_counts_the_files_that_go(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)",
+        "CREATE OR REPLACE TABLE t AS SELECT 1 AS b")
+    assert metrics(folder) == {"numFiles": "1", "numOutputRows": "1", "numRemovedFiles": "2"}
+
+
+def test_dropping_a_constraint_that_is_not_there_is_a_commit(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT)", "ALTER TABLE t DROP CONSTRAINT IF EXISTS c")
+    assert info(folder)["operation"] == "DROP CONSTRAINT" and folder.version("t") == 1
+    assert info(folder)["operationParameters"] == {"name": "c", "existed": "false"}
+
+
+def test_update_counts_the_files_whose_rows_it_masks(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1), (2), (3)", "UPDATE t SET a = 9 WHERE a = 1",
+        "UPDATE t SET a = a + 1")
+    assert metrics(folder, 2)["numRemovedFiles"] == "1" and metrics(folder, 2)["numDeletionVectorsAdded"] == "1"
+    assert metrics(folder, 3)["numRemovedFiles"] == "2" and metrics(folder, 3)["numDeletionVectorsRemoved"] == "0"
+
+
+def test_an_insert_that_adds_columns_only_adds(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT)", "INSERT WITH SCHEMA EVOLUTION INTO t BY NAME SELECT 1 AS a, 2 AS b")
+    assert info(folder)["isBlindAppend"] is True and info(folder)["operationParameters"]["canMergeSchema"] is True
+
+
+@pytest.mark.parametrize("clause", [
+    "WHEN MATCHED THEN UPDATE SET *", "WHEN MATCHED THEN UPDATE SET n = s.n", "WHEN NOT MATCHED THEN INSERT *",
+    "WHEN NOT MATCHED THEN INSERT (id, n) VALUES (s.id, n)"])
+@pytest.mark.parametrize("value", ["{'a': 1}", "{'a': 1, 'c': 2}", "{'a': 1, 'b': 2, 'c': 3}"])
+def test_merge_does_not_empty_fields_that_the_source_lacks(sluice, folder, clause, value):
+    sql(sluice, folder, "CREATE TABLE t (id INT, n STRUCT<a: INT, b: INT>)", "INSERT INTO t VALUES (1, {'a': 5, 'b': 6})")
+    merge = f"INTO t USING (SELECT 1 AS id, {value} AS n UNION ALL SELECT 2, {value}) AS s ON t.id = s.id {clause}"
+    assert "the fields of the source's column" in sql(sluice, folder, f"MERGE {merge}", code=USAGE).err
+    if "*" in clause:
+        sql(sluice, folder, f"MERGE WITH SCHEMA EVOLUTION {merge}")
+
+
+def parameters(lake, version=-1):
+    return info(lake, version)["operationParameters"]
+
+
+def test_the_history_of_a_new_table_tells_the_properties_that_it_has(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT, b INT) TBLPROPERTIES ('delta.columnMapping.mode' = 'name', 'delta.feature.vacuumProtocolCheck' = 'supported')")
+    assert json.loads(parameters(folder)["properties"]) == {
+        "delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "2", "delta.enableDeletionVectors": "true"}
+
+
+def test_the_history_names_a_new_field_by_its_path_and_a_wider_column_without_its_past(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT, n STRUCT<x: INT>) TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
+        "ALTER TABLE t ADD COLUMN n.y INT", "ALTER TABLE t ALTER COLUMN a TYPE BIGINT")
+    assert json.loads(parameters(folder, 1)["columns"])[0]["column"]["name"] == "n.y"
+    assert json.loads(parameters(folder, 2)["column"]) == {"name": "a", "type": "long", "nullable": True, "metadata": {}}
+
+
+def test_a_property_that_is_not_there_can_be_unset(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT)", "ALTER TABLE t UNSET TBLPROPERTIES ('nope')")
+    assert info(folder)["operation"] == "UNSET TBLPROPERTIES" and folder.version("t") == 1
+
+
+def test_the_history_of_restore_and_clone(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE s (a INT)", "INSERT INTO s VALUES (1)", "CREATE TABLE t SHALLOW CLONE s", "INSERT INTO t VALUES (2)",
+        "RESTORE TABLE t TO VERSION AS OF 0")
+    assert parameters(folder, 2) == {"version": 0, "timestamp": None}
+    assert set(parameters(folder, 0)) == {"source", "sourceVersion"} and info(folder, 0)["isBlindAppend"] is False
+
+
+def test_a_struct_of_nulls_has_empty_bounds(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (n STRUCT<a: INT, b: BOOLEAN>, m STRUCT<l: INT[]>, i INT)",
+        "INSERT INTO t VALUES ({'a': NULL, 'b': true}, {'l': [1]}, NULL)")
+    stats = json.loads([a["add"] for a in list(folder.log("t"))[-1][1] if "add" in a][0]["stats"])
+    assert stats["minValues"] == stats["maxValues"] == {"n": {}}
+    assert stats["nullCount"]["n"] == {"a": 1, "b": 0} and stats["nullCount"]["i"] == 1
+
+
+def test_a_switch_is_true_or_false(sluice, folder):
+    said = sql(sluice, folder, "CREATE TABLE t (a INT) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'maybe')", code=USAGE).err
+    assert "is true or false, not maybe" in said
+    sql(sluice, folder, "CREATE TABLE t (a INT)")
+    assert "is true or false" in sql(sluice, folder, "ALTER TABLE t SET TBLPROPERTIES ('delta.appendOnly' = '1')", code=USAGE).err
+
+
+def test_bounds_of_nan_and_infinities(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (d DOUBLE, f FLOAT)", "INSERT INTO t VALUES ('NaN', 1.5), ('NaN', 'NaN')", "INSERT INTO t VALUES ('Infinity', '-Infinity')",
+        "INSERT INTO t (d) SELECT 1.5")
+    bounds = [json.loads(a["add"]["stats"]) for v, actions in folder.log("t") for a in actions if "add" in a]
+    assert [(b["minValues"], b["maxValues"]) for b in bounds] == [
+        ({"d": "NaN", "f": 1.5}, {"d": "NaN", "f": "NaN"}), ({"d": "Infinity", "f": "-Infinity"}, {"d": "Infinity", "f": "-Infinity"}),
+        ({"d": 1.5}, {"d": 1.5})]
+    for table in ("classic", "parsed"):  # a checkpoint keeps them
+        sql(sluice, folder, f"ALTER TABLE t SET TBLPROPERTIES ('delta.checkpointInterval' = '1', 'delta.checkpoint.writeStatsAsStruct' = '{str(table == 'parsed').lower()}')",
+            f"INSERT INTO t VALUES ({len(table)}, 0)")
+    for reader in ("delta-rs", "polars", "sluice"):
+        assert len(folder.read("t", reader=reader).rows) == 6, reader
