@@ -4,6 +4,7 @@
 #   make demo      a guided tour with a throw-away PostgreSQL, under a minute after the build
 #   make check     everything that must pass: unit tests (ASan, UBSan), pytest suite, lint, short fuzzing
 #   make lint      the checks that only read the sources
+#   make spark     what Spark says to our tables: cross-reading, random statements, writers of both (SLUICE_SPARK_SEEDS=1:20)
 #   make torture   kill -9 a thousand times at random and at named steps; compare with an oracle
 #   make fuzz      each fuzz target for a minute (FUZZ_SECONDS=n)
 #   make bench     what it takes in time and memory, beside its peers (BENCH_ARGS="stream --quick"; see bench/README.md)
@@ -16,7 +17,7 @@ FUZZ_SECONDS ?= 60
 KILLS ?= 1000
 SEED ?= 1
 PYTHON = $(or $(SLUICE_VENV),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice/venv)/bin/python
-.PHONY: all asan tsan test-deps demo check lint bench torture fuzz install clean
+.PHONY: all asan tsan test-deps demo check lint bench spark torture fuzz install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -47,6 +48,11 @@ check: asan tsan
 
 lint: asan
 	sh tools/lint.sh $(ASAN)
+
+# A job of its own: Spark and Delta Lake (400 MB) are fetched the first time.
+spark: asan
+	sh tools/deps.sh spark
+	SLUICE_BIN=$(CURDIR)/$(ASAN)/sluice $(PYTHON) -m pytest -q --spark tests/spark
 
 torture: asan
 	SLUICE_BIN=$(CURDIR)/$(ASAN)/sluice $(PYTHON) tests/torture.py --kills $(KILLS) --seed $(SEED)

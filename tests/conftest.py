@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import lib.spark  # noqa: E402
 from lib.lake import Lake  # noqa: E402
 from lib.pg import Postgres, ServerAbsent  # noqa: E402
 from lib.sluice import BIN, Sluice  # noqa: E402
@@ -16,17 +17,20 @@ _serial = itertools.count(1)
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes long or needs more than Debian has; run with --slow")
+    config.addinivalue_line("markers", "spark: asks Spark; run by make spark, or with --spark")
 
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--spark", action="store_true", help="also run the tests marked spark")
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--slow"):
-        for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+    for name, why in (("slow", "slow: run with --slow"), ("spark", "Spark is asked by make spark")):
+        if not config.getoption(f"--{name}"):
+            for item in items:
+                if item.get_closest_marker(name):
+                    item.add_marker(pytest.mark.skip(reason=why))
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +61,17 @@ def db(pg, sluice):
     yield database
     sluice.stop_all()
     database.drop()
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    """The JVM that all tests ask."""
+    why = lib.spark.absent()
+    if why:
+        pytest.skip(why)
+    driver = lib.spark.Spark(tmp_path_factory.mktemp("spark"))
+    yield driver
+    driver.stop()
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Installs what sluice needs to build: Debian packages, and three pinned archives that Debian does not have.
 #
-# usage: tools/deps.sh [build|demo|test|matrix]...     (default: build)
+# usage: tools/deps.sh [build|demo|test|matrix|spark]...     (default: build)
 #   build   compiler, Meson, libraries
 #   demo    PostgreSQL
 #   test    PostgreSQL, clang tools (format, tidy, fuzz), a Python environment with tests/requirements.txt in
 #           $SLUICE_VENV (default: ~/.cache/sluice/venv)
 #   matrix  servers of PostgreSQL 13 to 18 for the tests marked slow, from Maven (needs mvn; says so where it is absent)
+#   spark   Java, Maven, PySpark and Delta Lake in $SLUICE_SPARK_HOME (default: ~/.cache/sluice/spark), for `make spark`
 #
 # Archives go to $SLUICE_DEPS (default: ~/.cache/sluice/deps) and are checked against the sha256 below.
 # As root or with sudo it installs the packages itself; otherwise it prints the command to run and stops.
@@ -19,10 +20,14 @@ build_pkgs="gcc g++ meson ninja-build pkg-config libpq-dev libzstd-dev libroarin
 libedit-dev libcurl4-openssl-dev libssl-dev libcmocka-dev ca-certificates python3"
 demo_pkgs="postgresql-15 postgresql-client-15"
 test_pkgs="$demo_pkgs git make python3-venv python3-pip clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev"
+spark_pkgs="openjdk-17-jre-headless maven python3-venv python3-pip"
+spark_jars="delta-spark_4.1_2.13:4.3.1:ebf35a4383f0a653c3ee3c7882c0edcac2f846be31ac61af4b96ccfaaf36c171
+delta-storage:4.3.1:577c12c7e371be4c041714fb48e88ad86e3c3512beea2bdaffbe7a4debf79718"
 matrix="13.23.0 14.20.0 16.11.0 17.7.0 18.1.0"
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/sluice
 venv=${SLUICE_VENV:-$cache/venv}
+spark=${SLUICE_SPARK_HOME:-$cache/spark}
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 want=${*:-build}
@@ -118,12 +123,29 @@ fetch_matrix() {
     done
 }
 
+make_spark() {
+    wanted=$(cat "$here/tests/spark-requirements.txt" "$0" | sha256sum)
+    [ "$(cat "$spark/ready" 2>/dev/null)" != "$wanted" ] || return 0
+    say "making $spark"
+    rm -rf "$spark"
+    python3 -m venv "$spark/venv"
+    "$spark/venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps -r "$here/tests/spark-requirements.txt"
+    for jar in $spark_jars; do
+        name=${jar%:*}
+        mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory="$spark/jars" \
+            -Dartifact="io.delta:$name" >&2
+        check "$spark/jars/$(echo "$name" | tr : -).jar" "${jar##*:}"
+    done
+    echo "$wanted" >"$spark/ready"
+}
+
 for w in $want; do
     case $w in
     build) install_packages $build_pkgs; fetch_archives ;;
     demo) install_packages $demo_pkgs ;;
     test) install_packages $test_pkgs; make_venv ;;
     matrix) fetch_matrix ;;
-    *) say "unknown part: $w (build, demo, test, matrix)"; exit 2 ;;
+    spark) install_packages $spark_pkgs; make_spark ;;
+    *) say "unknown part: $w (build, demo, test, matrix, spark)"; exit 2 ;;
     esac
 done

@@ -1,14 +1,11 @@
-"""What upkeep makes of tables, as Spark reads it. A job of its own: SLUICE_SPARK names a Python that has pyspark and delta-spark."""
-import json
-import os
-import subprocess
-from pathlib import Path
-
+"""What upkeep makes of tables, as Spark reads it; of some only a checkpoint can tell what was before."""
 import pytest
 
+from lib.spark import Log
+from lib.twins import our_rows, spark_rows
 from test_maintain import folder, sql  # noqa: F401
 
-PYTHON = os.environ.get("SLUICE_SPARK")
+pytestmark = pytest.mark.spark
 TYPES = ("a INT, d DECIMAL(10,2), s STRUCT<x: STRING, y: DOUBLE>, ts TIMESTAMP, n TIMESTAMP_NTZ, dt DATE, p DATE) "
          "PARTITIONED BY (p) TBLPROPERTIES ('delta.checkpointInterval' = '2', "
          "'delta.checkpoint.writeStatsAsStruct' = 'true', 'delta.checkpoint.writeStatsAsJson' = 'false'")
@@ -43,42 +40,26 @@ LAST = {"cloned": "UPDATE", "clustered": "OPTIMIZE", "tracked": "OPTIMIZE", "dro
         "replaced": "CREATE OR REPLACE TABLE AS SELECT", "raw": "CONVERT"}
 
 
-def plain(value):
-    """The same words for the same value, whoever printed it."""
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    text = str(value).replace("T", " ").removesuffix("Z")
-    if text.count(":") == 2 and "." in text:
-        text = text.rstrip("0").rstrip(".")
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def forget(lake, table, before):
     """Only a checkpoint can tell what was before."""
     for version in range(before):
         (lake.table_path(table) / "_delta_log" / f"{version:020}.json").unlink()
 
 
-@pytest.mark.skipif(not PYTHON, reason="SLUICE_SPARK names no Python that has pyspark and delta-spark")
-def test_spark_reads_what_upkeep_leaves(sluice, folder, tmp_path):  # noqa: F811
+def test_spark_reads_what_upkeep_leaves(sluice, folder, spark):  # noqa: F811
     raw = folder.table_path("raw") / "p=1" / "q=a%20b"
     raw.mkdir(parents=True)
     sql(sluice, folder, f"COPY (SELECT 1 AS id, {{'a': 1.5}} AS s) TO '{raw}/one.parquet' (FORMAT parquet)",
         f"CONVERT TO DELTA parquet.`{folder.table_path('raw')}` PARTITIONED BY (p INT, q STRING)", *STATEMENTS)
+    newest = {name.split(".")[1]: Log(folder.table_path(name)) for name in folder.tables()}
+    assert len(newest) == 10
     for table in ("classic", "v2"):
         forget(folder, table, 4)
-    out = tmp_path / "spark.json"
-    reader = Path(__file__).with_name("spark_reader.py")
-    done = subprocess.run([PYTHON, str(reader), str(folder.path), str(out)], capture_output=True, text=True, timeout=900)
-    assert out.exists(), done.stderr[-3000:]
-    tables = json.loads(out.read_text())
-    assert len(tables) == 10
-    for name, spark in tables.items():
-        ours = sql(sluice, folder, f"SELECT * FROM {name}").rows()
-        assert sorted(map(repr, map(plain, spark["rows"]))) == sorted(map(repr, map(plain, ours))), name
-        assert spark["history"][0][1] == LAST.get(name, spark["history"][0][1]), name
-    assert tables["clustered"]["clustering"] == ["k", "s.x"]
-    assert "deletionVectors" not in tables["dropped"]["features"]
+    for name, log in newest.items():
+        path, v = folder.table_path(name), log.newest
+        assert spark_rows(spark, path, v) == our_rows(sluice, path, log, [v])[v], name
+        history = spark.run(f"DESCRIBE HISTORY delta.`{path}`").dicts()
+        assert history[0]["operation"] == LAST.get(name, history[0]["operation"]), name
+    detail = {name: spark.run(f"DESCRIBE DETAIL delta.`{folder.table_path(name)}`").dicts()[0] for name in ("clustered", "dropped")}
+    assert detail["clustered"]["clusteringColumns"] == ["k", "s.x"]
+    assert "deletionVectors" not in detail["dropped"]["tableFeatures"]

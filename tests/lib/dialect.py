@@ -1,0 +1,263 @@
+"""Random statements of Delta's SQL, the same for sluice and for Spark, from a seed.
+
+A statement is text with holes: {t} is the table; «…» is a literal that the two write differently, "struct:1,'x'",
+"array:1,2". The generator keeps a model of the columns, so that most statements are right and some are wrong on purpose.
+"""
+import json
+import random
+import re
+
+TYPES = ["INT", "BIGINT", "STRING", "DOUBLE", "DECIMAL(10,2)", "DATE", "TIMESTAMP", "BOOLEAN", "STRUCT<a: INT, b: STRING>", "ARRAY<INT>"]
+WIDER = {"INT": ["BIGINT"], "DECIMAL(10,2)": ["DECIMAL(12,2)", "DECIMAL(14,4)"]}
+SWITCHES = ["enableDeletionVectors", "enableChangeDataFeed", "enableTypeWidening", "enableRowTracking", "enableInCommitTimestamps",
+            "appendOnly"]
+
+
+def render(text, spark, table, other=None):
+    """`table` and `other`: as the statement is to name them."""
+    def literal(found):
+        kind, _, items = found[1].partition(":")
+        if kind == "ntz":
+            return f"{'TIMESTAMP_NTZ' if spark else 'TIMESTAMP'} {items}"
+        if kind == "struct1":
+            return f"named_struct('a', {items})" if spark else f"{{'a': {items}}}"
+        if kind == "struct":
+            a, b = items.split(",", 1)
+            return f"named_struct('a', {a}, 'b', {b})" if spark else f"{{'a': {a}, 'b': {b}}}"
+        return f"array({items})" if spark else f"[{items}]"
+
+    text = re.sub(r"«(.*?)»", literal, text)
+    if not spark:  # DuckDB's names of types within expressions
+        text = re.sub(r"CAST\(NULL AS (ARRAY|STRUCT)<[^()]*>\)", "NULL", text)
+    return text.replace("{t}", table).replace("{o}", str(other))
+
+
+class Statements:
+    def __init__(self, seed):
+        self.dice = random.Random(seed)
+        self.columns, self.partition, self.props, self.checks = {}, None, {}, []
+        self.not_null, self.serial, self.points, self.set = set(), 0, 0, {}
+
+    # --- parts
+
+    def chance(self, p):
+        return self.dice.random() < p
+
+    def one(self, things):
+        return self.dice.choice(list(things))
+
+    def value(self, kind, name=None):
+        d = self.dice
+        if self.chance(0.08) and name not in ("id",):
+            return "NULL"
+        if kind in ("INT", "BIGINT"):
+            return str(d.randrange(40)) if name == "id" else self.one([str(d.randrange(-5, 100)), str(d.randrange(-5, 100)), str(d.randrange(100000))])
+        if kind == "STRING":
+            return repr(d.choice("abcd")) if name == "p" else self.one(["'x'", "''", "'a b'", "'ü%='", repr("long" * d.randrange(12))])
+        if kind == "DOUBLE":
+            return f"CAST({d.choice(['1.5', '-0.25', '1e10', '0', '3'])} AS DOUBLE)"
+        if kind.startswith("DECIMAL"):
+            return f"CAST({d.randrange(-10000, 10000) / 100} AS {kind})"
+        if kind == "DATE":
+            return f"DATE '20{d.randrange(10, 30)}-0{d.randrange(1, 10)}-1{d.randrange(10)}'"
+        if kind == "TIMESTAMP":
+            return f"TIMESTAMP '2024-01-0{d.randrange(1, 10)} 0{d.randrange(10)}:05:06.{d.randrange(1000):03}'"
+        if kind == "BOOLEAN":
+            return self.one(["TRUE", "FALSE"])
+        if kind.startswith("STRUCT"):
+            return f"«struct:{d.randrange(9)},'{d.choice('xyz')}'»"
+        return "«array:" + ",".join(str(d.randrange(9)) for _ in range(d.randrange(1, 4))) + "»"
+
+    def rows(self, columns, n, ids=None):
+        """A query of n rows with the columns named."""
+        out = []
+        for i in range(n):
+            values = {c: self.value(k, c) for c, k in columns.items()}
+            if ids and "id" in values:
+                values["id"] = str(ids[i])
+            out.append("(" + ", ".join(f"CAST({v} AS {columns[c]})" if v == "NULL" else v for c, v in values.items()) + ")")
+        return f"SELECT * FROM (VALUES {', '.join(out)}) AS x({', '.join(columns)})"
+
+    def scalars(self):
+        return {c: k for c, k in self.columns.items() if not k.startswith(("STRUCT", "ARRAY"))}
+
+    def condition(self, alias=""):
+        c = self.one(c for c in self.scalars())
+        kind = self.columns[c]
+        if self.chance(0.1):
+            return f"{alias}{c} IS {self.one(['NULL', 'NOT NULL'])}"
+        if kind in ("INT", "BIGINT") and self.chance(0.6):
+            return f"{alias}{c} % {self.one([2, 3, 5])} = {self.one([0, 1])}"
+        value = self.value(kind, c)
+        if kind == "BOOLEAN":
+            return f"{alias}{c} = {value}"
+        return f"{alias}{c} {self.one(['=', '<', '>=', '<>'])} {value}"
+
+    # --- statements
+
+    def create(self, replace=False):
+        kinds = self.dice.sample(TYPES, self.dice.randrange(2, 6))
+        self.columns = {"id": self.one(["INT", "INT", "BIGINT"]), "p": "STRING", **{f"c{i}": k for i, k in enumerate(kinds)}}
+        self.partition = "p" if self.chance(0.4) else None
+        self.not_null = {"id"} if self.chance(0.3) else set()
+        self.checks, self.props = [], {k: self.one(["true", "false"]) for k in SWITCHES if k != "appendOnly" and self.chance(0.4)}
+        self.props.setdefault("enableDeletionVectors", "false")  # sluice's own default is true
+        if self.chance(0.4):
+            self.props["columnMapping.mode"] = "name"
+        if self.chance(0.2):
+            self.props["checkpointInterval"] = self.one(["2", "3"])
+        if self.chance(0.2) and not self.partition:
+            self.props["dataSkippingNumIndexedCols"] = self.one(["0", "1", "3"])
+        props = ", ".join(f"'delta.{k}' = '{v}'" for k, v in self.props.items())
+        return ((("CREATE OR REPLACE" if replace else "CREATE") + " TABLE {t}") + (
+            " (" + ", ".join(f"{c} {k}{' NOT NULL' if c in self.not_null else ''}" for c, k in self.columns.items()) + ") USING delta" +
+            (f" PARTITIONED BY ({self.partition})" if self.partition else "") + (f" TBLPROPERTIES ({props})" if props else "")))
+
+    def insert(self):
+        columns = dict(self.columns)
+        n = self.dice.randrange(1, 7)
+        how = self.one(["plain", "plain", "list", "name", "bad"])
+        if how == "list":
+            columns = {c: self.columns[c] for c in self.dice.sample(list(columns), self.dice.randrange(1, len(columns) + 1))}
+            return f"INSERT INTO {{t}} ({', '.join(columns)}) {self.rows(columns, n)}"
+        if how == "name":
+            items = list(columns.items())
+            self.dice.shuffle(items)
+            return f"INSERT INTO {{t}} BY NAME {self.rows(dict(items), n)}"
+        if how == "bad":
+            return self.bad_insert()
+        return f"INSERT INTO {{t}} {self.rows(columns, n)}"
+
+    def bad_insert(self):
+        wrong = self.one(["3000000000", "'12'", "'x'", "NULL", "1.5", "TRUE", "DATE '2024-01-01'", "CAST(7 AS BIGINT)", "CAST(1e30 AS DOUBLE)"])
+        c = self.one(self.scalars())
+        return f"INSERT INTO {{t}} ({c}) SELECT {wrong} AS {c}"
+
+    def overwrite(self):
+        how = self.one(["all", "where", "where", "dynamic"])
+        if how == "where":
+            condition = f"p = '{self.one('abcd')}'" if self.chance(0.6) else f"id < {self.dice.randrange(30)}"
+            keep = condition if self.chance(0.8) else "TRUE"
+            return f"INSERT INTO {{t}} REPLACE WHERE {condition} SELECT * FROM ({self.rows(self.columns, 4)}) AS y WHERE {keep}"
+        statement = f"INSERT OVERWRITE {{t}} {self.rows(self.columns, self.dice.randrange(1, 6))}"
+        return statement if how == "all" else f"DYNAMIC {statement}"
+
+    def update(self):
+        c = self.one(self.columns)
+        kind = self.columns[c]
+        value = self.value(kind, c)
+        if kind in ("INT", "BIGINT") and c != "id" and self.chance(0.5):
+            value = f"{c} + 1"
+        if self.chance(0.1):
+            value = self.one(["'zzz'", "3000000000", "NULL", "'7'", "1.5"])
+        where = "" if self.chance(0.15) else f" WHERE {self.condition()}"
+        return f"UPDATE {{t}} SET {c} = {value}{where}"
+
+    def delete(self):
+        return "DELETE FROM {t}" + ("" if self.chance(0.05) else f" WHERE {self.condition()}")
+
+    def merge(self):
+        n = self.dice.randrange(1, 8)
+        ids = self.dice.sample(range(40), n) if self.chance(0.9) else [self.dice.randrange(6) for _ in range(n)]
+        evolve = self.chance(0.2)
+        columns = dict(self.columns)
+        if evolve and self.chance(0.7):
+            new = self.fresh()
+            columns[new] = self.one(["INT", "STRING", "DECIMAL(10,2)"])
+        elif self.chance(0.3):
+            columns = {"id": columns["id"]} | {c: columns[c] for c in self.dice.sample(list(columns), 2)}
+        clauses = []
+        whole = evolve or set(columns) == set(self.columns)
+        settable = [c for c in columns if c in self.columns]
+        for _ in range(self.dice.randrange(0, 3)):
+            last = self.chance(0.4)
+            action = self.one(["DELETE", "UPDATE SET *" if whole else "DELETE", "UPDATE SET " + ", ".join(
+                f"{c} = s.{c}" for c in self.dice.sample(settable, self.dice.randrange(1, len(settable) + 1)))])
+            clauses.append(f"WHEN MATCHED{'' if last else ' AND ' + self.condition('t.')} THEN {action}")
+            if last:
+                break
+        if self.chance(0.7) or not clauses:
+            action = "INSERT *" if whole else f"INSERT ({', '.join(settable)}) VALUES ({', '.join('s.' + c for c in settable)})"
+            clauses.append(f"WHEN NOT MATCHED{' AND s.id % 2 = 0' if self.chance(0.3) else ''} THEN {action}")
+        if self.chance(0.3):
+            action = self.one(["DELETE", "UPDATE SET p = 'z'"])
+            clauses.append(f"WHEN NOT MATCHED BY SOURCE{' AND ' + self.condition('t.') if self.chance(0.8) else ''} THEN {action}")
+        return (f"MERGE {'WITH SCHEMA EVOLUTION ' if evolve else ''}INTO {{t}} AS t USING ({self.rows(columns, n, ids)}) AS s "
+                f"ON t.id = s.id " + " ".join(clauses))
+
+    def fresh(self):
+        self.serial += 1
+        return f"n{self.serial}"
+
+    def alter(self):
+        movable = [c for c in self.columns if c not in ("id", "p")]
+        how = self.one(["add", "add", "rename", "drop", "type", "not null", "check", "drop check", "comment", "position"])
+        if how == "add":
+            where = self.one(["", "", " FIRST", " AFTER id"])
+            return f"ALTER TABLE {{t}} ADD COLUMNS ({self.fresh()} {self.one(TYPES)}{where})"
+        if how == "check":
+            self.serial += 1
+            return f"ALTER TABLE {{t}} ADD CONSTRAINT k{self.serial} CHECK ({self.one(['id >= 0', 'id < 38', 'id < 30', self.condition()])})"
+        if how == "drop check":
+            return f"ALTER TABLE {{t}} DROP CONSTRAINT {'IF EXISTS ' if self.chance(0.5) else ''}{self.one(self.checks or ['nope'])}"
+        if how == "not null":
+            return f"ALTER TABLE {{t}} ALTER COLUMN {self.one(self.columns)} {self.one(['SET', 'DROP'])} NOT NULL"
+        if not movable:
+            return self.insert()
+        c = self.one(movable)
+        if how == "rename":
+            return f"ALTER TABLE {{t}} RENAME COLUMN {c} TO {self.fresh()}"
+        if how == "drop":
+            return f"ALTER TABLE {{t}} DROP COLUMN {c}"
+        if how == "type":
+            return f"ALTER TABLE {{t}} ALTER COLUMN {c} TYPE {self.one(WIDER.get(self.columns[c], ['BIGINT']))}"
+        if how == "position":
+            return f"ALTER TABLE {{t}} ALTER COLUMN {c} {self.one(['FIRST', 'AFTER id', 'AFTER p'])}"
+        return f"ALTER TABLE {{t}} ALTER COLUMN {c} COMMENT 'says {c}'"
+
+    def properties(self):
+        key = self.one([*SWITCHES, "columnMapping.mode", "dataSkippingNumIndexedCols"])
+        if self.chance(0.15):
+            return f"ALTER TABLE {{t}} UNSET TBLPROPERTIES ('delta.{key}')"
+        value = {"columnMapping.mode": "name", "dataSkippingNumIndexedCols": "2"}.get(key) or self.one(["true", "true", "false"])
+        if key == "appendOnly":
+            value = self.one(["true", "false", "false", "false"])
+        return f"ALTER TABLE {{t}} SET TBLPROPERTIES ('delta.{key}' = '{value}')"
+
+    def upkeep(self):
+        how = self.one(["OPTIMIZE {t}", "OPTIMIZE {t}", "OPTIMIZE {t} ZORDER BY (id)", "REORG TABLE {t} APPLY (PURGE)", "where", "restore", "restore"])
+        if how == "restore":
+            return f"RESTORE TABLE {{t}} TO VERSION AS OF ‹{self.dice.randrange(self.points)}›"
+        if how == "where":
+            return "OPTIMIZE {t} WHERE p = 'a'" if self.partition else "OPTIMIZE {t}"
+        return how
+
+    def replace(self):
+        """Spark refuses to when columns of a table with a change feed were renamed or dropped."""
+        if "delta.columnMapping.mode" in self.set and self.set.get("delta.enableChangeDataFeed") == "true":
+            return self.insert()
+        return self.create(replace=True)
+
+    def clone(self):
+        return "CLONE"
+
+    def next(self):
+        kinds = {self.insert: 22, self.overwrite: 8, self.update: 14, self.delete: 8, self.merge: 20, self.alter: 14, self.properties: 8,
+                 self.upkeep: 10, self.replace: 2, self.clone: 2}
+        return self.dice.choices(list(kinds), list(kinds.values()))[0]()
+
+    def learn(self, metadata, points):
+        """What the table is now. `points`: how many states it had: RESTORE names one as ‹n›."""
+        self.points, self.set = points, metadata["configuration"]
+        schema = json.loads(metadata["schemaString"])
+        self.columns = {f["name"]: sql_type(f["type"]) for f in schema["fields"]}
+        self.partition = (metadata["partitionColumns"] or [None])[0]
+        self.checks = [k.removeprefix("delta.constraints.") for k in metadata["configuration"] if k.startswith("delta.constraints.")]
+
+
+def sql_type(kind):
+    if isinstance(kind, dict):
+        if kind["type"] == "struct":
+            return "STRUCT<" + ", ".join(f"{f['name']}: {sql_type(f['type'])}" for f in kind["fields"]) + ">"
+        return f"ARRAY<{sql_type(kind['elementType'])}>"
+    return {"integer": "INT", "long": "BIGINT"}.get(kind, kind.upper())

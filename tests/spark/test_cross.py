@@ -1,0 +1,232 @@
+"""Every feature of writing: the table that sluice writes is, at every version, the one that Spark writes by the same
+statements, and both read both. What is compared: rows, schema, properties, protocol, history (operation, parameters,
+metrics), statistics of files field by field, the change feed, row ids. delta-rs reads the newest version where it can."""
+import json
+from decimal import Decimal
+
+import pytest
+
+from lib.lake import Lake
+from lib.spark import Log, plain
+from lib.twins import Twins, our_rows, shape, spark_rows, told_history, told_stats, unlike
+
+pytestmark = pytest.mark.spark
+DV, COW, CDF = "'delta.enableDeletionVectors' = 'true'", "'delta.enableDeletionVectors' = 'false'", "'delta.enableChangeDataFeed' = 'true'"
+MAPPED = "'delta.columnMapping.mode' = 'name'"
+ROWS = "INSERT INTO {t} VALUES (1, 'a', 1.5), (2, 'b', NULL), (3, NULL, 3.5), (4, 'd', 4.5)"
+
+
+def table(*properties, columns="id INT, s STRING, d DECIMAL(10,2)", more=""):
+    return f"CREATE TABLE {{t}} ({columns}) USING delta {more} TBLPROPERTIES ({', '.join(properties)})"
+
+
+def source(*rows, columns="id, s, d"):
+    return f"(SELECT * FROM (VALUES {', '.join(rows)}) AS x({columns})) AS s"
+
+
+FOUR = source("(1, 'x', 9.5)", "(3, 'y', 8.5)", "(7, 'z', 7.5)", "(8, 'w', 6.5)")
+ABSENT, WIDE = source("(99, 'x', 9.5)"), source("(1, 'x', 5)", "(7, 'z', 6)", columns="id, s, extra")
+MERGE = f"MERGE INTO {{t}} AS t USING {FOUR} ON t.id = s.id "
+CLAUSES = {
+    "matched update": MERGE + "WHEN MATCHED THEN UPDATE SET s = s.s, d = t.d + s.d",
+    "matched star": MERGE + "WHEN MATCHED THEN UPDATE SET *",
+    "matched delete": MERGE + "WHEN MATCHED AND s.id = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET d = s.d",
+    "not matched": MERGE + "WHEN NOT MATCHED AND s.id > 7 THEN INSERT (id, s) VALUES (s.id, s.s) WHEN NOT MATCHED THEN INSERT *",
+    "by source": MERGE + "WHEN NOT MATCHED BY SOURCE AND t.id = 2 THEN DELETE WHEN NOT MATCHED BY SOURCE THEN UPDATE SET s = 'left'",
+    "all": MERGE + "WHEN MATCHED AND t.id = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT * "
+                   "WHEN NOT MATCHED BY SOURCE THEN UPDATE SET d = 0",
+    "nothing": f"MERGE INTO {{t}} AS t USING {ABSENT} ON t.id = s.id WHEN MATCHED THEN DELETE",
+}
+CHANGES = ["UPDATE {t} SET s = 'u' WHERE id = 1", "DELETE FROM {t} WHERE id = 2", "UPDATE {t} SET d = d + 1", "DELETE FROM {t} WHERE id > 100",
+           "DELETE FROM {t}"]
+MANY = [f"INSERT INTO {{t}} VALUES ({i}, '{i % 3}', {i}.5), ({i + 10}, 'x', NULL)" for i in range(4)]
+
+FEATURES = {
+    "create": [table(DV)],
+    "create: comments, NOT NULL, partitions": [
+        "CREATE TABLE {t} (id INT NOT NULL COMMENT 'key', s STRING, p DATE) USING delta PARTITIONED BY (p) COMMENT 'of all' "
+        f"TBLPROPERTIES ({DV}, 'mine' = 'x')", "INSERT INTO {t} VALUES (1, 'a', DATE '2024-01-02'), (2, 'b', NULL)"],
+    "create as select": [f"CREATE TABLE {{t}} USING delta TBLPROPERTIES ({DV}) AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS x(id, s)"],
+    "replace": [table(DV), ROWS, f"CREATE OR REPLACE TABLE {{t}} (a INT, b STRING) USING delta TBLPROPERTIES ({DV})", "INSERT INTO {t} VALUES (1, 'x')",
+                f"REPLACE TABLE {{t}} (c INT) USING delta TBLPROPERTIES ({DV})"],
+    "replace as select": [table(DV), ROWS, f"CREATE OR REPLACE TABLE {{t}} USING delta PARTITIONED BY (b) TBLPROPERTIES ({DV}) AS "
+                          "SELECT * FROM (VALUES (1, 'x'), (2, 'y')) AS x(a, b)"],
+    "insert": [table(DV), ROWS, "INSERT INTO {t} (s, id) VALUES ('q', 9)", "INSERT INTO {t} BY NAME SELECT 5 AS id, CAST(1.25 AS DECIMAL(10,2)) AS d, 'n' AS s",
+               "INSERT INTO {t} (id) SELECT 1 WHERE 1 = 0"],
+    "insert overwrite": [table(DV), ROWS, "INSERT OVERWRITE {t} VALUES (9, 'o', 1.25)"],
+    "insert replace where": [table(DV, more="PARTITIONED BY (s)"), ROWS, "INSERT INTO {t} REPLACE WHERE s = 'a' SELECT 5, CAST(2.5 AS DECIMAL(10,2)), 'a'"],
+    "insert overwrite of partitions": [table(DV, more="PARTITIONED BY (s)"), "INSERT INTO {t} VALUES (1, 1.5, 'a'), (2, 2.5, 'b')",
+                                       "DYNAMIC INSERT OVERWRITE {t} VALUES (3, 3.5, 'b'), (4, 4.5, 'c')"],
+    "insert partition clause": [table(DV, more="PARTITIONED BY (s)"), "INSERT INTO {t} PARTITION (s = 'k') VALUES (1, 1.5)"],
+    "insert evolves": [table(DV), ROWS, "INSERT WITH SCHEMA EVOLUTION INTO {t} BY NAME SELECT 6 AS id, 'e' AS extra"],
+    "change by vectors": [table(DV), ROWS, *CHANGES],
+    "change by copies": [table(COW), ROWS, *CHANGES],
+    "change feed, vectors": [table(DV, CDF), ROWS, *CHANGES[:3], MERGE + "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *", CHANGES[-1]],
+    "change feed, copies": [table(COW, CDF), ROWS, *CHANGES[:3], MERGE + "WHEN MATCHED AND s.id = 3 THEN DELETE WHEN MATCHED THEN UPDATE SET * "
+                            "WHEN NOT MATCHED THEN INSERT *", CHANGES[-1]],
+    "change feed, partitions": [table(DV, CDF, more="PARTITIONED BY (s)"), "INSERT INTO {t} VALUES (1, 1.5, 'a'), (2, 2.5, 'b')",
+                                "UPDATE {t} SET s = 'c' WHERE id = 1", "DELETE FROM {t} WHERE s = 'b'", "INSERT OVERWRITE {t} VALUES (3, 3.5, 'z')"],
+    **{f"merge {name}, {how}": [table(props), ROWS, text] for name, text in CLAUSES.items() for how, props in (("vectors", DV), ("copies", COW))},
+    "merge evolves": [table(DV), ROWS, f"MERGE WITH SCHEMA EVOLUTION INTO {{t}} AS t USING {WIDE} "
+                      "ON t.id = s.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"],
+    "constraints": [table(DV, columns="id INT NOT NULL, s STRING, d DECIMAL(10,2)"), ROWS, "ALTER TABLE {t} ADD CONSTRAINT small CHECK (id < 10)",
+                    "INSERT INTO {t} VALUES (11, 'a', 1)", "INSERT INTO {t} VALUES (NULL, 'a', 1)", "UPDATE {t} SET id = 12", "INSERT INTO {t} VALUES (9, 'a', 1)",
+                    "ALTER TABLE {t} ADD CONSTRAINT smaller CHECK (id < 5)", "ALTER TABLE {t} DROP CONSTRAINT small", "INSERT INTO {t} VALUES (11, 'a', 1)",
+                    "ALTER TABLE {t} ALTER COLUMN id DROP NOT NULL", "INSERT INTO {t} VALUES (NULL, 'a', 1)"],
+    "generated": ["BOTH " + table(DV, columns="id INT, g BIGINT GENERATED ALWAYS AS (CAST(id + 1 AS BIGINT))"), "INSERT INTO {t} (id) VALUES (1), (2)",
+                  "INSERT INTO {t} VALUES (3, 4)", "INSERT INTO {t} VALUES (3, 5)", "UPDATE {t} SET id = 7 WHERE id = 1"],
+    "defaults": [table(DV, "'delta.feature.allowColumnDefaults' = 'supported'", columns="id INT, s STRING DEFAULT 'dflt'"),
+                 "INSERT INTO {t} (id) VALUES (1)", "INSERT INTO {t} VALUES (2, DEFAULT)", "ALTER TABLE {t} ALTER COLUMN s SET DEFAULT 'other'",
+                 "INSERT INTO {t} (id) VALUES (3)", "ALTER TABLE {t} ALTER COLUMN s DROP DEFAULT", "INSERT INTO {t} (id) VALUES (4)"],
+    "identity": ["BOTH " + table(DV, columns="k BIGINT GENERATED ALWAYS AS IDENTITY (START WITH 10 INCREMENT BY 5), id INT"), "INSERT INTO {t} (id) VALUES (1)",
+                 "INSERT INTO {t} (id) VALUES (2)", "INSERT INTO {t} VALUES (1, 2)"],
+    "append only": [table(DV, "'delta.appendOnly' = 'true'"), ROWS, "DELETE FROM {t} WHERE id = 1", "UPDATE {t} SET id = 1", "INSERT OVERWRITE {t} VALUES (9, 'o', 1.25)",
+                    "ALTER TABLE {t} SET TBLPROPERTIES ('delta.appendOnly' = 'false')", "DELETE FROM {t} WHERE id = 1"],
+    "add columns": [table(DV, columns="id INT, n STRUCT<a: INT>"), "INSERT INTO {t} SELECT * FROM (VALUES (1, «struct1:1»)) AS x(id, n)",
+                    "ALTER TABLE {t} ADD COLUMNS (x STRING COMMENT 'new', y INT FIRST, z DATE AFTER id)", "ALTER TABLE {t} ADD COLUMN n.b STRING",
+                    "INSERT INTO {t} (id, x) VALUES (2, 'q')"],
+    "rename, drop, reorder": [table(DV, MAPPED), ROWS, "ALTER TABLE {t} RENAME COLUMN s TO text", "ALTER TABLE {t} DROP COLUMN d", "ALTER TABLE {t} ADD COLUMN d INT",
+                              "INSERT INTO {t} VALUES (9, 'z', 5)", "ALTER TABLE {t} ALTER COLUMN d FIRST", "ALTER TABLE {t} ALTER COLUMN id COMMENT 'key'",
+                              "UPDATE {t} SET d = 1 WHERE id < 3"],
+    "mapping later": [table(DV), ROWS, "ALTER TABLE {t} RENAME COLUMN s TO text", f"ALTER TABLE {{t}} SET TBLPROPERTIES ({MAPPED})",
+                      "ALTER TABLE {t} RENAME COLUMN s TO text", "INSERT INTO {t} VALUES (9, 'z', 5)", "DELETE FROM {t} WHERE text = 'a'"],
+    "mapping by id": [table(DV, "'delta.columnMapping.mode' = 'id'"), ROWS, "ALTER TABLE {t} RENAME COLUMN s TO text", "DELETE FROM {t} WHERE text = 'a'"],
+    "widening": [table(DV, "'delta.enableTypeWidening' = 'true'", columns="id INT, k SMALLINT, d DECIMAL(6,2), f FLOAT"), "INSERT INTO {t} VALUES (1, 2, 3.25, 1.5)",
+                 "ALTER TABLE {t} ALTER COLUMN id TYPE BIGINT", "ALTER TABLE {t} ALTER COLUMN k TYPE INT", "ALTER TABLE {t} ALTER COLUMN d TYPE DECIMAL(10,4)",
+                 "ALTER TABLE {t} ALTER COLUMN f TYPE DOUBLE", "INSERT INTO {t} VALUES (5000000000, 70000, 3.2525, 0.1)", "ALTER TABLE {t} ALTER COLUMN id TYPE INT",
+                 "UPDATE {t} SET k = 1 WHERE id = 1"],
+    "properties": [table(DV), ROWS, "ALTER TABLE {t} SET TBLPROPERTIES ('a' = 'b', 'delta.checkpointInterval' = '20')", "ALTER TABLE {t} UNSET TBLPROPERTIES ('a')",
+                   "ALTER TABLE {t} UNSET TBLPROPERTIES ('nope')", "ALTER TABLE {t} UNSET TBLPROPERTIES IF EXISTS ('nope')",
+                   "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')", "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
+                   "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'maybe')",
+                   "ALTER TABLE {t} SET TBLPROPERTIES ('delta.minReaderVersion' = '3', 'delta.minWriterVersion' = '7')"],
+    "protocol upgrade": [table(COW), ROWS, "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')", f"ALTER TABLE {{t}} SET TBLPROPERTIES ({DV})",
+                         "ALTER TABLE {t} SET TBLPROPERTIES ('delta.feature.vacuumProtocolCheck' = 'supported')", "DELETE FROM {t} WHERE id = 1"],
+    "optimize": [table(DV), *MANY, "DELETE FROM {t} WHERE id = 1", "OPTIMIZE {t}"],
+    "optimize of partitions": [table(DV, more="PARTITIONED BY (s)", columns="id INT, s STRING, d INT"),
+                               *[f"INSERT INTO {{t}} VALUES ({i}, {i}, 'x'), ({i}, {i}, 'y')" for i in range(2)], "OPTIMIZE {t} WHERE s = 'x'"],
+    "zorder": [table(DV), *MANY, "OPTIMIZE {t} ZORDER BY (id, s)"],
+    "clustered": ["CREATE TABLE {t} (id INT, s STRING) USING delta CLUSTER BY (id)" f" TBLPROPERTIES ({DV})", "INSERT INTO {t} VALUES (1, 'a'), (2, 'b')",
+                  "INSERT INTO {t} VALUES (0, 'c')", "OPTIMIZE {t}", "ALTER TABLE {t} CLUSTER BY (s)", "INSERT INTO {t} VALUES (5, 'c')", "OPTIMIZE {t} FULL",
+                  "ALTER TABLE {t} CLUSTER BY NONE"],
+    "purge": [table(DV, MAPPED), ROWS, "DELETE FROM {t} WHERE id = 1", "REORG TABLE {t} APPLY (PURGE)"],
+    "restore": [table(DV), ROWS, "DELETE FROM {t} WHERE id = 1", "ALTER TABLE {t} ADD COLUMN x INT", "RESTORE TABLE {t} TO VERSION AS OF 1",
+                "INSERT INTO {t} VALUES (9, 'z', 5)", "RESTORE TABLE {t} TO VERSION AS OF 2"],
+    "clone": [table(DV, "'mine' = 'x'"), ROWS, "DELETE FROM {t} WHERE id = 1", "CLONE", "UPDATE {t} SET s = 'clone' WHERE id = 2", "OPTIMIZE {t}"],
+    "drop feature": [table(DV), ROWS, "DELETE FROM {t} WHERE id = 1", "ALTER TABLE {t} DROP FEATURE deletionVectors", "INSERT INTO {t} VALUES (9, 'z', 5)"],
+    "drop feature without trace": [table(COW, "'delta.feature.vacuumProtocolCheck' = 'supported'"), ROWS, "ALTER TABLE {t} DROP FEATURE vacuumProtocolCheck",
+                                   "ALTER TABLE {t} DROP FEATURE nonsense"],
+    **{f"checkpoints, {name}": [table(DV, "'delta.checkpointInterval' = '2'", *props), ROWS, CHANGES[1], *MANY[:3]] for name, props in {
+        "classic": [], "V2": ["'delta.checkpointPolicy' = 'v2'"],
+        "parsed": ["'delta.checkpoint.writeStatsAsStruct' = 'true'", "'delta.checkpoint.writeStatsAsJson' = 'false'"]}.items()},
+    "in-commit timestamps": [table(DV, "'delta.enableInCommitTimestamps' = 'true'"), ROWS, CHANGES[1]],
+    "in-commit timestamps later": [table(DV), ROWS, "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableInCommitTimestamps' = 'true')", CHANGES[1]],
+    "row tracking": [table(DV, "'delta.enableRowTracking' = 'true'"), ROWS, *CHANGES[:3], MANY[0], MERGE + "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED AND s.id = 7 THEN INSERT *",
+                     "OPTIMIZE {t}"],
+    "row tracking by copies": [table(COW, "'delta.enableRowTracking' = 'true'"), ROWS, *CHANGES[:3]],
+    "row tracking later": [table(DV), ROWS, "DELETE FROM {t} WHERE id = 2", "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableRowTracking' = 'true')", CHANGES[2]],
+    "vacuum protocol check": [table(DV, "'delta.feature.vacuumProtocolCheck' = 'supported'"), ROWS, "VACUUM {t}"],
+    "vacuum": [table(COW), ROWS, "UPDATE {t} SET s = 'u'", "VACUUM {t} DRY RUN", "VACUUM {t}", "VACUUM {t} RETAIN 0 HOURS"],
+    "statistics: text": [table(DV, columns="s STRING"), "INSERT INTO {t} SELECT * FROM (VALUES (repeat('a', 40)), (repeat('z', 40)), ('ü'), (NULL)) AS x(s)",
+                         "INSERT INTO {t} SELECT repeat('é', 33)", "INSERT INTO {t} SELECT repeat('a', 32)", "INSERT INTO {t} VALUES ('')",
+                         "INSERT INTO {t} SELECT repeat('😀', 40)", "INSERT INTO {t} SELECT concat(repeat('a', 31), '😀', 'tail')"],
+    "statistics: numbers": [table(DV, columns="b TINYINT, s SMALLINT, i INT, l BIGINT, f FLOAT, d DOUBLE, c DECIMAL(38,10), e DECIMAL(5,0)"),
+                            "INSERT INTO {t} VALUES (1, 2, 3, 4, 1.5, 2.5, 3.25, 7), (-1, -2, -3, -4, -0.1, 1e300, 12345678901234567890.0123456789, -7)",
+                            "INSERT INTO {t} (f, d) SELECT CAST('NaN' AS FLOAT), CAST('NaN' AS DOUBLE)", "INSERT INTO {t} (f, d) SELECT CAST('NaN' AS FLOAT), 1.5",
+                            "INSERT INTO {t} (f, d) SELECT CAST('Infinity' AS FLOAT), CAST('-Infinity' AS DOUBLE)", "INSERT INTO {t} (i) VALUES (NULL)",
+                            "INSERT INTO {t} (l, f, d) VALUES (9007199254740993, 16777216, 100), (1, 1e-10, 1e22)"],
+    "statistics: times": [table(DV, "'delta.feature.timestampNtz' = 'supported'", columns="d DATE, t TIMESTAMP, n TIMESTAMP_NTZ, b BOOLEAN, x BINARY"),
+                          "INSERT INTO {t} VALUES (DATE '2024-01-02', TIMESTAMP '2024-01-02 03:04:05.123456', «ntz:'2024-01-02 03:04:05.123456'», true, NULL), "
+                          "(DATE '1899-01-02', TIMESTAMP '1969-12-31 23:59:59.999999', «ntz:'1969-12-31 23:59:59.999999'», false, NULL)"],
+    "statistics: nested": [table(DV, columns="id INT, n STRUCT<a: INT, b: STRING>, l ARRAY<INT>"),
+                           "INSERT INTO {t} SELECT * FROM (VALUES (1, «struct:1,'x'», «array:1,2»), (2, «struct:NULL,'y'», NULL), (3, NULL, «array:3»)) AS x(id, n, l)"],
+    "statistics: first columns": [table(DV, "'delta.dataSkippingNumIndexedCols' = '2'", columns="n STRUCT<a: INT, b: STRING>, id INT, s STRING"),
+                                  "INSERT INTO {t} SELECT * FROM (VALUES («struct:1,'x'», 1, 'a')) AS x(n, id, s)"],
+    "statistics: none": [table(DV, "'delta.dataSkippingNumIndexedCols' = '0'"), ROWS, "DELETE FROM {t} WHERE id = 1"],
+    "statistics: named columns": [table(DV, "'delta.dataSkippingStatsColumns' = 's,d'"), ROWS],
+}
+
+
+def differences(feature, twins, spark, sluice):
+    """What is not alike, a line each."""
+    ours, theirs, out = Log(twins.ours), Log(twins.theirs), []
+
+    def same(what, a, b):
+        if a != b:
+            left, right = unlike(a, b)
+            out.append(f"{what}:\n    ours  {left}\n    Spark {right}")
+
+    same_files, at = True, sorted(set(twins.points))
+    mine, other = our_rows(sluice, twins.ours, ours, {a for a, _ in at}), our_rows(sluice, twins.theirs, theirs, {b for _, b in at})
+    for a, b in at:
+        same(f"rows of {a}", mine[a], other[b])
+        same(f"rows of {a}, ours and as Spark reads ours", mine[a], spark_rows(spark, twins.ours, a))
+        same(f"schema of {a}", shape(ours.schema(a)), shape(theirs.schema(b)))
+        same(f"properties of {a}", *(shape(log.last("metaData", v)["configuration"]) for log, v in ((ours, a), (theirs, b))))
+        same(f"protocol of {a}", *({k: sorted(p) if isinstance(p, list) else p for k, p in log.last("protocol", v).items()}
+                                   for log, v in ((ours, a), (theirs, b))))
+        if at[0] != (0, 0) or a - b != at[0][0] - at[0][1]:
+            continue  # several commits of Spark's against one of ours: only what they lead to is compared
+        same_files &= all(len(ours.actions(a, k)) == len(theirs.actions(b, k)) for k in ("add", "remove"))
+        assert same_files or feature.endswith("copies"), twins.story(f"the numbers of files that version {a} adds and removes")
+        same(f"history of {a}", told_history(ours.info(a), same_files), told_history(theirs.info(b), same_files))
+        if same_files:
+            same(f"statistics of {a}", told_stats(ours, a), told_stats(theirs, b))
+            same(f"domains of {a}", *(domains(log, v) for log, v in ((ours, a), (theirs, b))))
+    if "delta.enableChangeDataFeed" in ours.last("metaData", 0)["configuration"]:
+        feeds = [asked(spark, path, FEED.format(path=path)) for path in (twins.ours, twins.theirs)]
+        same("change feed as Spark reads both", *feeds)
+        for path in (twins.ours, twins.theirs):
+            same(f"change feed of {path.name} as sluice reads it", our_feed(sluice, path), feeds[0])
+    if ours.last("metaData")["configuration"].get("delta.enableRowTracking") == "true":
+        ids = "SELECT *, _metadata.row_id" + ", _metadata.row_commit_version" * (ours.newest == theirs.newest) + " FROM {p}"
+        same("row ids", asked(spark, twins.ours, ids), asked(spark, twins.theirs, ids))
+    same("detail", *(detail(spark, path, same_files) for path in (twins.ours, twins.theirs)))
+    features = set(ours.last("protocol").get("readerFeatures", []))
+    if features <= DELTA_RS_READS:
+        same("number of rows that delta-rs reads", len(Lake(lake_of(twins)).read(twins.ours.name).rows), len(mine[ours.newest]))
+    same("rows of the newest version as Spark reads its own", other[theirs.newest], spark_rows(spark, twins.theirs, theirs.newest))
+    return out
+
+
+FEED = "SELECT * EXCEPT (_commit_timestamp) FROM table_changes_by_path('{path}', 0)"
+DELTA_RS_READS = {"deletionVectors", "columnMapping", "timestampNtz", "v2Checkpoint"}
+
+
+def domains(log, version):
+    return [d | {"configuration": shape(json.loads(d["configuration"]))} for d in log.actions(version, "domainMetadata")]
+
+
+def lake_of(twins):
+    """A lake whose schema "public" is the folder of the tables."""
+    link = twins.folder / "lake" / "public"
+    if not link.exists():
+        link.parent.mkdir()
+        link.symlink_to(twins.folder)
+    return link.parent
+
+
+def our_feed(sluice, path):
+    done = sluice.run("sql", "--format", "json", "-c", f"SELECT * FROM table_changes_by_path('{path}', 0)")
+    fields = Log(path).schema()["fields"] + [{"name": "_change_type", "type": "string"}, {"name": "_commit_version", "type": "long"}]
+    rows = [json.loads(line, parse_float=Decimal) for line in done.out.splitlines()]
+    return sorted([tuple(plain(f["type"], r[f["name"]]) for f in fields) for r in rows], key=repr)
+
+
+def detail(spark, path, same_files):
+    told = spark.run(f"DESCRIBE DETAIL delta.`{path}`").dicts()[0]
+    return {k: v for k, v in told.items() if (same_files or k != "numFiles") and k in ("format", "description", "partitionColumns", "clusteringColumns", "numFiles", "minReaderVersion",
+                                                   "minWriterVersion", "tableFeatures")}
+
+
+def asked(spark, path, query):
+    return sorted(spark.rows(query.format(p=f"delta.`{path}`")), key=repr)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_spark_would_have_written_the_same(sluice, spark, tmp_path, feature):
+    twins = Twins(sluice, spark, tmp_path, feature)
+    for statement in FEATURES[feature]:
+        twins.step(statement)
+    found = differences(feature, twins, spark, sluice)
+    assert not found, twins.story("\n".join(found))

@@ -1,0 +1,48 @@
+"""The same random statements run by sluice on one table and by Spark on another: the same rows, schema, changes and
+refusals at every version. SLUICE_SPARK_SEEDS=from:to chooses the seeds, SLUICE_SPARK_STATEMENTS how many statements each."""
+import os
+
+import pytest
+
+from lib.dialect import Statements
+from lib.spark import Log
+from lib.twins import Twins, our_rows, shape, spark_rows
+
+pytestmark = pytest.mark.spark
+FROM, _, TO = os.environ.get("SLUICE_SPARK_SEEDS", "1:4").partition(":")
+STATEMENTS = int(os.environ.get("SLUICE_SPARK_STATEMENTS", "40"))
+
+
+def same_tables(twins):
+    """Every state as sluice reads both, some as Spark does."""
+    ours, theirs = Log(twins.ours), Log(twins.theirs)
+    at = sorted(set(twins.points))
+    mine = our_rows(twins.sluice, twins.ours, ours, {a for a, _ in at})
+    other = our_rows(twins.sluice, twins.theirs, theirs, {b for _, b in at})
+    for a, b in at:
+        assert shape(ours.schema(a)) == shape(theirs.schema(b)), twins.story(f"schema at version {a} ({b})")
+        assert mine[a] == other[b], twins.story(f"rows at version {a} ({b})")
+    for a, b in {at[len(at) // 3], at[2 * len(at) // 3], at[-1]}:
+        assert spark_rows(twins.spark, twins.theirs, b) == other[b], twins.story(f"what Spark wrote, read by sluice, at version {b}")
+        assert spark_rows(twins.spark, twins.ours, a) == mine[a], twins.story(f"what sluice wrote, read by Spark, at version {a}")
+
+
+def run_seed(sluice, spark, folder, seed, turns):
+    make, twins = Statements(seed), Twins(sluice, spark, folder, seed)
+    statement = make.create()
+    for _ in range(STATEMENTS):
+        log = twins.step(statement, sluice=not turns or make.chance(0.5))
+        make.learn(log.last("metaData"), len(twins.points))
+        statement = make.next()
+    same_tables(twins)
+    return twins
+
+
+@pytest.mark.parametrize("seed", range(int(FROM), int(TO or FROM) + 1))
+def test_the_same_statements_make_the_same_table(sluice, spark, tmp_path, seed):
+    run_seed(sluice, spark, tmp_path, seed, turns=False)
+
+
+@pytest.mark.parametrize("seed", range(int(FROM), int(TO or FROM) + 1))
+def test_by_turns_on_one_table(sluice, spark, tmp_path, seed):
+    run_seed(sluice, spark, tmp_path, f"turns {seed}", turns=True)
