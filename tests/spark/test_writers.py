@@ -26,8 +26,8 @@ class SparkWriter(SluiceWriter):
             text = text.replace(words, words[:-1] + f"delta.`{self.path}` AS t" if words != "OPTIMIZE t" else f"OPTIMIZE delta.`{self.path}`")
         text = text.replace("INTO t USING", f"INTO delta.`{self.path}` AS t USING").replace("INSERT INTO t ", f"INSERT INTO delta.`{self.path}` ")
         try:
-            self.spark.run(text)
-            self.done.append((effect, None))
+            said = self.spark.run(text).dicts()
+            self.done.append((effect, said[0] if said else None))
         except SparkError as e:
             assert any(c in str(e) for c in CLASH), str(e)[:2000]
             self.failed.append(text)
