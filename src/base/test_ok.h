@@ -2,10 +2,10 @@
 #ifndef SLUICE_BASE_TEST_OK_H
 #define SLUICE_BASE_TEST_OK_H
 
-#define OK(call)                                              \
-    do {                                                      \
-        if (call)                                             \
-            fail_msg("%d: %s: %s", __LINE__, #call, err.msg); \
+#define OK(call)                                                                 \
+    do {                                                                         \
+        if (call)                                                                \
+            fail_msg("%d: %s: %s [%s]", __LINE__, #call, err.msg, err.sqlstate); \
     } while (0)
 
 #endif

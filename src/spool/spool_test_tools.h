@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/test_ok.h"
 #include "spool/spool.h"
 
 #include <errno.h>
@@ -24,13 +25,6 @@
 #define UNUSED __attribute__((unused))
 
 static _Thread_local struct err err; /* of the call just made */
-
-#define OK(expr)                                               \
-    do {                                                       \
-        int ok_rc_ = (expr);                                   \
-        if (ok_rc_ < 0)                                        \
-            fail_msg("%s: %s [%s]", #expr, err.msg, err.hint); \
-    } while (0)
 
 /* --- Messages --- */
 
