@@ -233,10 +233,10 @@ class Statements:
         return how
 
     def replace(self):
-        """Spark refuses to when columns of a table with a change feed were renamed or dropped."""
-        if "delta.columnMapping.mode" in self.set and self.set.get("delta.enableChangeDataFeed") == "true":
+        """Spark refuses to when there is a change feed and a column goes or changes its name."""
+        if self.set.get("delta.enableChangeDataFeed") == "true":
             return self.insert()
-        return self.create(replace=True)
+        return self.create(replace=True).replace("'delta.enableChangeDataFeed' = 'true'", "'delta.enableChangeDataFeed' = 'false'")
 
     def clone(self):
         return "CLONE"
