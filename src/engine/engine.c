@@ -166,6 +166,7 @@ static int prepare_database(struct engine *engine, struct err *err)
     TRY(engine_exec(conn, "SET GLOBAL TimeZone = 'UTC'", err));
     TRY(feed_functions_register(conn, err));
     TRY(scan_functions_register(conn, err));
+    TRY(stub_functions_register(conn, err));
     duckdb_add_replacement_scan(engine->db, replacement, engine, NULL);
     return 0;
 }
@@ -197,6 +198,7 @@ void engine_free(struct engine *engine)
         duckdb_close(&engine->db);
     imap_deinit(&engine->feeds);
     imap_deinit(&engine->scans);
+    imap_deinit(&engine->stubs);
     pthread_mutex_destroy(&engine->mutex);
     mem_free(engine);
 }

@@ -11,10 +11,11 @@
 
 struct engine {
     duckdb_database db;
-    pthread_mutex_t mutex; /* guards next_id, feeds, scans */
+    pthread_mutex_t mutex; /* guards next_id, feeds, scans, stubs */
     int64_t next_id;
     struct imap feeds; /* id → struct feed */
     struct imap scans; /* id → const struct scan_files */
+    struct imap stubs; /* id → const struct stub */
     engine_table_fn *lookup;
     void *lookup_ctx;
 };
@@ -33,6 +34,7 @@ void engine_type_read(struct arena *arena, duckdb_logical_type t, struct engine_
 struct engine_result *engine_result_new(duckdb_result result); /* takes it */
 int feed_functions_register(struct engine_conn *conn, struct err *err) MUST_CHECK;
 int scan_functions_register(struct engine_conn *conn, struct err *err) MUST_CHECK;
+int stub_functions_register(struct engine_conn *conn, struct err *err) MUST_CHECK;
 
 static inline bool valid_bit(const uint64_t *valid, uint64_t i)
 {

@@ -6,7 +6,7 @@
 
 #include <duckdb.h>
 
-/* To be destroyed by the caller. Scalars and arrays of them. */
+/* To be destroyed by the caller. Struct fields by their logical names. Not TYPE_OTHER. */
 duckdb_logical_type logical_type_of(const struct type *type);
 
 #endif
