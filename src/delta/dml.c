@@ -10,12 +10,12 @@
 #include "base/mem.h"
 #include "delta/dml_internal.h"
 
-static int hit_where(struct dml *d, struct str where, struct err *err)
+static int find_where(struct dml *d, struct str where, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
     int64_t start = clock_now_us();
 
-    TRY(dml_open_scan(d, err));
+    TRY(dml_open_scan(d, where.n ? dml_keep_where(d, where) : NULL, err));
     dml_add_with(d, &sql);
     buf_add_cstr(&sql, "SELECT __file, __row FROM ");
     dml_add_target(d, &sql);
@@ -27,6 +27,22 @@ static int hit_where(struct dml *d, struct str where, struct err *err)
     TRY(dml_hit(d, sql.p, err));
     d->scan_us = (uint64_t)(clock_now_us() - start);
     return 0;
+}
+
+/* A condition that asks the clock is planned and run in one transaction: now() is when it began. */
+static int hit_where(struct dml *d, struct str where, struct err *err)
+{
+    if (!dml_clock_moves(d, where))
+        return find_where(d, where, err);
+    TRY(engine_exec(d->t->conn, "BEGIN", err));
+    d->clock_stands = true;
+    int rc = find_where(d, where, err);
+    d->clock_stands = false;
+    if (rc < 0)
+        (void)!engine_exec(d->t->conn, "ROLLBACK", NULL);
+    else
+        rc = engine_exec(d->t->conn, "COMMIT", err);
+    return rc;
 }
 
 void dml_set_predicate(struct dml *d, struct str where)
@@ -104,7 +120,7 @@ static int delete_body(struct dml *d, const void *arg, struct err *err)
         TRY(dml_apply_hits(d, err));
     } else {
         d->tx->read_whole_table = true;
-        TRY(dml_open_scan(d, err));
+        TRY(dml_open_scan(d, NULL, err));
         TRY(dml_hit_all(d, err));
     }
     d->result.deleted = d->n_hits;

@@ -192,13 +192,12 @@ static void add_equal(const struct dml *d, struct str column, const char *equals
     buf_add_sql_ident(sql, column);
 }
 
-/* Rows with the same values in some columns as one of the new rows. */
-static int add_same_as_new(const struct dml *d, const struct dml_insert *ins, struct buf *sql, struct err *err)
+/* A row has the same values in some columns as the row __new. */
+static int add_same(const struct dml *d, const struct dml_insert *ins, struct buf *sql, struct err *err)
 {
     const struct delta_metadata *m = d->head->metadata;
     uint32_t n = ins->n_replace_using ? ins->n_replace_using : m->n_partition_columns, field;
 
-    buf_add_cstr(sql, "EXISTS (SELECT 1 FROM temp." DML_ROWS " AS __new WHERE ");
     for (uint32_t i = 0; i < n; i++) {
         struct str column = ins->n_replace_using ? ins->replace_using[i] : m->partition_columns[i];
         TRY(dml_find_column(d, column, &field, err));
@@ -215,7 +214,6 @@ static int add_same_as_new(const struct dml *d, const struct dml_insert *ins, st
             add_equal(d, column, ins->n_replace_using ? " = " : " IS NOT DISTINCT FROM ", sql);
         }
     }
-    buf_add_char(sql, ')');
     return 0;
 }
 
@@ -227,28 +225,39 @@ static bool has_static(const struct dml_insert *ins)
     return false;
 }
 
+/* Which rows the new ones replace, as a condition, and the scan over files that may have such rows. */
+static int open_replaced(struct dml *d, const struct dml_insert *ins, bool dynamic, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf same = {0};
+
+    if (!ins->replace_where.n && (ins->n_replace_using || dynamic)) {
+        TRY(add_same(d, ins, &same, err));
+        buf_printf(&d->concern, "EXISTS (SELECT 1 FROM temp." DML_ROWS " AS __new WHERE %s)", same.p);
+        return dml_open_scan(d, dml_keep_joined(d, DML_ROWS, STR("__new"), buf_str(&same)), err);
+    }
+    if (ins->replace_where.n) {
+        TRY(check_replaced(d, ins->replace_where, err));
+        buf_printf(&d->concern, "(%.*s\n)", STR_ARG(ins->replace_where));
+    } else {
+        TRY(add_static_partitions(d, ins, &d->concern, err));
+    }
+    return dml_open_scan(d, dml_keep_where(d, buf_str(&d->concern)), err);
+}
+
 /* Marks what the new rows replace; false: everything. */
 static int hit_replaced(struct dml *d, const struct dml_insert *ins, bool *ret_some, struct err *err)
 {
     bool dynamic = ins->dynamic && d->head->metadata->n_partition_columns;
     CLEANUP(buf_deinit) struct buf sql = {0};
 
-    TRY(dml_open_scan(d, err));
     *ret_some = ins->replace_where.n || ins->n_replace_using || dynamic || has_static(ins);
     d->tx->read_whole_table = true;
     if (!*ret_some)
-        return 0;
-    if (ins->replace_where.n)
-        TRY(check_replaced(d, ins->replace_where, err));
+        return dml_open_scan(d, NULL, err);
+    TRY(open_replaced(d, ins, dynamic, err));
     dml_add_with(d, &sql);
     buf_add_cstr(&sql, "SELECT __file, __row FROM ");
     dml_add_target(d, &sql);
-    if (ins->replace_where.n)
-        buf_printf(&d->concern, "(%.*s\n)", STR_ARG(ins->replace_where));
-    else if (ins->n_replace_using || dynamic)
-        TRY(add_same_as_new(d, ins, &d->concern, err));
-    else
-        TRY(add_static_partitions(d, ins, &d->concern, err));
     buf_printf(&sql, " WHERE %s", d->concern.p);
     d->judges_rows = d->concern_is_hit = !ins->reads_target && !dml_has_query(ins->replace_where);
     return dml_hit(d, sql.p, err);

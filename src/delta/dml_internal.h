@@ -10,6 +10,7 @@
 
 #include "codec/dv.h"
 #include "delta/dml.h"
+#include "delta/plan.h"
 #include "delta/scan.h"
 #include "delta/transaction.h"
 
@@ -38,6 +39,8 @@ struct dml {
     char **written; /* keys of files that go again when the statement fails */
     size_t n_written, cap_written;
     uint64_t bytes_added, bytes_removed, scan_us, start_us;
+    bool clock_stands;       /* in a transaction of ours */
+    struct delta_stub *stub; /* of the table, when its files were chosen */
     bool row_ids;    /* the table tracks rows: the scan has their ids, and rows that are written again keep them */
     bool staged_ids; /* DML_ROWS has them, too (NULL for a new row) */
     uint64_t vectors_updated, vectors_removed, cdc_files;
@@ -62,8 +65,16 @@ int dml_exec(const struct dml *d, const char *sql, struct err *err) MUST_CHECK;
 /* Adds to the table what the result's columns have and it lacks (schema evolution), with the statement's commit. Before
  * anything is hit. `wanted`: a column of the result; NULL: all. */
 int dml_evolve(struct dml *d, struct engine_result *result, const bool *wanted, struct err *err) MUST_CHECK;
-/* Opens d->scan over all files, with the schema of d->head, and makes room for hits. Once, by those who need the rows. */
-int dml_open_scan(struct dml *d, struct err *err) MUST_CHECK;
+/* Opens d->scan, with the schema of d->head, and makes room for hits. Once, by those who need the rows. `keep`: over the
+ * files that it keeps; NULL: over all. */
+int dml_open_scan(struct dml *d, const struct prune *keep, struct err *err) MUST_CHECK;
+/* What rows of the table meet a condition, for dml_open_scan(); NULL when nothing can be said, or the clock would have to
+ * stand still. In the transaction's arena. */
+const struct prune *dml_keep_where(struct dml *d, struct str where);
+/* The same of rows that meet a condition with some row of a temporary table under its alias: by that table's values, too. */
+const struct prune *dml_keep_joined(struct dml *d, const char *table, struct str alias, struct str on);
+/* Does the clock move on between planning and running this, so that now() means two times? */
+bool dml_clock_moves(const struct dml *d, struct str text);
 /* Takes the schema of d->head. */
 void dml_take_schema(struct dml *d);
 

@@ -602,7 +602,8 @@ static int merge_body(struct dml *d, const void *arg, struct err *err)
     TRY(stage_source(d, &g, err));
     g.stage_us = (uint64_t)(clock_now_us() - start);
     TRY(check_clauses(d, &g, err));
-    TRY(dml_open_scan(d, err));
+    const struct prune *keep = g.by_source ? NULL : dml_keep_joined(d, DML_SOURCE, g.m->source_alias, g.m->on);
+    TRY(dml_open_scan(d, keep, err));
     TRY(stage_either_way(d, &g, err));
     TRY(check_ambiguous(d, &g, err));
     d->tx->read_whole_table = true;

@@ -102,11 +102,13 @@ void dml_take_schema(struct dml *d)
     delta_schema_unmap(d->logical);
 }
 
-int dml_open_scan(struct dml *d, struct err *err)
+int dml_open_scan(struct dml *d, const struct prune *keep, struct err *err)
 {
     struct delta_scan_options options = {.head = d->head, .with_position = true, .with_row_ids = d->row_ids};
 
     assert(!d->scan);
+    if (keep)
+        options.files = prune_files(keep, d->tx->read, &d->tx->arena, &options.n_files);
     TRY(delta_scan_new(engine_of(d->t->conn), d->t->table->store, d->tx->read, &options, &d->scan, err));
     uint32_t n = delta_scan_n_files(d->scan);
     d->hits = MEM_NEW_N(struct dv, n + 1);
@@ -157,6 +159,7 @@ static void dml_end(struct dml *d, bool failed)
     buf_deinit(&d->dv_bytes);
     buf_deinit(&d->dv_name);
     delta_scan_free(d->scan);
+    delta_stub_free(d->stub);
     schema_unref(d->logical);
     delta_head_unref(d->evolved);
     delta_tx_free(d->tx);

@@ -132,6 +132,8 @@ static int load_files(struct delta_scan *scan, struct store *store, const struct
     size_t cursor = 0;
     const struct delta_file *file;
 
+    if (o->count_only)
+        return 0;
     scan->n = o->files ? o->n_files : (uint32_t)scan->snapshot->n_files;
     scan->files = MEM_NEW_N(const struct delta_file *, scan->n + 1);
     if (o->files) {
@@ -408,8 +410,8 @@ static int schema_sql(struct delta_scan *scan, struct err *err)
     return 0;
 }
 
-/* No files: the same columns out of nothing. */
-static int empty_sql(struct delta_scan *scan, struct err *err)
+/* No files: the same columns out of nothing, or as many NULLs of them as there are rows. */
+static int empty_sql(struct delta_scan *scan, int64_t rows, struct err *err)
 {
     const struct schema *schema = scan->head->schema;
 
@@ -419,7 +421,10 @@ static int empty_sql(struct delta_scan *scan, struct err *err)
         TRY(parquet_type_sql(&schema->fields[i].type, &scan->sql, err));
         buf_printf(&scan->sql, ") AS c%u", i);
     }
-    buf_add_cstr(&scan->sql, ") WHERE false");
+    if (rows)
+        buf_printf(&scan->sql, " FROM range(%lld))", (long long)rows);
+    else
+        buf_add_cstr(&scan->sql, ") WHERE false");
     return 0;
 }
 
@@ -437,11 +442,11 @@ static void add_cardinality(struct delta_scan *scan)
         buf_printf(&scan->sql, ", explicit_cardinality = %lld", (long long)rows);
 }
 
-static int build_sql(struct delta_scan *scan, struct store *store, bool with_position, struct err *err)
+static int build_sql(struct delta_scan *scan, struct store *store, const struct delta_scan_options *o, struct err *err)
 {
-    TRY(columns_sql(scan, with_position, err));
+    TRY(columns_sql(scan, o->with_position, err));
     if (!scan->n)
-        return empty_sql(scan, err);
+        return empty_sql(scan, o->count_only ? scan->snapshot->records : 0, err);
     buf_add_cstr(&scan->sql, " FROM read_parquet([");
     for (uint32_t i = 0; i < scan->n; i++) {
         if (i)
@@ -487,6 +492,7 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
             return err_set(err, ERR_UNSUPPORTED, "table %s, column \"%.*s\": the type %.*s is not known", store->name,
                            STR_ARG(schema->fields[i].name), STR_ARG(bad->other));
     }
+    assert(!o->count_only || !snapshot->n_unknown);
     CLEANUP(delta_scan_freep) struct delta_scan *scan = MEM_NEW(struct delta_scan);
     scan->engine = engine;
     scan->snapshot = delta_snapshot_ref(snapshot);
@@ -503,7 +509,7 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
         scan->registered =
             (struct scan_files){scan->n, scan->deleted, first_number(scan) + scan->n_numbers, scan->pcols};
         scan->id = scan_files_register(engine, &scan->registered);
-        rc = build_sql(scan, store, o->with_position, err);
+        rc = build_sql(scan, store, o, err);
     }
     if (rc < 0) {
         err_wrap(err, "table %s, version %lld", store->name, (long long)snapshot->version);

@@ -27,6 +27,8 @@ struct delta_scan_options {
         with_position; /* two more columns: __file UBIGINT (index, see delta_scan_file) and __row BIGINT (in the file) */
     bool with_deleted; /* do not mask deleted rows */
     bool
+        count_only; /* as many rows as there are, all of them NULLs, and no file is opened: the log must say how many */
+    bool
         with_row_ids; /* row tracking: two more columns, DELTA_ROW_ID and DELTA_ROW_VERSION (BIGINT), after the others */
     /* Numbers of each file, as more columns (BIGINT): __n0, __n1, … after the others. Borrowed. */
     const int64_t *const *numbers;

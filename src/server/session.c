@@ -76,6 +76,7 @@ static int pin(struct session *s, const char *path, int64_t version, bool row_id
     struct str key = str_of(arena_printf(&s->arena, "%lld%s:%s", (long long)version, row_ids ? IDS : "", path));
     struct delta_scan_options options = {.with_row_ids = row_ids};
     struct delta_scan *scan = map_get(&s->pins, key);
+    struct delta_stub *stub = map_get(&s->stubs, key);
     CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *snapshot = NULL;
     struct open_table *t;
 
@@ -83,8 +84,13 @@ static int pin(struct session *s, const char *path, int64_t version, bool row_id
         TRY(session_table_at(s, path, &t, err));
         if (version == LATEST)
             snapshot = delta_table_snapshot(t->table);
+        else if (stub)
+            snapshot = delta_snapshot_ref(stub->snapshot);
         else
             TRY(delta_snapshot_open(t->store, s->engine, version, &snapshot, err));
+        if (s->planning)
+            return session_stub(s, key, snapshot, row_ids, ret_sql, err);
+        session_skip(s, stub, snapshot, &options);
         TRY(delta_scan_new(s->engine, t->store, snapshot, &options, &scan, err));
         map_put(&s->pins, key, scan);
     }
@@ -385,12 +391,13 @@ static int check_time_zone(struct str text, struct err *err)
     return err_hint(err, "write ts AT TIME ZONE 'Europe/Paris' for the local time of an instant");
 }
 
-/* The statement as DuckDB shall run it. */
-static int translate(struct session *s, struct str text, struct buf *out, struct err *err)
+/* The statement as DuckDB shall run it. `ret_done`: it is done, and that is only what it has to say. */
+static int translate(struct session *s, struct str text, struct buf *out, bool *ret_done, struct err *err)
 {
     struct statement st;
     int rc = statement_parse(&s->arena, text, text, &st, err);
 
+    *ret_done = false;
     if (rc == 0 && st.kind == STATEMENT_SHOW_TABLES)
         return show_tables(s, &st.show, out, err);
     if (rc == 0 && st.kind == STATEMENT_DESCRIBE) {
@@ -398,6 +405,7 @@ static int translate(struct session *s, struct str text, struct buf *out, struct
     } else if (rc == 0 && st.kind != STATEMENT_QUERY && !is_own_table(s, target_of(&st))) {
         rc = session_execute(s, &st, out, err);
         text = (struct str){0};
+        *ret_done = true;
     }
     if (rc == 0 && st.kind == STATEMENT_QUERY) {
         rc = session_set(s, text, err);
@@ -439,7 +447,9 @@ void session_free(struct session *s)
 
     if (!s)
         return;
+    (void)!session_settle(s, NULL);
     session_unpin(s);
+    session_unplan(s);
     while (map_next(&s->tables, &cursor, &key, &table) == 0)
         session_table_free(table);
     map_deinit(&s->tables);
@@ -458,15 +468,18 @@ struct engine_conn *session_conn(struct session *s)
 int session_run(struct session *s, struct str statement, struct engine_result **ret, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
+    bool done;
 
+    TRY(session_settle(s, err));
     session_unpin(s);
+    session_unplan(s);
     arena_reset(&s->arena);
     s->statement++;
     s->relisted = false;
     current = s;
-    int rc = translate(s, statement, &sql, err);
+    int rc = translate(s, statement, &sql, &done, err);
     if (rc == 0)
-        rc = engine_query(s->conn, sql.p, ret, err);
+        rc = done ? engine_query(s->conn, sql.p, ret, err) : session_query(s, buf_str(&sql), ret, err);
     current = NULL;
     return rc;
 }

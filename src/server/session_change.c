@@ -6,7 +6,7 @@
 #include "server/session_internal.h"
 
 #include "base/mem.h"
-#include "delta/dml.h"
+#include "delta/dml_internal.h"
 
 #include <ctype.h>
 
@@ -66,7 +66,9 @@ static int open_target(struct session *s, const struct statement *st, const stru
                                .name = name->text,
                                .alias = table->alias,
                                .forget = forget_scans,
-                               .forget_ctx = s};
+                               .forget_ctx = s,
+                               .in_transaction = s->in_transaction,
+                               .hidden_clock = s->hidden_clock};
     if (!ret->alias.n)
         ret->alias = name->n_parts ? name->parts[name->n_parts - 1] : STR("target");
     return rewritten(s, st->with, &ret->with, err);
@@ -142,6 +144,11 @@ static int run_insert(struct session *s, const struct statement *st, struct dml_
     ins.reads_target = mentions(i->query, &i->table) || mentions(st->with, &i->table);
     TRY(rewritten(s, i->query, &ins.query, err));
     TRY(rewritten(s, i->replace_where, &ins.replace_where, err));
+    bool reads_more = dml_has_query(ins.replace_where);
+    for (uint32_t k = 0; k < i->n_partition; k++)
+        reads_more |= dml_has_query(i->partition[k].value);
+    if (!reads_more)
+        session_plan_part(s, t.with, ins.query);
     return delta_insert(&t, &ins, ret, err);
 }
 
@@ -205,6 +212,7 @@ static int run_merge(struct session *s, const struct statement *st, struct dml_r
     struct dml_clause *clauses = ARENA_NEW_N(&s->arena, struct dml_clause, m->n_clauses);
     struct dml_merge merge = {.clauses = clauses, .n_clauses = m->n_clauses, .schema_evolution = m->schema_evolution};
     struct dml_target t;
+    bool reads_more = dml_has_query(m->on);
 
     merge.reads_target =
         mentions(m->source_query, &m->target) || mentions(m->source_text, &m->target) || mentions(st->with, &m->target);
@@ -217,11 +225,16 @@ static int run_merge(struct session *s, const struct statement *st, struct dml_r
         clauses[i].action = actions[m->clauses[i].action];
         TRY(rewritten(s, m->clauses[i].condition, &clauses[i].condition, err));
         TRY(rewrite_sets(s, m->clauses[i].set, m->clauses[i].n_set, &set, err));
-        for (uint32_t k = 0; k < m->clauses[i].n_set; k++)
+        reads_more |= dml_has_query(clauses[i].condition);
+        for (uint32_t k = 0; k < m->clauses[i].n_set; k++) {
             strip_table(&t, &set[k]);
+            reads_more |= dml_has_query(set[k].expr);
+        }
         clauses[i].set = set;
         clauses[i].n_set = m->clauses[i].n_set;
     }
+    if (!reads_more)
+        session_plan_part(s, t.with, str_of(arena_printf(&s->arena, "SELECT * FROM %.*s", STR_ARG(merge.source))));
     return delta_merge(&t, &merge, ret, err);
 }
 

@@ -22,10 +22,11 @@
 
 static int stage_query(struct session *s, struct str query, struct err *err)
 {
-    CLEANUP(buf_deinit) struct buf sql = {0};
+    CLEANUP(buf_deinit) struct buf sql = {0}, select = {0};
 
-    buf_add_cstr(&sql, "CREATE OR REPLACE TEMP TABLE " CTAS " AS ");
-    TRY(sql_rewrite(&s->arena, query, session_replace, s, &sql, err));
+    TRY(sql_rewrite(&s->arena, query, session_replace, s, &select, err));
+    session_plan_part(s, (struct str){0}, buf_str(&select));
+    buf_printf(&sql, "CREATE OR REPLACE TEMP TABLE " CTAS " AS %.*s", STR_ARG(buf_str(&select)));
     return engine_exec(s->conn, sql.p, err);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "delta/lake.h"
+#include "delta/plan.h"
 #include "delta/scan.h"
 #include "delta/table.h"
 #include "server/session.h"
@@ -27,7 +28,12 @@ struct session {
     struct map changes; /* "from:to:path" → struct delta_changes */
     struct arena arena; /* of the statement: keys of the pins */
     uint64_t statement;
-    bool relisted; /* in this statement */
+    bool relisted;       /* in this statement */
+    struct map stubs;    /* key of a pin → struct delta_stub: what the statement needs of the table */
+    bool planning;       /* tables are asked for to plan the statement, not yet to run it */
+    bool hidden_clock;   /* a view or macro may ask the clock */
+    bool in_transaction; /* the user has begun one */
+    bool ends_ours;      /* the statement's transaction is ours, and ends with it */
     bool
         dynamic_overwrite; /* SET partition_overwrite_mode = dynamic: INSERT OVERWRITE replaces only partitions of new rows */
 };
@@ -46,6 +52,27 @@ int session_find(struct session *s, struct str schema, struct str name, const ch
 int session_no_table(struct session *s, struct str name, struct err *err) MUST_CHECK;
 /* Closes the scans of the statement; it opens others, of the newest versions, when it is run again. */
 void session_unpin(struct session *s);
+/* The query in a statement that DuckDB runs, as it runs it: SELECT …, what EXPLAIN, COPY, INSERT and CREATE TABLE AS hold. p
+ * NULL: there is none, or none that reads tables. */
+struct str session_query_of(struct str sql);
+/* Finds out which files of lake tables the query needs: the scans that are then opened for the statement leave the others
+ * out. Of all queries of a statement, or none. */
+void session_plan(struct session *s, struct str query);
+/* The same for the query of a statement of ours ("with" of it before, or empty), unless it asks the clock. No other text of the
+ * statement may read tables. */
+void session_plan_part(struct session *s, struct str with, struct str query);
+/* Instead of a scan, while planning. `key`: of the pin. */
+int session_stub(struct session *s, struct str key, struct delta_snapshot *snapshot, bool row_ids, struct buf *ret_sql,
+                 struct err *err) MUST_CHECK;
+/* Leaves files out of a scan's options that the plan does without; memory from the statement's arena. */
+void session_skip(struct session *s, const struct delta_stub *stub, const struct delta_snapshot *snapshot,
+                  struct delta_scan_options *o);
+/* Forgets what was planned. No statement may be running. */
+void session_unplan(struct session *s);
+/* Plans and runs a statement of DuckDB's, in one transaction where it asks the clock. */
+int session_query(struct session *s, struct str sql, struct engine_result **ret, struct err *err) MUST_CHECK;
+/* Ends the transaction of the statement before. */
+int session_settle(struct session *s, struct err *err) MUST_CHECK;
 /* For sql_rewrite(), with the session as its context. */
 int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struct err *err);
 
