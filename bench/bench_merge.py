@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 import delta_tables
 from setting import size_of
+from lib.spark import HOME  # tools/deps.sh spark. pylint: disable=wrong-import-order
 
 KEYS = 10_000
 MERGE = """MERGE INTO delta.`{table}` AS t USING {source} AS s ON t.id = s.id
@@ -69,7 +70,6 @@ def theirs(s, base, source, rows):
 SPARK = """
 import json, os, sys, time
 from pyspark.sql import SparkSession
-os.environ["PYSPARK_SUBMIT_ARGS"] = "--driver-memory 2g pyspark-shell"
 spark = (SparkSession.builder.master("local[2]")
          .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
          .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
@@ -94,11 +94,13 @@ for statements in json.load(sys.stdin):
 def spark(s, base, source, rows):
     """Two tables to warm up, then two that count, with deletion vectors; and the same without."""
     result = {}
+    env = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1", "TZ": "UTC", "PYSPARK_SUBMIT_ARGS":
+                        f"--driver-memory 2g --driver-class-path {HOME}/jars/* pyspark-shell"}
     for vectors in (True, False):
         tables = [delta_tables.copy(base, s.folder("spark")) for _ in range(3)]
         jobs = [[*([VECTORS.format(t)] if vectors else []), statement(t, f"parquet.`{source}`")] for t in tables]
         size = size_of(tables[-1])
-        out = subprocess.run([os.environ["SLUICE_SPARK"], "-c", SPARK], input=json.dumps(jobs), text=True,
+        out = subprocess.run([HOME / "venv/bin/python", "-c", SPARK], input=json.dumps(jobs), text=True, env=env,
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
         runs = [json.loads(line) for line in out.splitlines() if line.startswith("[")]
         for t in tables:
@@ -134,7 +136,7 @@ def run(s):
             peak = ours(s, base, source, rows, vectors, f"{limit}MB")
             s.report("merge", f"{rows:,} rows, {way}: peak memory with --memory {limit}MB", peak[2], "MB", f"<= {limit}",
                      peak[2] <= limit, wall=round(peak[0], 2), cpu=round(peak[1], 2))
-        if s.spark and os.environ.get("SLUICE_SPARK"):
+        if s.spark:
             for vectors, other in spark(s, base, source, rows).items():
                 report(s, rows, "deletion vectors" if vectors else "copy-on-write", mine[vectors], other, "Spark")
         s.drop(base)

@@ -25,7 +25,7 @@ def main():
     p.add_argument("names", nargs="*", choices=[*NAMES, []], help="which (all)")
     p.add_argument("--quick", action="store_true", help="a tenth of the data: a check that all of it runs")
     p.add_argument("--full", action="store_true", help="also the sizes that take a quarter of an hour each")
-    p.add_argument("--spark", action="store_true", help="merge: also Spark, by the Python that SLUICE_SPARK names")
+    p.add_argument("--spark", action="store_true", help="merge: also Spark (tools/deps.sh spark)")
     p.add_argument("--debezium", action="store_true",
                    help="stream: Debezium with Kafka on the same WAL (fetches 60 MB of jars the first time; java, mvn)")
     p.add_argument("--out", default="bench.jsonl", help="JSON lines are appended here (bench.jsonl)")
