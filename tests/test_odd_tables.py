@@ -137,6 +137,18 @@ def test_lines_of_a_log_as_other_writers_leave_them(folder):
     assert t.rows() == [{"id": 1}, {"id": 2}]
 
 
+def test_a_compacted_file_that_is_not_reconciled_is_passed_over(folder):
+    """Some have every action of their commits, the newest first: what is removed would come back."""
+    t = Table(folder, IDS)
+    t.add(ids(1), "1.parquet")
+    first = json.loads(t.log(1).read_text())["add"]
+    gone = {"remove": {"path": "1.parquet", "deletionTimestamp": 1700000000000, "dataChange": True}}
+    t.commit(gone, t.file(ids(2), "2.parquet"))
+    both = [t.log(2).read_text().splitlines(), t.log(1).read_text().splitlines(), t.log(0).read_text().splitlines()]
+    (t.path / "_delta_log" / f"{0:020}.{2:020}.compacted.json").write_text("\n".join(sum(both, [])) + "\n")
+    assert first["path"] == "1.parquet" and t.rows() == [{"id": 2}]
+
+
 @pytest.mark.parametrize("uri", ["file:{}", "file://{}", "{}"])
 def test_paths_absolute_and_encoded(folder, uri):
     """Names are encoded once in the log; a percent sign in a name is encoded, too."""

@@ -312,6 +312,38 @@ int delta_replay_lines(struct delta_replay *r, struct str ndjson, int64_t versio
     return MIN(rc, 0);
 }
 
+/* Path and deletion vector of a file action that was not there yet; false when it was. */
+static bool is_first(struct map *seen, const struct delta_action *a, struct arena *arena)
+{
+    CLEANUP(buf_deinit) struct buf key = {0};
+
+    buf_add_str(&key, a->file->path);
+    buf_add_char(&key, 0);
+    if (a->file->dv)
+        delta_dv_unique_id(a->file->dv, &key);
+    struct str mine = arena_str(arena, buf_str(&key));
+    return map_put(seen, mine, seen) == NULL;
+}
+
+int delta_replay_compacted(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err)
+{
+    CLEANUP(delta_action_reader_deinit) struct delta_action_reader reader = {0};
+    CLEANUP(map_deinit) struct map seen = {0};
+    CLEANUP(arena_deinit) struct arena keys = {0};
+    struct delta_action a;
+    int rc;
+
+    delta_action_reader_init(&reader, ndjson);
+    for (;;) {
+        arena_reset(&r->scratch);
+        if ((rc = delta_action_next(&reader, &r->scratch, &a, err)) != 0)
+            return MIN(rc, 0);
+        if ((a.kind == DELTA_ADD || a.kind == DELTA_REMOVE) && !is_first(&seen, &a, &keys))
+            return err_set(err, ERR_INPUT, "the compacted file says two things of %.*s", STR_ARG(a.file->path));
+        TRY(delta_replay_action(r, &a, version, err));
+    }
+}
+
 static struct delta_ids *collect_ids(const struct delta_replay *r)
 {
     struct delta_ids *ids = delta_ids_new(NULL, (uint32_t)r->txns.n, (uint32_t)r->domains.n);

@@ -88,6 +88,9 @@ int delta_replay_action(struct delta_replay *r, const struct delta_action *a, in
 int delta_replay_json(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err) MUST_CHECK;
 /* Actions of several commits: one by one, not checked as those of one. */
 int delta_replay_lines(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err) MUST_CHECK;
+/* A compacted file. Some writers put every action of its commits into it, in no order that can be relied on: a file that is
+ * named twice (by path and vector) is ERR_INPUT, and the commits must be read. */
+int delta_replay_compacted(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err) MUST_CHECK;
 int delta_replay_checkpoint(struct delta_replay *r, const struct delta_log_checkpoint *c, struct err *err) MUST_CHECK;
 /* Only what is not a file: afterwards r->sidecars says where the files are. */
 int delta_replay_checkpoint_top(struct delta_replay *r, const struct delta_log_checkpoint *c,

@@ -65,7 +65,7 @@ static int replay_commits(struct delta_replay *r, struct way *w, int64_t *ret_ti
             return err_set(err, ERR_INPUT, "version %lld is missing in the log", (long long)v);
         if (!c)
             TRY(get_commit(r->store, v, &b, err));
-        if ((c ? delta_replay_lines : delta_replay_json)(r, buf_str(&b), v, err) < 0)
+        if ((c ? delta_replay_compacted : delta_replay_json)(r, buf_str(&b), v, err) < 0)
             return err_wrap(err, "version %lld", (long long)v);
         if (there)
             *ret_time_ms = log->commits[i].time_ms;
