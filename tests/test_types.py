@@ -132,3 +132,14 @@ def test_the_mapping_is_the_same_in_later_epochs_of_one_process(db, sluice, lake
         wait_until(lambda n=i + 1: lake.count("t") == n, 60, f"row {i + 1}")
     check(db, sluice, lake)
     sync.term()
+
+
+def test_binary_is_off_where_a_type_cannot_be_read_so(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, r int4range)", "CREATE TABLE u (id int PRIMARY KEY, n bigint)")
+    done = sluice.sync_once(db.url, lake, "--binary")
+    assert "binary_is_off table=public.t column=r" in done.err and "binary=0" in done.err
+    db.sql("INSERT INTO t VALUES (1, '[1,5)')", "INSERT INTO u VALUES (1, 2)")
+    assert "quarantined" not in sluice.sync_once(db.url, lake, "--binary").err
+    assert_equal(db, lake, ["t", "u"])
+    db.sql("INSERT INTO u VALUES (3, 4)")
+    assert "binary=1" in sluice.sync_once(db.url, lake, "--binary", "--tables", "u").err

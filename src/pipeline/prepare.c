@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/pg_schema.h"
+#include "codec/pg_type.h"
 #include "sink/lake_history.h"
 #include "sink/lake_partition.h"
 #include "source/pg_untouched.h"
@@ -314,7 +315,22 @@ static int open_spool(struct sync *s, struct err *err)
     return spool_open(&config, &s->spool, err);
 }
 
-static int start_receiving(struct sync *s, struct err *err)
+/* The server sends all columns in one form. So binary is for those sources only whose types can all be read so. */
+static bool may_be_binary(const struct sync *s, const struct pg_tables *tables)
+{
+    for (size_t i = 0; s->o->binary && i < tables->n; i++)
+        for (uint32_t c = 0; c < tables->items[i]->n_columns; c++) {
+            const struct relation *r = tables->items[i];
+            if (pg_type_binary_safe(&r->columns[c]))
+                continue;
+            log_warn("binary_is_off", "table=%.*s.%.*s column=%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
+                     STR_ARG(r->columns[c].name), log_quote("its type is not read in binary form"));
+            return false;
+        }
+    return s->o->binary;
+}
+
+static int start_receiving(struct sync *s, const struct pg_tables *tables, struct err *err)
 {
     struct receive_config config = {.url = s->o->url,
                                     .slot = s->state.slot,
@@ -323,7 +339,7 @@ static int start_receiving(struct sync *s, struct err *err)
                                     .state_dir = s->state_dir,
                                     .start_lsn = s->state.start,
                                     .system_id = s->state.system_id,
-                                    .binary = s->o->binary,
+                                    .binary = may_be_binary(s, tables),
                                     .heartbeat = !s->o->no_heartbeat,
                                     .stop_fd = s->o->stop_fd,
                                     .spool = s->spool};
@@ -361,7 +377,7 @@ int sync_prepare(struct sync *s, struct err *err)
     TRY(sync_recover_names(s, err));
     TRY(sync_open_tables(s, err));
     TRY(sync_start_copy(s, &tables, s->state.start, snapshot[0] ? snapshot : NULL, TAKE_PTR(owner), err));
-    TRY(start_receiving(s, err));
+    TRY(start_receiving(s, &tables, err));
     s->apply.ctx = s;
     return apply_open(&s->apply, s->spool, s->epoch, err);
 }
