@@ -33,6 +33,13 @@ def test_dropping_a_constraint_that_is_not_there_is_a_commit(sluice, folder):
     assert info(folder)["operationParameters"] == {"name": "c", "existed": "false"}
 
 
+def test_a_column_of_the_type_already_makes_no_commit(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT, c CHAR(3))", "ALTER TABLE t ALTER COLUMN a TYPE INT")
+    assert folder.version("t") == 0
+    sql(sluice, folder, "ALTER TABLE t ALTER COLUMN c TYPE STRING")
+    assert folder.version("t") == 1
+
+
 def test_update_counts_the_files_whose_rows_it_masks(sluice, folder):
     sql(sluice, folder, "CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1), (2), (3)", "UPDATE t SET a = 9 WHERE a = 1",
         "UPDATE t SET a = a + 1")

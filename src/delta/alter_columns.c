@@ -339,6 +339,14 @@ static void set_text(struct alter *a, struct field *f, const char *key, struct s
     field_meta_set(f, &a->next->arena, str_of(key), buf_str(&json));
 }
 
+/* Only a type is given, and the column has it: Spark makes no commit of that. */
+static bool changes_nothing(const struct field *f, const struct delta_column_change *c)
+{
+    return c->type && type_eq(&f->type, c->type) &&
+           str_eq(field_meta_get(f, STR("__CHAR_VARCHAR_TYPE_STRING")), c->char_type) && !c->comment &&
+           !c->default_to && !c->drop_not_null && c->place == DELTA_PLACE_KEEP;
+}
+
 int delta_change_column(struct delta_table *t, struct delta_path path, const struct delta_column_change *c,
                         struct err *err)
 {
@@ -350,6 +358,8 @@ int delta_change_column(struct delta_table *t, struct delta_path path, const str
     TRY(alter_begin(&a, t, "CHANGE COLUMN", err));
     TRY(alter_get(&a, path, &list, &i, err));
     struct field *f = &(*list.fields)[i];
+    if (changes_nothing(f, c))
+        return 0;
     if (c->type) {
         TRY(change_type(&a, path, f, c->type, err));
         field_meta_set(f, &a.next->arena, STR("__CHAR_VARCHAR_TYPE_STRING"), c->char_type);
