@@ -87,19 +87,18 @@ static void pad_map(const struct type *type, struct str rest, struct str expr, u
 
 static void pad_at(const struct type *type, struct str text, struct str expr, unsigned depth, struct buf *out)
 {
+    enum type_id id = has_char(text) ? type->id : TYPE_VOID; /* nothing to pad in it */
     struct str rest;
     unsigned n;
 
-    if (!has_char(text))
-        buf_add_str(out, expr);
-    else if (type->id == TYPE_STRING && text.n < 20 && sscanf(text.p, "char(%u)", &n) == 1)
+    if (id == TYPE_STRING && text.n < 20 && sscanf(text.p, "char(%u)", &n) == 1)
         buf_printf(out, "CASE WHEN length(%.*s) < %u THEN rpad(%.*s, %u, ' ') ELSE %.*s END", STR_ARG(expr), n,
                    STR_ARG(expr), n, STR_ARG(expr));
-    else if (type->id == TYPE_STRUCT && inside(text, "struct", &rest))
+    else if (id == TYPE_STRUCT && inside(text, "struct", &rest))
         pad_struct(type, rest, expr, depth, out);
-    else if (type->id == TYPE_ARRAY && inside(text, "array", &rest))
+    else if (id == TYPE_ARRAY && inside(text, "array", &rest))
         pad_array(type, rest, expr, depth, out);
-    else if (type->id == TYPE_MAP && inside(text, "map", &rest))
+    else if (id == TYPE_MAP && inside(text, "map", &rest))
         pad_map(type, rest, expr, depth, out);
     else
         buf_add_str(out, expr);
