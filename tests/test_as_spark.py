@@ -40,6 +40,25 @@ def test_a_column_of_the_type_already_makes_no_commit(sluice, folder):
     assert folder.version("t") == 1
 
 
+def protocol(lake):
+    return [a["protocol"] for _, actions in lake.log("t") for a in actions if "protocol" in a][-1]
+
+
+def test_protocol_versions_are_no_properties(sluice, folder):
+    old = "'delta.enableDeletionVectors' = 'false'"
+    sql(sluice, folder, f"CREATE TABLE t (a INT) TBLPROPERTIES ({old}, 'delta.minReaderVersion' = '1', 'delta.minWriterVersion' = '4')")
+    assert protocol(folder) == {"minReaderVersion": 1, "minWriterVersion": 4}
+    sql(sluice, folder, "ALTER TABLE t SET TBLPROPERTIES ('delta.minWriterVersion' = '2')")  # it is never lowered
+    assert protocol(folder)["minWriterVersion"] == 4
+    sql(sluice, folder, "ALTER TABLE t SET TBLPROPERTIES ('delta.minReaderVersion' = '3', 'delta.minWriterVersion' = '7')")
+    raised = protocol(folder)
+    assert (raised["minReaderVersion"], raised["minWriterVersion"], raised["readerFeatures"]) == (3, 7, [])
+    assert sorted(raised["writerFeatures"]) == ["appendOnly", "changeDataFeed", "checkConstraints", "generatedColumns", "invariants"]
+    assert "1 to 7" in sql(sluice, folder, "ALTER TABLE t SET TBLPROPERTIES ('delta.minWriterVersion' = '8')", code=USAGE).err
+    rows = sql(sluice, folder, "SHOW TBLPROPERTIES t").rows()
+    assert not [r for r in rows if r["key"] in ("delta.minWriterVersion", "delta.minReaderVersion") and r["value"] == "2"]
+
+
 def test_update_counts_the_files_whose_rows_it_masks(sluice, folder):
     sql(sluice, folder, "CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1), (2), (3)", "UPDATE t SET a = 9 WHERE a = 1",
         "UPDATE t SET a = a + 1")

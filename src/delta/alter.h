@@ -42,8 +42,8 @@ int delta_sync_identity(struct delta_table *t, struct engine_conn *conn, struct 
                         struct err *err) MUST_CHECK;
 
 int delta_set_properties(struct delta_table *t, const struct delta_kv *kv, uint32_t n, struct err *err) MUST_CHECK;
-int delta_unset_properties(struct delta_table *t, const struct str *keys, uint32_t n, bool if_exists,
-                           struct err *err) MUST_CHECK;
+/* Those that are not there are no error. */
+int delta_unset_properties(struct delta_table *t, const struct str *keys, uint32_t n, struct err *err) MUST_CHECK;
 /* The rows that there are must meet the condition. */
 int delta_add_constraint(struct delta_table *t, struct engine_conn *conn, struct str name, struct str expr,
                          struct err *err) MUST_CHECK;

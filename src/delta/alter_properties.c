@@ -27,17 +27,16 @@ static int set_mapping(struct alter *a, struct str mode, struct err *err)
     return 0;
 }
 
-/* delta.feature.x = supported asks for a feature; it is no property. */
-static int add_feature(struct alter *a, struct str key, struct err *err)
+/* What only says something of the protocol. 1: a property. */
+static int take_protocol(struct alter *a, const struct delta_kv *kv, struct err *err)
 {
-    struct str prefix = STR("delta.feature.");
     const struct delta_protocol *now = a->tx->new_protocol ? a->tx->new_protocol : a->tx->read->head->protocol;
     const struct delta_protocol *next;
-    const char *feature = arena_strdup(&a->tx->arena, str_make(key.p + prefix.n, key.n - prefix.n));
 
-    TRY(delta_protocol_with(now, feature, &a->tx->arena, &next, err));
-    delta_tx_set_protocol(a->tx, next);
-    return 0;
+    int rc = delta_protocol_property(now, kv->key, kv->value, &a->tx->arena, &next, err);
+    if (rc == 0 && next != now)
+        delta_tx_set_protocol(a->tx, next);
+    return rc;
 }
 
 int delta_set_properties(struct delta_table *t, const struct delta_kv *kv, uint32_t n, struct err *err)
@@ -54,10 +53,10 @@ int delta_set_properties(struct delta_table *t, const struct delta_kv *kv, uint3
         TRY(delta_property_check(kv[i].key, kv[i].value, err));
         if (str_has_prefix(kv[i].key, STR("delta.constraints.")))
             return err_set(err, ERR_USAGE, "constraints are set with ALTER TABLE … ADD CONSTRAINT");
-        if (str_has_prefix(kv[i].key, STR("delta.feature."))) {
-            TRY(add_feature(&a, kv[i].key, err));
+        int rc = take_protocol(&a, &kv[i], err);
+        TRY(rc);
+        if (rc == 0)
             continue;
-        }
         if (str_is(kv[i].key, "delta.columnMapping.mode"))
             TRY(set_mapping(&a, kv[i].value, err));
         alter_property(&a, kv[i].key, kv[i].value);
@@ -67,7 +66,7 @@ int delta_set_properties(struct delta_table *t, const struct delta_kv *kv, uint3
     return alter_commit(&a, err);
 }
 
-int delta_unset_properties(struct delta_table *t, const struct str *keys, uint32_t n, bool if_exists, struct err *err)
+int delta_unset_properties(struct delta_table *t, const struct str *keys, uint32_t n, struct err *err)
 {
     CLEANUP(alter_deinit) struct alter a = {0};
     CLEANUP(buf_deinit) struct buf list = {0};
@@ -82,7 +81,7 @@ int delta_unset_properties(struct delta_table *t, const struct str *keys, uint32
     }
     buf_add_char(&list, ']');
     alter_param(&a, "properties", buf_str(&list));
-    alter_param(&a, "ifExists", if_exists ? STR("true") : STR("false"));
+    buf_add_cstr(&a.parameters, ",\"ifExists\":true"); /* so says Spark, whatever the statement says */
     return alter_commit(&a, err);
 }
 

@@ -7,23 +7,19 @@
 
 #define MAX_COLUMN_ID "delta.columnMapping.maxColumnId"
 
-/* "delta.feature.X": "supported" asks for a feature and is not itself a property. */
-static int take_feature_properties(struct delta_metadata *m, struct arena *arena, const struct delta_protocol **p,
-                                   struct err *err)
+/* Takes out the properties that only say something of the protocol. */
+static int take_protocol_properties(struct delta_metadata *m, struct arena *arena, const struct delta_protocol **p,
+                                    struct err *err)
 {
-    struct str prefix = STR("delta.feature.");
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < m->n_configuration; i++) {
-        struct str key = m->configuration[i].key;
-        TRY(delta_property_check(key, m->configuration[i].value, err));
-        if (!str_has_prefix(key, prefix)) {
-            m->configuration[n++] = m->configuration[i];
-            continue;
-        }
-        if (!str_is(m->configuration[i].value, "supported") && !str_is(m->configuration[i].value, "enabled"))
-            return err_set(err, ERR_USAGE, "the property %.*s can only be \"supported\"", STR_ARG(key));
-        TRY(delta_protocol_with(*p, key.p + prefix.n, arena, p, err));
+        struct delta_kv kv = m->configuration[i];
+        TRY(delta_property_check(kv.key, kv.value, err));
+        int rc = delta_protocol_property(*p, kv.key, kv.value, arena, p, err);
+        TRY(rc);
+        if (rc == 1)
+            m->configuration[n++] = kv;
     }
     m->n_configuration = n;
     return 0;
@@ -98,7 +94,7 @@ static int make_metadata(const struct delta_create *c, struct delta_draft *d, st
     struct str max = d->replaced ? delta_snapshot_property(d->replaced, STR(MAX_COLUMN_ID)) : (struct str){0};
     if (max.n)
         put_property(m, &d->arena, MAX_COLUMN_ID, max);
-    TRY(take_feature_properties(m, &d->arena, &d->protocol, err));
+    TRY(take_protocol_properties(m, &d->arena, &d->protocol, err));
     TRY(map_schema(m, schema, &d->arena, err));
     delta_name_row_id_columns(m, &d->arena);
     delta_schema_write(schema, &json);

@@ -117,6 +117,26 @@ static void add_name(struct str **v, uint32_t *n, struct str name, struct arena 
     *v = copy;
 }
 
+/* The protocol with its features, and one more (or NULL), listed by name; for readers, too, or where they are already. */
+static struct delta_protocol *spell_out(const struct delta_protocol *p, const struct feature *add, bool readers,
+                                        struct arena *arena)
+{
+    struct delta_protocol *up = delta_protocol_copy(p, arena);
+
+    for (size_t i = 0; i < ARRAY_LEN(features); i++) {
+        const struct feature *f = &features[i];
+        bool needed = f == add || delta_protocol_has(p, f->name);
+        if (needed)
+            add_name(&up->writer_features, &up->n_writer_features, str_of(f->name), arena);
+        if (needed && f->for_readers && (readers || p->reader == 3))
+            add_name(&up->reader_features, &up->n_reader_features, str_of(f->name), arena);
+    }
+    up->writer = 7;
+    if (readers)
+        up->reader = 3;
+    return up;
+}
+
 int delta_protocol_with(const struct delta_protocol *p, const char *feature, struct arena *arena,
                         const struct delta_protocol **ret, struct err *err)
 {
@@ -124,23 +144,57 @@ int delta_protocol_with(const struct delta_protocol *p, const char *feature, str
 
     if (!add)
         return refuse("writer", str_of(feature), err);
-    if (delta_protocol_has(p, feature)) {
-        *ret = p;
-        return 0;
-    }
+    *ret = delta_protocol_has(p, feature) ? p : spell_out(p, add, add->for_readers, arena);
+    return 0;
+}
+
+static const struct delta_protocol *with_reader(const struct delta_protocol *p, int64_t version, struct arena *arena)
+{
+    if (version <= p->reader)
+        return p;
+    if (version == 3)
+        return spell_out(p, NULL, true, arena);
     struct delta_protocol *up = delta_protocol_copy(p, arena);
-    for (size_t i = 0; i < ARRAY_LEN(features); i++) {
-        const struct feature *f = &features[i];
-        bool needed = f == add || delta_protocol_has(p, f->name);
-        if (needed)
-            add_name(&up->writer_features, &up->n_writer_features, str_of(f->name), arena);
-        if (needed && f->for_readers && (add->for_readers || p->reader == 3))
-            add_name(&up->reader_features, &up->n_reader_features, str_of(f->name), arena);
-    }
-    up->writer = 7;
-    if (add->for_readers)
-        up->reader = 3;
+    up->reader = (int32_t)version;
+    return up;
+}
+
+static int with_writer(const struct delta_protocol *p, int64_t version, struct arena *arena,
+                       const struct delta_protocol **ret, struct err *err)
+{
+    *ret = p;
+    for (size_t i = 0; p->writer == 7 && version < 7 && i < ARRAY_LEN(features); i++) /* what it would imply */
+        if (features[i].writer && features[i].writer <= version && !features[i].for_readers)
+            TRY(delta_protocol_with(*ret, features[i].name, arena, ret, err));
+    if (version <= p->writer)
+        return 0;
+    struct delta_protocol *up = version == 7 ? spell_out(p, NULL, false, arena) : delta_protocol_copy(p, arena);
+    up->writer = (int32_t)version;
     *ret = up;
+    return 0;
+}
+
+int delta_protocol_property(const struct delta_protocol *p, struct str key, struct str value, struct arena *arena,
+                            const struct delta_protocol **ret, struct err *err)
+{
+    struct str prefix = STR("delta.feature.");
+    bool reader = str_eq_nocase(key, STR("delta.minReaderVersion"));
+    int64_t version;
+
+    if (str_has_prefix(key, prefix)) {
+        if (!str_is(value, "supported") && !str_is(value, "enabled"))
+            return err_set(err, ERR_USAGE, "the property %.*s can only be \"supported\"", STR_ARG(key));
+        return delta_protocol_with(p, arena_strdup(arena, str_make(key.p + prefix.n, key.n - prefix.n)), arena, ret,
+                                   err);
+    }
+    if (!reader && !str_eq_nocase(key, STR("delta.minWriterVersion")))
+        return 1;
+    if (!str_to_i64(value, &version) || version < 1 || version > (reader ? 3 : 7))
+        return err_set(err, ERR_USAGE, "%.*s is a number from 1 to %d, not %.*s", STR_ARG(key), reader ? 3 : 7,
+                       STR_ARG(value));
+    if (!reader)
+        return with_writer(p, version, arena, ret, err);
+    *ret = with_reader(p, version, arena);
     return 0;
 }
 

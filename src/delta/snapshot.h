@@ -103,6 +103,12 @@ int delta_protocol_check_write(const struct delta_protocol *p, struct err *err) 
  */
 int delta_protocol_with(const struct delta_protocol *p, const char *feature, struct arena *arena,
                         const struct delta_protocol **ret, struct err *err) MUST_CHECK;
+/*
+ * What a table property that is none itself makes of the protocol: delta.feature.x = supported, and delta.minReaderVersion
+ * and delta.minWriterVersion, which only raise it. 1: it is another property. ERR_USAGE: no such value.
+ */
+int delta_protocol_property(const struct delta_protocol *p, struct str key, struct str value, struct arena *arena,
+                            const struct delta_protocol **ret, struct err *err) MUST_CHECK;
 /* The protocol without a feature that it has, with the lowest version numbers that say the rest. */
 const struct delta_protocol *delta_protocol_without(const struct delta_protocol *p, const char *feature,
                                                     struct arena *arena);

@@ -136,7 +136,7 @@ static int change_properties(struct session *s, struct delta_table *t, const str
         keys[i] = a->properties[i].key;
     }
     return a->action == ALTER_SET_PROPERTIES ? delta_set_properties(t, kv, a->n_properties, err)
-                                             : delta_unset_properties(t, keys, a->n_properties, a->if_exists, err);
+                                             : delta_unset_properties(t, keys, a->n_properties, err);
 }
 
 static int run_alter(struct session *s, struct delta_table *t, const struct sql_alter *a, struct err *err)
