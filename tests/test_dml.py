@@ -114,6 +114,15 @@ def test_change_data_feed_adds_up_to_the_table(sluice, folder):
     assert fold_changes(folder, "t") == sorted(model.expected())
 
 
+def test_masked_rows_stay_away_however_few_rows_a_filter_leaves(sluice, folder):
+    deleted = "(id % 10 = 3 OR id BETWEEN 20000 AND 31000 OR id > 99990)"
+    sql(sluice, folder, "CREATE TABLE t (id INT, v INT)", "INSERT INTO t SELECT i, hash(i) % 5000 FROM range(100000) r(i)",
+        f"DELETE FROM t WHERE {deleted}")
+    for condition in ("v < 1", "v < 50", "v < 2500", "v <> 7", "id % 3 = 0", "id > 99900", "v < 100 OR id < 40"):
+        wanted = f"SELECT count(*) AS n, sum(i) AS s FROM (SELECT i, i AS id, hash(i) % 5000 AS v FROM range(100000) r(i)) WHERE ({condition}) AND NOT {deleted}"
+        assert rows(sluice, folder, f"SELECT count(*) AS n, sum(id) AS s FROM t WHERE {condition}") == rows(sluice, folder, wanted), condition
+
+
 def test_merge_refuses_a_row_matched_twice(sluice, folder):
     sql(sluice, folder, "CREATE TABLE t (id INT, v STRING)", "INSERT INTO t VALUES (1, 'a')")
     done = sql(sluice, folder, "MERGE INTO t USING (VALUES (1, 'x'), (1, 'y')) s(id, v) ON t.id = s.id "
