@@ -95,9 +95,8 @@ static void dv_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vecto
     const uint64_t *file = arg(in, 1);
     uint8_t *live = duckdb_vector_get_data(out);
     const struct scan_files *files = n ? find(info, id[0]) : NULL;
-    struct walk walk;
+    struct walk walk = {0};
 
-    walk.deleted = NULL;
     memset(live, 1, n);
     if (!files || !files->deleted)
         return;
