@@ -105,6 +105,22 @@ def test_server_is_away_at_the_start_of_a_later_run(own_pg, sluice, lake):
     sync.term()
 
 
+def test_a_server_that_is_starting_is_waited_for(own_pg, sluice, lake):
+    """As a standby that takes no connections it stays in that state until it is promoted."""
+    db = own_pg.create("r")
+    db.sql(*TABLE)
+    own_pg.stop()
+    own_pg.configure(hot_standby="off")
+    (own_pg.data / "standby.signal").touch()
+    own_pg.start()
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_log("event=connection_lost.*accepting connections", 60)
+    own_pg.promote()
+    sync.wait_until(lambda: lake.exists("t"), 60, "the table")
+    sync.term()
+    assert_equal(db, lake, ["t"])
+
+
 def test_the_key_index_may_vanish(db, sluice, lake):
     """It is derived: without it (or with that of another version) the next run is right all the same."""
     db.sql(*TABLE)

@@ -334,6 +334,12 @@ static bool wait_for_server(const struct sync_options *o, const struct err *why,
     return !stop;
 }
 
+/* It is there and will take us: it starts, or recovers from a crash (cannot_connect_now). */
+static bool is_starting(const struct err *err)
+{
+    return strcmp(err->sqlstate, "57P03") == 0;
+}
+
 /* A source that was there at the start may go away and come back; one that never was is an error of the user's. */
 int sync_run(const struct sync_options *o, struct err *err)
 {
@@ -351,7 +357,7 @@ int sync_run(const struct sync_options *o, struct err *err)
             start = clock_mono_us();
             tries = 0;
         }
-        bool away = rc == ERR_NET && ever;
+        bool away = rc == ERR_NET && (ever || is_starting(err));
         if (!away && (rc != ERR_CONFLICT || !(ran || is_passing(err)) || tries >= CONFLICT_TRIES))
             return rc;
         if (read(o->stop_fd, &ours, sizeof ours) != sizeof ours || ours > 1) /* we were asked to stop as well */

@@ -114,6 +114,9 @@ class Postgres:
             self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "60", "stop", check=False)
             self.running = False
 
+    def promote(self):
+        self._run("pg_ctl", "-D", self.data, "-w", "-t", "60", "promote")
+
     def kill(self):
         """kill -9 of the postmaster: its children notice, and end. Whoever starts it waits for them."""
         if self.running:
