@@ -29,7 +29,7 @@ from lib.lake import Lake  # noqa: E402
 from lib.oracle import assert_equal, difference, primary_key, read_sources  # noqa: E402
 from lib.pg import Postgres  # noqa: E402
 from lib.sluice import BIN, ROOT, Sluice  # noqa: E402
-from lib.wait import Late  # noqa: E402
+from lib.wait import Late, wait_until  # noqa: E402
 from lib.workload import Workload, quiesce  # noqa: E402
 
 ROUND = 25  # kills on one lake
@@ -134,6 +134,7 @@ class Torture:
         process.kill()
         if kind == "server":
             self.server.start()
+        wait_until(db.answers, 60, "the server to come back")
         self.kills[kind] += 1
 
     def compare(self, db, workload):

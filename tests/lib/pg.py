@@ -200,7 +200,21 @@ class Database:
         pids = self.sql("SELECT active_pid FROM pg_replication_slots WHERE active AND database = current_database()")
         for (pid,) in pids:
             os.kill(pid, signal.SIGKILL)
+        if pids:
+            wait_until(lambda: not self.answers(self._conn), 60, "the server to end its processes")
+            self.server.starts += 1  # connections of before are gone
         return bool(pids)
+
+    def answers(self, conn=None):
+        """Does a connection, or a new one, take statements?"""
+        try:
+            if conn:
+                conn.execute("SELECT 1")
+            else:
+                self.connect().close()
+            return True
+        except psycopg.OperationalError:
+            return False
 
     def slots(self):
         return [r[0] for r in self.sql(
