@@ -323,7 +323,7 @@ static bool is_passing(const struct err *err)
     return strncmp(err->sqlstate, "40", 2) == 0 || strcmp(err->sqlstate, "55P03") == 0;
 }
 
-/* The server went away under a copy. Waits longer from time to time; false: we were asked to stop. */
+/* The server went away under a copy, or is not there yet. Waits longer from time to time; false: we were asked to stop. */
 static bool wait_for_server(const struct sync_options *o, const struct err *why, int *wait_ms)
 {
     struct pollfd p = {.fd = o->stop_fd, .events = POLLIN};
