@@ -176,6 +176,10 @@ class Torture:
               f"comparisons {self.comparisons}, rows compared {self.rows}, differences {differences}")
 
 
+def brief(text, size=6000):
+    return text if len(text) <= 2 * size else f"{text[:size]}\n[…]\n{text[-size:]}"
+
+
 def torture(kills, seed, points=None, without=(), keep=False, options=None):
     """Returns the number of failures: 0 or 1, because the first one ends it. Leaves its folder behind on a failure."""
     folder = tempfile.mkdtemp(prefix="sluice-torture-")
@@ -183,7 +187,7 @@ def torture(kills, seed, points=None, without=(), keep=False, options=None):
     try:
         t.run(kills)
     except (AssertionError, Late) as e:
-        print(f"{e}\n{t.sluice.logs()[-8000:]}\nleft for inspection: {folder} (seed {seed}, round {t.rounds}, "
+        print(f"{e}\n{brief(t.sluice.logs())}\nleft for inspection: {folder} (seed {seed}, round {t.rounds}, "
               f"options {' '.join(t.options) or 'none'})")
         t.report(1)
         return 1

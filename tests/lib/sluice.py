@@ -91,8 +91,12 @@ class Sluice:
             p.kill()
 
     def logs(self):
-        """What to show when a test failed."""
+        """What to show when a test failed: what was warned of, then the end of every log."""
         text = ""
+        for log in sorted(self.folder.glob("*.log")):
+            lines = [line[:400] for line in log.read_text(errors="replace").splitlines()
+                     if re.search("level=(warn|error)", line) and "connection_lost" not in line]
+            text += "".join(f"{log.name}: {line}\n" for line in lines[-20:])
         for log in sorted(self.folder.glob("*.log")):
             text += f"--- {log.name}\n{log.read_text(errors='replace')[-6000:]}\n"
         return text

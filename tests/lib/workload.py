@@ -307,13 +307,21 @@ class Workload:
 
 def quiesce(workload, lake, process=None, deadline=90):
     """Waits until everything committed so far is in the lake. Two markers: the second is written when the first is
-    there, so it is in a later epoch, and the first one's epoch is complete in all tables when it has arrived."""
+    there, so it is in a later epoch, and the first one's epoch is complete in all tables when it has arrived: but for
+    those that had to be copied anew, which are waited for after each."""
+    def going():
+        return process is None or process.check()
+
+    def is_there(marker):
+        return going() and lake.exists("marker") and any(r[0] == marker for r in lake.read("marker").rows)
+
+    def all_stream():
+        tables = [t for t in lake.program.status(lake) if t["state"] in ("new", "copying", "quarantined")]
+        aside = [f"{t['table']}: {t['reason']}" for t in tables if t["state"] == "quarantined"]
+        assert not aside, "set aside: " + "; ".join(aside)
+        return going() and not tables
+
     for _ in range(2):
         n = workload.mark()
-
-        def arrived():
-            if process is not None:
-                process.check()
-            return lake.exists("marker") and any(r[0] == n for r in lake.read("marker").rows)
-
-        wait_until(arrived, deadline, f"marker {n} in the lake")
+        wait_until(lambda n=n: is_there(n), deadline, f"marker {n} in the lake")
+        wait_until(all_stream, deadline, "all tables to stream")
