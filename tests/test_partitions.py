@@ -186,11 +186,22 @@ def test_renamed_and_dropped(db, sluice, lake):
     assert columns == ["the place"] and all("region" in v for v in files.values())
     assert_equal(db, lake, ["t"], ("delta-rs", "sluice"))
     db.sql('ALTER TABLE t DROP "the place"', "INSERT INTO t VALUES (5001, 'x')")
-    done = sluice.sync_once(db.url, lake, *option, code=None)
-    assert "table_quarantined" in done.err and "--resync" in done.err
-    sluice.sync_once(db.url, lake, "--resync", "t")
+    assert "table_to_be_copied_anew" in sluice.sync_once(db.url, lake, *option).err
     assert parts(lake, "t")[1] == []
     assert_equal(db, lake, ["t"], ("delta-rs", "sluice"))
+
+
+def test_a_real_that_becomes_a_double_is_copied_anew(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, r real, v text)", "INSERT INTO t SELECT g, g % 3 / 10.0 FROM generate_series(1, 30) g")
+    option = ("--partition-by", "t.r")
+    sluice.sync_once(db.url, lake, *option)
+    db.sql("ALTER TABLE t ALTER r TYPE double precision", "INSERT INTO t VALUES (100, 0.1)")
+    assert "table_to_be_copied_anew" in sluice.sync_once(db.url, lake, *option).err
+    assert parts(lake, "t")[1] == ["r"]
+    assert_equal(db, lake, ["t"], READERS)
+    db.sql("UPDATE t SET v = 'x' WHERE id < 10")
+    sluice.sync_once(db.url, lake, *option)
+    assert_equal(db, lake, ["t"], READERS)
 
 
 def test_refused_before_anything_begins(db, sluice, lake):

@@ -105,15 +105,14 @@ int lake_partition_bind(struct lake_table *t, const struct schema *source, struc
         struct lake_part *p = &t->parts[i];
         int field = find(t->lake, p->attnum);
         if (field < 0) {
-            err_set(err, ERR_UNSUPPORTED, "table %s: a column was dropped that the table is partitioned by", t->name);
-            return err_hint(err, "copy the table anew: sluice sync … --resync %s", t->name);
+            t->stale = true;
+            return err_set(err, ERR_UNSUPPORTED,
+                           "table %s is partitioned by a column that was dropped: it is copied anew", t->name);
         }
         enum type_id type = t->lake->fields[field].type.id;
-        if (p->type == TYPE_FLOAT && type != TYPE_FLOAT) {
-            err_set(err, ERR_UNSUPPORTED, "table %s: column %.*s changed its type, and the table is partitioned by it",
-                    t->name, STR_ARG(t->lake->fields[field].name));
-            return err_hint(err, "copy the table anew: sluice sync … --resync %s", t->name);
-        }
+        if (p->type == TYPE_FLOAT && type != TYPE_FLOAT) /* 0.1 as text is another double than float */
+            return lake_copy_anew(t, t->lake->fields[field].name,
+                                  "partition values have not the digits for the new type of", err);
         *p = (struct lake_part){
             .attnum = p->attnum, .type = type, .field = (uint32_t)field, .col = source ? find(source, p->attnum) : -1};
     }

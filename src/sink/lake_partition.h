@@ -48,8 +48,8 @@ int lake_partition_stage(struct lake_table *t, struct table_name name, const str
                          struct err *err) MUST_CHECK;
 /* Those that the log names, when a table is opened. */
 int lake_partition_open(struct lake_table *t, const struct delta_metadata *m, struct err *err) MUST_CHECK;
-/* Finds them in a new t->lake and `source` (NULL: not known yet). ERR_UNSUPPORTED: one was dropped, or its type changed so
- * that the log's text would be another value. */
+/* Finds them in a new t->lake and `source` (NULL: not known yet). ERR_UNSUPPORTED, and t->stale: one was dropped, or its
+ * type changed so that the log's text would be another value. */
 int lake_partition_bind(struct lake_table *t, const struct schema *source, struct err *err) MUST_CHECK;
 void lake_partition_deinit(struct lake_table *t);
 struct lake_partition *lake_partition_of(struct lake_table *t, struct str key);
