@@ -3,6 +3,7 @@
 #include "delta/checksum.h"
 #include "delta/clustering.h"
 #include "delta/log.h"
+#include "delta/manifest.h"
 #include "delta/transaction.h"
 
 #define MAX_COLUMN_ID "delta.columnMapping.maxColumnId"
@@ -219,7 +220,7 @@ int delta_draft_create(const struct delta_draft *d, struct store *store, struct 
     CLEANUP(arena_deinit) struct arena arena = {0};
     CLEANUP(buf_deinit) struct buf bytes = {0};
     struct delta_actions actions = {0};
-    struct delta_snapshot *s = NULL;
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = NULL;
     struct delta_replay r;
     int64_t now_ms = clock_now_us() / 1000;
     char key[DELTA_KEY];
@@ -235,7 +236,8 @@ int delta_draft_create(const struct delta_draft *d, struct store *store, struct 
     delta_replay_deinit(&r);
     TRY(rc);
     delta_checksum_write(store, s, (struct str){0});
-    *ret = delta_table_new(store, engine, s, -1);
+    TRY(delta_manifest_follow(store, s, err));
+    *ret = delta_table_new(store, engine, delta_snapshot_ref(s), -1);
     return 0;
 }
 

@@ -6,6 +6,8 @@
  */
 #include "delta/snapshot.h"
 
+#include "delta/manifest.h"
+
 #include <assert.h>
 
 enum { READS = 1, WRITES = 2, BOTH = 3 };
@@ -302,6 +304,10 @@ int delta_protocol_for(const struct delta_protocol *p, const struct delta_metada
     enum delta_mapping mapping;
 
     TRY(delta_mapping_mode(conf, m->n_configuration, &mapping, err));
+    if (is_true(m, DELTA_MANIFEST_PROPERTY) && (is_true(m, "delta.enableDeletionVectors") || mapping))
+        return err_set(err, ERR_UNSUPPORTED,
+                       DELTA_MANIFEST_PROPERTY
+                       " is not for tables with deletion vectors or column mapping: manifests cannot tell of them");
     const struct {
         bool needed;
         const char *feature;

@@ -14,6 +14,7 @@
 #include "delta/checksum.h"
 #include "delta/conflict.h"
 #include "delta/log.h"
+#include "delta/manifest.h"
 
 #include <assert.h>
 #include <sys/random.h>
@@ -487,7 +488,7 @@ static int commit_locked(struct delta_tx *tx, int64_t *ret_version, struct err *
     if (tx->table->writes_checksums)
         delta_checksum_write(tx->table->store, tx->table->snapshot, str_of(tx->txn_id));
     *ret_version = tx->table->snapshot->version;
-    return 0;
+    return delta_manifest_follow(tx->table->store, tx->table->snapshot, err);
 }
 
 int delta_commit(struct delta_tx *tx, int64_t *ret_version, struct err *err)

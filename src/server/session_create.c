@@ -10,6 +10,7 @@
 #include "delta/clustering.h"
 #include "delta/data_file.h"
 #include "delta/dml_internal.h"
+#include "delta/manifest.h"
 #include "delta/query_columns.h"
 #include "delta/transaction.h"
 #include "engine/parquet_write.h"
@@ -47,7 +48,7 @@ static int check_partitions(const struct sql_create *c, const struct schema *sch
     return 0;
 }
 
-/* Deletion vectors are on unless the statement says otherwise. */
+/* Deletion vectors are on unless the statement says otherwise, or wants what they rule out. */
 static struct delta_kv *properties(struct session *s, const struct sql_create *c, uint32_t *ret_n)
 {
     struct delta_kv *kv = ARENA_NEW_N(&s->arena, struct delta_kv, c->n_properties + c->n_constraints + 1);
@@ -55,7 +56,8 @@ static struct delta_kv *properties(struct session *s, const struct sql_create *c
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < c->n_properties; i++) {
-        dv |= str_is(c->properties[i].key, "delta.enableDeletionVectors");
+        dv |= str_is(c->properties[i].key, "delta.enableDeletionVectors") ||
+              (str_is(c->properties[i].key, DELTA_MANIFEST_PROPERTY) && str_is(c->properties[i].value, "true"));
         kv[n++] = (struct delta_kv){c->properties[i].key, c->properties[i].value};
     }
     for (uint32_t i = 0; i < c->n_constraints; i++)

@@ -46,6 +46,8 @@ int session_execute(struct session *s, const struct statement *st, struct buf *o
         return session_optimize(s, &st->optimize, out, err);
     case STATEMENT_REORG:
         return session_reorg(s, &st->reorg, out, err);
+    case STATEMENT_GENERATE:
+        return session_generate(s, &st->show, out, err);
     case STATEMENT_CLONE:
         return session_clone(s, &st->clone, out, err);
     case STATEMENT_CONVERT:

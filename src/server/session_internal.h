@@ -103,6 +103,7 @@ int session_restore(struct session *s, const struct sql_restore *r, struct buf *
 int session_vacuum(struct session *s, const struct sql_vacuum *v, struct buf *out, struct err *err) MUST_CHECK;
 int session_optimize(struct session *s, const struct sql_optimize *st, struct buf *out, struct err *err) MUST_CHECK;
 int session_reorg(struct session *s, const struct sql_reorg *st, struct buf *out, struct err *err) MUST_CHECK;
+int session_generate(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
 int session_clone(struct session *s, const struct sql_clone *st, struct buf *out, struct err *err) MUST_CHECK;
 int session_convert(struct session *s, const struct sql_convert *st, struct buf *out, struct err *err) MUST_CHECK;
 /* The version that a point in time means for the table at the path; LATEST when there is none. */

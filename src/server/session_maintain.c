@@ -1,6 +1,7 @@
-/* OPTIMIZE and REORG of a session; the answer is a row as Spark has it. */
+/* OPTIMIZE, REORG and GENERATE of a session; the answer is a row as Spark has it. */
 #include "server/session_internal.h"
 
+#include "delta/manifest.h"
 #include "delta/optimize.h"
 
 static void add_sizes(struct buf *out, const char *name, const struct delta_sizes *s)
@@ -53,4 +54,20 @@ int session_reorg(struct session *s, const struct sql_reorg *st, struct buf *out
         return err_set(err, ERR_UNSUPPORTED, "REORG … APPLY (%.*s) is not supported: only PURGE is",
                        STR_ARG(st->apply));
     return optimize(s, &st->table, &o, out, err);
+}
+
+int session_generate(struct session *s, const struct sql_show *show, struct buf *out, struct err *err)
+{
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *snapshot = NULL;
+    struct open_table *t;
+    const char *path;
+
+    if (!str_eq_nocase(show->key, STR("symlink_format_manifest")))
+        return err_set(err, ERR_USAGE, "GENERATE knows symlink_format_manifest, not %.*s", STR_ARG(show->key));
+    TRY(session_path(s, &show->table, &path, err));
+    TRY(session_table_at(s, arena_strdup(&s->arena, str_of(path)), &t, err));
+    snapshot = delta_table_snapshot(t->table);
+    TRY(delta_manifest_write(t->store, snapshot, err));
+    buf_add_cstr(out, "SELECT 1 AS generated WHERE false");
+    return 0;
 }
