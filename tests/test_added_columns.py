@@ -149,3 +149,20 @@ def test_a_restart_that_reads_old_changes_again_keeps_the_later_schema(db, sluic
         sluice.sync_once(db.url, lake)
         assert_equal(db, lake, ["t"], READERS)
     assert lake.columns("t") == ["id", "v", "c"]
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_column_that_came_and_went_beside_a_new_one(db, sluice, lake, renamed):
+    """With sync away: is the one of the first message the one that is there now, renamed, or another that is gone?"""
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, a int)", "INSERT INTO t VALUES (1, 1)")
+    sluice.sync_once(db.url, lake)
+    gone = ["ALTER TABLE t ADD gone int", "ALTER TABLE t DROP gone"]
+    if renamed:
+        db.sql(*gone, "ALTER TABLE t ADD x int", "INSERT INTO t VALUES (2, 2, 20)", "ALTER TABLE t RENAME x TO y")
+    else:
+        db.sql(gone[0], "INSERT INTO t VALUES (2, 2, 20)", gone[1], "ALTER TABLE t ADD y int")
+    db.sql("INSERT INTO t VALUES (3, 3, 30)", "UPDATE t SET a = 4 WHERE id = 1")
+    assert "copied_anew" in sluice.sync_once(db.url, lake).err
+    assert_equal(db, lake, ["t"], READERS)
+    db.sql("UPDATE t SET y = y + 1")
+    assert "copied_anew" not in sluice.sync_once(db.url, lake).err
+    assert_equal(db, lake, ["t"], READERS)

@@ -2,6 +2,7 @@
 #include "codec/pg_columns.h"
 
 #include "base/mem.h"
+#include "codec/pg_type.h"
 
 #include <assert.h>
 
@@ -27,6 +28,7 @@ struct alignment {
     uint32_t n;
     struct place *places; /* [1..n_places] */
     uint32_t n_places;
+    int known;     /* the highest attnum that the stream had shown before */
     int32_t *cost; /* [(i, p)]: of the first i columns in the first p places */
     bool *matched; /* … and whether column i is in place p there */
 };
@@ -63,13 +65,18 @@ static void put(struct alignment *a, const struct relation *rel, bool live)
     }
 }
 
-static uint32_t highest(const struct relation *rel)
+static int shown(const struct relation *rel)
 {
-    int h = rel ? MAX((int)rel->max_attnum, (int)rel->n_attributes) : 0;
+    int h = rel ? rel->max_attnum : 0;
 
     for (uint32_t i = 0; rel && i < rel->n_columns; i++)
         h = MAX(h, (int)rel->columns[i].attnum);
-    return (uint32_t)h;
+    return h;
+}
+
+static uint32_t highest(const struct relation *rel)
+{
+    return rel ? (uint32_t)MAX(shown(rel), (int)rel->n_attributes) : 0;
 }
 
 static void fill(struct alignment *a)
@@ -120,24 +127,63 @@ static void by_names(const struct alignment *a, int16_t *ret)
     }
 }
 
-static bool is_like(const struct relation_column *c, const struct pgoutput_column *col)
+static bool is_named(const struct relation_column *c, const struct pgoutput_column *col)
 {
-    return c && str_eq(c->name, col->name) && c->declared_oid == col->type_oid;
+    return c && str_eq(c->name, col->name);
 }
 
-/* Is there a place of before, in the neighbourhood, that would have done as well as this one of now? */
-static int16_t find_reborn(const struct alignment *a, const int16_t *attnums)
+/* May a column of one type become one of the other while its rows stay as they are? Else the table's storage tells. */
+static bool may_turn_into(uint32_t a, uint32_t b)
 {
-    for (uint32_t i = 0; i < a->n; i++) {
-        const struct place *here = &a->places[attnums[i]];
-        int from = i ? attnums[i - 1] + 1 : 1;
-        if (here->prev || !is_like(here->live, &a->cols[i]))
-            continue;
-        for (int p = from; p < attnums[i]; p++)
-            if (!a->places[p].live && is_like(a->places[p].prev, &a->cols[i]))
-                return attnums[i];
-    }
-    return 0;
+    bool texts = (a == PG_OID_TEXT || a == PG_OID_VARCHAR) && (b == PG_OID_TEXT || b == PG_OID_VARCHAR);
+
+    return a == b || texts || MAX(a, b) >= PG_OID_FIRST_USER; /* a domain, perhaps */
+}
+
+/* Was there a column at this place that could be the message's, instead of the one that it was taken for? */
+static bool could_be(const struct alignment *a, const struct place *p, const struct pgoutput_column *col, bool named)
+{
+    if (p->live)
+        return false;
+    if (!p->prev)
+        return !named && p - a->places > a->known; /* came and went unseen */
+    return (!named || is_named(p->prev, col)) && p->prev->declared_oid == col->type_oid;
+}
+
+/* A column that was taken for one of now, new since before: is it certain? */
+static bool is_doubtful_now(const struct alignment *a, uint32_t i, const int16_t *attnums)
+{
+    const struct place *here = &a->places[attnums[i]];
+    bool named = is_named(here->live, &a->cols[i]);
+
+    if (here->prev || !here->live || (named && here->live->declared_oid != a->cols[i].type_oid))
+        return false;
+    for (int p = i ? attnums[i - 1] + 1 : 1; p < attnums[i]; p++)
+        if (could_be(a, &a->places[p], &a->cols[i], named))
+            return true;
+    return false;
+}
+
+/* The last one, taken for a column that came and went unseen: is there a new one that it could be, renamed since? */
+static bool is_doubtful_gone(const struct alignment *a, const int16_t *attnums)
+{
+    const struct pgoutput_column *col = &a->cols[a->n - 1];
+    const struct place *here = &a->places[attnums[a->n - 1]];
+
+    if (here->prev || here->live)
+        return false;
+    for (uint32_t p = (uint32_t)attnums[a->n - 1] + 1; p <= a->n_places; p++)
+        if (a->places[p].live && !a->places[p].prev && may_turn_into(a->places[p].live->declared_oid, col->type_oid))
+            return true;
+    return false;
+}
+
+static int16_t find_doubtful(const struct alignment *a, const int16_t *attnums)
+{
+    for (uint32_t i = 0; i < a->n; i++)
+        if (is_doubtful_now(a, i, attnums))
+            return attnums[i];
+    return a->n && is_doubtful_gone(a, attnums) ? attnums[a->n - 1] : 0;
 }
 
 int16_t pg_columns_align(const struct relation *prev, const struct relation *live, const struct pgoutput_column *cols,
@@ -148,6 +194,7 @@ int16_t pg_columns_align(const struct relation *prev, const struct relation *liv
 
     assert(n <= PGOUTPUT_MAX_COLUMNS);
     a.n_places = MAX(top, n);
+    a.known = shown(prev);
     a.places = MEM_NEW_N(struct place, a.n_places + n + 1);
     put(&a, prev, false);
     put(&a, live, true);
@@ -155,9 +202,9 @@ int16_t pg_columns_align(const struct relation *prev, const struct relation *liv
     a.cost = MEM_NEW_N(int32_t, cells);
     a.matched = MEM_NEW_N(bool, cells);
     fill(&a);
-    int16_t reborn = 0;
+    int16_t doubtful = 0;
     if (trace(&a, ret_attnums)) {
-        reborn = find_reborn(&a, ret_attnums);
+        doubtful = find_doubtful(&a, ret_attnums);
     } else {
         a.n_places += n;
         by_names(&a, ret_attnums);
@@ -165,5 +212,5 @@ int16_t pg_columns_align(const struct relation *prev, const struct relation *liv
     mem_free(a.places);
     mem_free(a.cost);
     mem_free(a.matched);
-    return reborn;
+    return doubtful;
 }

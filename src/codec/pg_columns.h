@@ -12,7 +12,9 @@
  *   neither              added and dropped again without our seeing it
  *
  * Of all that fit, the one of least cost is taken: names that agree count most, then types. What stays ambiguous is between
- * columns that are gone by now, but for one case: a column that was dropped and added again, by the same name and type.
+ * columns that are gone by now, but for two cases: a column that was dropped and added again, by the same name and type; and a
+ * column of the message that is a new one of now, renamed since, or else one that came and went beside it. Then the rows
+ * that come with the message cannot be trusted: they may have the value in the wrong column.
  */
 #ifndef SLUICE_CODEC_PG_COLUMNS_H
 #define SLUICE_CODEC_PG_COLUMNS_H
@@ -21,8 +23,7 @@
 #include "model/relation.h"
 
 /* Gives the attnums of the message's columns (those that are replicated; at most PGOUTPUT_MAX_COLUMNS), ascending. `prev`,
- * `live`: as in pg_schema_reconcile. Returns that of a column that was dropped and added again, when the message could be of
- * before or after; else 0. */
+ * `live`: as in pg_schema_reconcile. Returns that of a column which may be another in this way; else 0. */
 int16_t pg_columns_align(const struct relation *prev, const struct relation *live, const struct pgoutput_column *cols,
                          uint32_t n, int16_t *ret_attnums);
 

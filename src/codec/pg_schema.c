@@ -212,7 +212,7 @@ static void set_name(struct relation *rel, const struct pgoutput_relation *msg, 
 /* The attnums of the message's wanted columns. Free with mem_free. */
 static int16_t *attnums_of(const struct relation *prev, const struct relation *live,
                            const struct pgoutput_relation *msg, const struct pg_schema_filter *filter,
-                           int16_t *ret_reborn)
+                           int16_t *ret_doubtful)
 {
     struct pgoutput_columns cols = msg->columns;
     int16_t *ret = MEM_NEW_N(int16_t, cols.n + 1u);
@@ -225,7 +225,7 @@ static int16_t *attnums_of(const struct relation *prev, const struct relation *l
     for (uint32_t i = 0; i < n && is_now; i++)
         is_new |= !by_attnum(prev, live->columns[i].attnum);
     if (is_new)
-        *ret_reborn = pg_columns_align(prev, live, wanted, n, ret);
+        *ret_doubtful = pg_columns_align(prev, live, wanted, n, ret);
     for (uint32_t i = 0; i < n && is_now; i++) /* no guessing is needed */
         ret[i] = live->columns[i].attnum;
     return ret;
@@ -238,7 +238,7 @@ struct relation *pg_schema_reconcile(const struct relation *prev, const struct r
     struct relation *rel = relation_new();
     struct pgoutput_columns cols = msg->columns;
     struct pgoutput_column col;
-    CLEANUP(mem_freep) int16_t *attnums = attnums_of(prev, live, msg, filter, &rel->reborn);
+    CLEANUP(mem_freep) int16_t *attnums = attnums_of(prev, live, msg, filter, &rel->doubtful);
     int highest = prev ? prev->max_attnum : 0;
 
     rel->oid = msg->oid;

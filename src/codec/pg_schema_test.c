@@ -151,11 +151,40 @@ static void test_reconcile__says_when_a_column_may_be_either_of_two(void **state
 
     (void)state;
     reconcile("1:id* 2:a 3:b", "1:id* 2:a 4:b", "0:id* 0:a 0:b", 'd', "t", &either, map);
-    assert_int_equal(either->reborn, 4);
+    assert_int_equal(either->doubtful, 4);
     reconcile("1:id* 2:a 3:b", "1:id* 3:b 4:a", "0:id* 0:b 0:a", 'd', "t", &after, map); /* its place says it */
-    assert_int_equal(after->reborn, 0);
+    assert_int_equal(after->doubtful, 0);
     reconcile("1:id* 2:a!", "1:id* 3:a", "0:id* 0:a", 'd', "t", &typed, map); /* its type */
-    assert_int_equal(typed->reborn, 0);
+    assert_int_equal(typed->doubtful, 0);
+}
+
+static const struct {
+    const char *what, *prev, *live, *msg;
+    int16_t doubtful;
+} doubts[] = {
+    {"3 came and went, or 4 was renamed", "1:id* 2:a", "1:id* 2:a 4:x", "0:id* 0:a 0:t", 4},
+    {"the same with one more after it", "1:id* 2:a", "1:id* 2:a 4:x 5:y", "0:id* 0:a 0:t 0:y", 4},
+    {"3 was dropped, or 4 renamed", "1:id* 2:a 3:b", "1:id* 2:a 4:x", "0:id* 0:a 0:t", 4},
+    {"3 was dropped, and is of another type", "1:id* 2:a 3:b!", "1:id* 2:a 4:x", "0:id* 0:a 0:t", 0},
+    {"3 is the message's by its name", "1:id* 2:a 3:t", "1:id* 2:a 4:x", "0:id* 0:a 0:t", 0},
+    {"no place is free", "1:id* 2:a", "1:id* 2:a 3:x", "0:id* 0:a 0:t", 0},
+    {"4 has the name", "1:id* 2:a", "1:id* 2:a 4:t", "0:id* 0:a 0:t", 0},
+    {"both are there", "1:id* 2:a", "1:id* 2:a 4:x", "0:id* 0:a 0:t 0:x", 0},
+    {"4 has another type, which needs new rows", "1:id* 2:a", "1:id* 2:a 4:x!", "0:id* 0:a 0:t", 0},
+    {"4 has another type, which may be a domain", "1:id* 2:a", "1:id* 2:a 4:x~", "0:id* 0:a 0:t", 3},
+    {"renamed, nothing new", "1:id* 2:a 3:b", "1:id* 2:x 3:b", "0:id* 0:y 0:b", 0},
+};
+
+static void test_reconcile__says_when_a_new_column_may_be_one_that_is_gone(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(doubts); i++) {
+        CLEANUP(relation_unrefp) struct relation *rel = NULL;
+        int16_t map[32];
+        reconcile(doubts[i].prev, doubts[i].live, doubts[i].msg, 'd', "t", &rel, map);
+        if (rel->doubtful != doubts[i].doubtful)
+            fail_msg("%s: %d and not %d", doubts[i].what, rel->doubtful, doubts[i].doubtful);
+    }
 }
 
 static void test_reconcile__map_leaves_out_what_is_not_wanted(void **state)
@@ -272,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reconcile__finds_out_what_became_of_columns),
         cmocka_unit_test(test_reconcile__says_when_a_column_may_be_either_of_two),
+        cmocka_unit_test(test_reconcile__says_when_a_new_column_may_be_one_that_is_gone),
         cmocka_unit_test(test_reconcile__map_leaves_out_what_is_not_wanted),
         cmocka_unit_test(test_reconcile__types),
         cmocka_unit_test(test_reconcile__finds_the_identity),

@@ -89,6 +89,7 @@ enum pg_oid {
     PG_OID_UUID = 2950,
     PG_OID_LSN = 3220,
     PG_OID_JSONB = 3802,
+    PG_OID_FIRST_USER = 16384, /* those of CREATE TYPE and CREATE DOMAIN begin here */
 };
 
 /* The type (children from `arena`) and how to read it; for an array, `ret_kind` is that of the elements. */

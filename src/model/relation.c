@@ -51,7 +51,7 @@ bool relation_same(const struct relation *a, const struct relation *b)
 {
     bool same = str_eq(a->schema, b->schema) && str_eq(a->name, b->name) && a->identity == b->identity &&
                 a->full == b->full && a->storage == b->storage && a->shape == b->shape &&
-                a->n_attributes == b->n_attributes && a->reborn == b->reborn && a->current == b->current &&
+                a->n_attributes == b->n_attributes && a->doubtful == b->doubtful && a->current == b->current &&
                 a->n_columns == b->n_columns;
 
     for (uint32_t i = 0; same && i < a->n_columns; i++)

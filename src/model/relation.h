@@ -47,7 +47,7 @@ struct relation {
     bool partitioned;
     bool narrowed;         /* columns were left out by choice */
     bool published;        /* its inserts, at least, are in the stream (set by pg_publication_ensure) */
-    int16_t reborn;        /* attnum of a column that was dropped and added again: nothing tells when; 0 = none */
+    int16_t doubtful;      /* attnum of a column that may be another one (codec/pg_columns.h); 0 = none */
     int16_t max_attnum;    /* the highest that the stream has shown, of dropped columns too; 0 = not known */
     int64_t blocks;        /* size in pages at the time of reading (sum of the partitions) */
     int64_t storage;       /* another number when all rows were written anew (pg_class.relfilenode); 0 = unknown */

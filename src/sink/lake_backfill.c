@@ -165,17 +165,24 @@ static void remember_storage(struct lake_table *t, bool known)
         t->attributes = MAX(t->attributes, (int)rel->columns[i].attnum);
 }
 
+/* Rows with this relation's values would have them in the wrong column, perhaps. */
+static int cannot_tell(struct lake_table *t, struct err *err)
+{
+    int at = field_at(t->lake, t->rel->doubtful);
+
+    assert(at >= 0);
+    return lake_copy_anew(t, t->lake->fields[at].name,
+                          "the source dropped and added columns, and nothing tells which values belong to", err);
+}
+
 int lake_backfill(struct lake_table *t, const struct schema *old, struct err *err)
 {
     char **constants = MEM_NEW_N(char *, t->lake->n_fields);
     bool any = false, known = true, rewritten = t->storage && t->rel->storage && t->storage != t->rel->storage;
-    int rc = 0;
+    int rc = old && t->rel->doubtful ? cannot_tell(t, err) : 0;
 
     for (uint32_t i = 0; rc == 0 && old && has_live_rows(t) && i < t->rel->n_columns; i++) {
         const struct relation_column *col = &t->rel->columns[i];
-        if (col->attnum == t->rel->reborn)
-            rc = lake_copy_anew(t, col->name, "nothing tells which rows came before the source dropped and added again",
-                                err);
         int at = field_at(t->lake, col->attnum);
         assert(at >= 0);
         if (field_at(old, col->attnum) >= 0)
