@@ -16,6 +16,8 @@ enum {
     COST_TYPE = 1,         /* another type, where the name agrees */
     COST_TYPE_RENAMED = 5, /* where it does not */
     COST_UNSEEN = 6,       /* a column that came and went */
+    COST_RENAMED_NEW = 7,  /* a new one, renamed since: if it was not, its values would be another's for good */
+    COST_BURIED = 8,       /* a column that the stream had shown, and that was gone already */
     COST_OLDER = 5,        /* the message is older than what was known before */
 };
 
@@ -33,17 +35,18 @@ struct alignment {
     bool *matched; /* … and whether column i is in place p there */
 };
 
-static int32_t match_cost(const struct place *p, const struct pgoutput_column *col)
+static int32_t match_cost(const struct alignment *a, const struct place *p, const struct pgoutput_column *col)
 {
     bool named = (p->prev && str_eq(p->prev->name, col->name)) || (p->live && str_eq(p->live->name, col->name));
     bool typed =
         (p->prev && p->prev->declared_oid == col->type_oid) || (p->live && p->live->declared_oid == col->type_oid);
 
     if (!p->prev && !p->live)
-        return COST_UNSEEN;
+        return p - a->places > a->known ? COST_UNSEEN : COST_BURIED;
     if (named)
         return (p->live ? 0 : COST_GONE) + (typed ? 0 : COST_TYPE);
-    return (p->live ? COST_RENAMED : COST_RENAMED_GONE) + (typed ? 0 : COST_TYPE_RENAMED);
+    int32_t renamed = !p->live ? COST_RENAMED_GONE : p->prev ? COST_RENAMED : COST_RENAMED_NEW;
+    return renamed + (typed ? 0 : COST_TYPE_RENAMED);
 }
 
 /* `ended`: no column of the message comes after it. */
@@ -90,7 +93,7 @@ static void fill(struct alignment *a)
             if (p > 0)
                 skip = a->cost[at - 1] + skip_cost(&a->places[p], i == a->n);
             if (p > 0 && i > 0)
-                match = a->cost[at - width - 1] + match_cost(&a->places[p], &a->cols[i - 1]);
+                match = a->cost[at - width - 1] + match_cost(a, &a->places[p], &a->cols[i - 1]);
             a->matched[at] = match <= skip;
             a->cost[at] = i == 0 && p == 0 ? 0 : MIN(MIN(match, skip), (int32_t)IMPOSSIBLE);
         }
@@ -140,37 +143,31 @@ static bool may_turn_into(uint32_t a, uint32_t b)
     return a == b || texts || MAX(a, b) >= PG_OID_FIRST_USER; /* a domain, perhaps */
 }
 
-/* Was there a column at this place that could be the message's, instead of the one that it was taken for? */
-static bool could_be(const struct alignment *a, const struct place *p, const struct pgoutput_column *col, bool named)
+static bool is_like(const struct relation_column *c, const struct pgoutput_column *col)
 {
-    if (p->live)
-        return false;
-    if (!p->prev)
-        return !named && p - a->places > a->known; /* came and went unseen */
-    return (!named || is_named(p->prev, col)) && p->prev->declared_oid == col->type_oid;
+    return is_named(c, col) && c->declared_oid == col->type_oid;
 }
 
-/* A column that was taken for one of now, new since before: is it certain? */
-static bool is_doubtful_now(const struct alignment *a, uint32_t i, const int16_t *attnums)
+/* A new column that has the message's name: is there one of before, in the neighbourhood, that would have done as well? */
+static bool is_reborn(const struct alignment *a, uint32_t i, const int16_t *attnums)
 {
     const struct place *here = &a->places[attnums[i]];
-    bool named = is_named(here->live, &a->cols[i]);
 
-    if (here->prev || !here->live || (named && here->live->declared_oid != a->cols[i].type_oid))
+    if (here->prev || !is_like(here->live, &a->cols[i]))
         return false;
     for (int p = i ? attnums[i - 1] + 1 : 1; p < attnums[i]; p++)
-        if (could_be(a, &a->places[p], &a->cols[i], named))
+        if (!a->places[p].live && is_like(a->places[p].prev, &a->cols[i]))
             return true;
     return false;
 }
 
-/* The last one, taken for a column that came and went unseen: is there a new one that it could be, renamed since? */
-static bool is_doubtful_gone(const struct alignment *a, const int16_t *attnums)
+/* The last one, taken for a column that is gone and never had its name: is there a new one that it could be, renamed since? */
+static bool may_be_new(const struct alignment *a, const int16_t *attnums)
 {
     const struct pgoutput_column *col = &a->cols[a->n - 1];
     const struct place *here = &a->places[attnums[a->n - 1]];
 
-    if (here->prev || here->live)
+    if (here->live || is_named(here->prev, col))
         return false;
     for (uint32_t p = (uint32_t)attnums[a->n - 1] + 1; p <= a->n_places; p++)
         if (a->places[p].live && !a->places[p].prev && may_turn_into(a->places[p].live->declared_oid, col->type_oid))
@@ -181,9 +178,9 @@ static bool is_doubtful_gone(const struct alignment *a, const int16_t *attnums)
 static int16_t find_doubtful(const struct alignment *a, const int16_t *attnums)
 {
     for (uint32_t i = 0; i < a->n; i++)
-        if (is_doubtful_now(a, i, attnums))
+        if (is_reborn(a, i, attnums))
             return attnums[i];
-    return a->n && is_doubtful_gone(a, attnums) ? attnums[a->n - 1] : 0;
+    return a->n && may_be_new(a, attnums) ? attnums[a->n - 1] : 0;
 }
 
 int16_t pg_columns_align(const struct relation *prev, const struct relation *live, const struct pgoutput_column *cols,
@@ -194,8 +191,8 @@ int16_t pg_columns_align(const struct relation *prev, const struct relation *liv
 
     assert(n <= PGOUTPUT_MAX_COLUMNS);
     a.n_places = MAX(top, n);
-    a.known = shown(prev);
     a.places = MEM_NEW_N(struct place, a.n_places + n + 1);
+    a.known = shown(prev);
     put(&a, prev, false);
     put(&a, live, true);
     size_t cells = (size_t)(n + 1) * (a.n_places + 1);

@@ -113,7 +113,8 @@ static const struct {
     {"the same, of the other type", "1:id* 2:a! 3:b 4:c", "1:id* 4:c", "0:id* 0:x! 0:c", "1:id 2:x 4:c"},
     {"renamed since, beside one renamed and dropped since", "1:id* 2:a 3:b 4:c", "1:id* 2:y 4:c", "0:id* 0:x 0:z 0:c",
      "1:id 2:x 3:z 4:c"},
-    {"added since, and renamed once more", "1:id* 2:a", "1:id* 2:a 5:e", "0:id* 0:a 0:t", "1:id 2:a 5:t"},
+    {"added since, and renamed once more", "1:id* 2:a", "1:id* 2:a 3:e", "0:id* 0:a 0:t", "1:id 2:a 3:t"},
+    {"the same, or it came and went", "1:id* 2:a", "1:id* 2:a 5:e", "0:id* 0:a 0:t", "1:id 2:a 4:t"},
     {"added and dropped since", "1:id* 2:a", "1:id* 2:a 5:e!", "0:id* 0:a 0:t", "1:id 2:a 4:t"},
     {"added and dropped since, before one that stays", "1:id* 2:a", "1:id* 2:a 4:e", "0:id* 0:a 0:t 0:e",
      "1:id 2:a 3:t 4:e"},
@@ -162,9 +163,9 @@ static const struct {
     const char *what, *prev, *live, *msg;
     int16_t doubtful;
 } doubts[] = {
-    {"3 came and went, or 4 was renamed", "1:id* 2:a", "1:id* 2:a 4:x", "0:id* 0:a 0:t", 4},
-    {"the same with one more after it", "1:id* 2:a", "1:id* 2:a 4:x 5:y", "0:id* 0:a 0:t 0:y", 4},
-    {"3 was dropped, or 4 renamed", "1:id* 2:a 3:b", "1:id* 2:a 4:x", "0:id* 0:a 0:t", 4},
+    {"3 came and went, or 4 was renamed", "1:id* 2:a", "1:id* 2:a 4:x", "0:id* 0:a 0:t", 3},
+    {"4 is there, as one after it is", "1:id* 2:a", "1:id* 2:a 4:x 5:y", "0:id* 0:a 0:t 0:y", 0},
+    {"3 was dropped, or 4 renamed", "1:id* 2:a 3:b", "1:id* 2:a 4:x", "0:id* 0:a 0:t", 3},
     {"3 was dropped, and is of another type", "1:id* 2:a 3:b!", "1:id* 2:a 4:x", "0:id* 0:a 0:t", 0},
     {"3 is the message's by its name", "1:id* 2:a 3:t", "1:id* 2:a 4:x", "0:id* 0:a 0:t", 0},
     {"no place is free", "1:id* 2:a", "1:id* 2:a 3:x", "0:id* 0:a 0:t", 0},
