@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { MEMORY_MIN = 64 << 20 };
+enum { MEMORY_MIN = 64000000 };
 
 struct options {
     const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch, *history,

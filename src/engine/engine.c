@@ -88,6 +88,8 @@ int engine_error(struct err *err, const char *message)
     memcpy(err->sqlstate, sqlstate, 6);
     if (end)
         set_hint(err, end + 1);
+    if (code == ERR_LIMIT) /* what the engine proposes are settings that nobody can reach */
+        err_hint(err, "allow more memory: --memory");
     if (code == ERR_IO && memmem(s.p, s.n, "No space left", 13))
         err_hint(err, "the disk is full: free some space and try again");
     return code;

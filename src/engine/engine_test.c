@@ -284,6 +284,7 @@ static void test_errors__over_the_memory_limit_is_ERR_LIMIT(void **state)
         engine_exec(conn, "CREATE TEMP TABLE big AS SELECT i, md5(i::VARCHAR) FROM range(10000000) t(i)", &err),
         ERR_LIMIT);
     assert_string_equal(err.sqlstate, "53200");
+    assert_string_equal(err.hint, "allow more memory: --memory");
 }
 
 static void test_extensions__are_never_installed(void **state)

@@ -275,8 +275,12 @@ static void *work(void *arg)
         struct copy_table *t = job->tasks[i].table;
         int rc = has_failed(job, t) ? 0 : run_task(w, &job->tasks[i], &err);
         if (is_of_table(rc)) {
+            if (rc == ERR_LIMIT)
+                err_wrap(&err, "table %.*s.%.*s", STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
             fail_table(job, t, &err);
-        } else if (rc) {
+            rc = pg_snapshot_copy_skip(w->session, &err); /* for the next table */
+        }
+        if (rc) {
             fail(job, &err);
             break;
         }

@@ -515,6 +515,18 @@ int pg_copy_read(struct pg_conn *conn, int64_t timeout_us, struct str *ret, stru
     }
 }
 
+int pg_copy_skip(struct pg_conn *conn, struct err *err)
+{
+    struct str rest;
+
+    while (conn->copying) {
+        int rc = pg_copy_read(conn, -1, &rest, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 int pg_copy_write(struct pg_conn *conn, struct str data, struct err *err)
 {
     assert(conn->copying);

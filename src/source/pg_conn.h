@@ -69,6 +69,8 @@ MUST_CHECK int pg_copy_begin(struct pg_conn *conn, const char *sql, struct err *
  * returned as such), ERR_AGAIN when time is up (err is not written).
  */
 MUST_CHECK int pg_copy_read(struct pg_conn *conn, int64_t timeout_us, struct str *ret, struct err *err);
+/* Reads what is left of a COPY OUT, if one is open, and throws it away: another statement can be sent. */
+MUST_CHECK int pg_copy_skip(struct pg_conn *conn, struct err *err);
 /* Queues a CopyData message (COPY BOTH) and sends what the socket takes at once; the rest goes with the next read. */
 MUST_CHECK int pg_copy_write(struct pg_conn *conn, struct str data, struct err *err);
 

@@ -220,3 +220,8 @@ int pg_snapshot_copy_next(struct pg_session *s, struct str *ret, struct err *err
 {
     return pg_copy_read(s->conn, -1, ret, err);
 }
+
+int pg_snapshot_copy_skip(struct pg_session *s, struct err *err)
+{
+    return pg_copy_skip(s->conn, err);
+}

@@ -64,5 +64,7 @@ void pg_add_value_text(struct str value, struct buf *out);
 /* The next bytes of the COPY stream (binary format with its header and trailer; cut anywhere), borrowed until the next
  * call; 1 at the end, after which the next copy can begin. */
 MUST_CHECK int pg_snapshot_copy_next(struct pg_session *s, struct str *ret, struct err *err);
+/* Throws the rest of the copy away, if it is not at its end. */
+MUST_CHECK int pg_snapshot_copy_skip(struct pg_session *s, struct err *err);
 
 #endif
