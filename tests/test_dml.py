@@ -148,12 +148,13 @@ def test_constraint_errors_name_rule_and_row(sluice, folder):
         "(NULL, NULL, 'x', 1)": "NOT NULL constraint of column id",
         "(1, {'a': NULL}, 'x', 1)": "NOT NULL constraint of column s.a",
         "(1, NULL, 'xxxx', 1)": "length of column c",
+        "(1, NULL, 'xx   ', 1)": "length of column c",
         "(1, NULL, 'x', -1)": "CHECK constraint pos (v > 0)",
         "(1, NULL, 'x', NULL)": "CHECK constraint pos (v > 0)",
     }.items():
         done = sql(sluice, folder, f"INSERT INTO t VALUES {values}", code=USAGE)
         assert expected in done.err and "1 row: {" in done.err
-    sql(sluice, folder, "INSERT INTO t VALUES (1, NULL, 'xx   ', 1)")
+    sql(sluice, folder, "INSERT INTO t VALUES (1, NULL, 'xx ', 1)")
     assert rows(sluice, folder, "FROM t") == [(1, None, "xx ", 1)]
 
 

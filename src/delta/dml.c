@@ -154,7 +154,10 @@ static int check_sets(const struct dml *d, const struct update *u, uint8_t *give
 
 static int stage_updated(struct dml *d, const struct update *u, struct err *err)
 {
-    CLEANUP(buf_deinit) struct buf sql = {0}, old = {0};
+    CLEANUP(buf_deinit) struct buf sql = {0}, old = {0}, from = {0};
+
+    dml_add_target(d, &from);
+    const struct dml_set *set = dml_typed_sets(d, u->set, u->n_set, buf_str(&from));
 
     buf_add_cstr(&sql, "CREATE OR REPLACE TEMP TABLE " DML_ROWS " AS ");
     dml_add_with(d, &sql);
@@ -164,7 +167,7 @@ static int stage_updated(struct dml *d, const struct update *u, struct err *err)
         dml_add_alias(d, &old);
         buf_add_char(&old, '.');
         buf_add_sql_ident(&old, d->schema->fields[i].name);
-        TRY(dml_add_assigned(d, i, buf_str(&old), u->set, u->n_set, &sql, err));
+        TRY(dml_add_assigned(d, i, buf_str(&old), set, u->n_set, &sql, err));
         buf_add_cstr(&sql, " AS ");
         buf_add_sql_ident(&sql, d->schema->fields[i].name);
         buf_add_cstr(&sql, ", ");

@@ -35,6 +35,7 @@ struct dml_set {
     const struct str *path;
     uint32_t n_path;
     struct str expr;
+    const struct engine_type *type; /* of the expression, where it is known; callers leave it NULL */
 };
 
 struct dml_result {
@@ -69,6 +70,9 @@ struct dml_insert {
     uint32_t n_replace_using;
     bool reads_target; /* the query reads this table, too */
     struct str query;  /* SELECT …, VALUES …; empty: one row of defaults */
+    /* The query is a list of VALUES and nothing more: its expressions, a row after the other. 0: it is something else. */
+    const struct str *values;
+    uint32_t n_rows, n_row_values;
 };
 int delta_insert(const struct dml_target *t, const struct dml_insert *insert, struct dml_result *ret,
                  struct err *err) MUST_CHECK;

@@ -108,7 +108,8 @@ static int insert(struct dml_target *t, const char *query, bool overwrite, const
 static int merge(struct dml_target *t, const struct statement *s)
 {
     static const struct str id[] = {STR("id")}, v[] = {STR("v")};
-    struct dml_set update = {v, 1, STR("t.v + s.v")}, insert_set[] = {{id, 1, STR("s.id")}, {v, 1, STR("s.v")}};
+    struct dml_set update = {v, 1, STR("t.v + s.v"), NULL};
+    struct dml_set insert_set[] = {{id, 1, STR("s.id"), NULL}, {v, 1, STR("s.v"), NULL}};
     CLEANUP(mem_freep) char *source = mem_printf("(%s) AS s(id, v)", s->a);
     struct dml_clause clauses[4];
     struct dml_merge m = {
@@ -167,7 +168,7 @@ static int run(struct delta_table *table, struct engine_conn *conn, const struct
     case DELETE:
         return delta_delete(&t, str_of(s->a), &r, &err);
     case UPDATE: {
-        struct dml_set set = {v, 1, str_of(s->b)};
+        struct dml_set set = {v, 1, str_of(s->b), NULL};
         return delta_update(&t, &set, 1, str_of(s->a), &r, &err);
     }
     case MERGE:

@@ -4,7 +4,6 @@
 #include "delta/dml_internal.h"
 
 #include "base/mem.h"
-#include "engine/parquet_write.h"
 
 #include <assert.h>
 #include <yyjson.h>
@@ -37,19 +36,23 @@ void dml_add_expr(struct str expr, struct buf *sql)
     }
 }
 
-void dml_add_default(const struct field *f, struct buf *sql)
+int dml_add_default(const struct dml *d, uint32_t i, struct buf *sql, struct err *err)
 {
-    CLEANUP(arena_deinit) struct arena arena = {0};
-    struct str expr = dml_meta_text(f, "CURRENT_DEFAULT", &arena);
+    CLEANUP(buf_deinit) struct buf text = {0};
+    struct str expr = dml_meta_text(&d->schema->fields[i], "CURRENT_DEFAULT", &d->tx->arena);
 
-    if (expr.n)
-        dml_add_expr(expr, sql);
-    else
+    if (!expr.n) {
         buf_add_cstr(sql, "NULL");
+        return 0;
+    }
+    dml_add_expr(expr, &text);
+    return dml_add_constant(d, i, buf_str(&text), sql, err);
 }
 
 /* The assignments of a statement that name a field of `type` at this depth of their paths. */
 struct assign {
+    const struct dml *d;
+    uint32_t field; /* of the table: the column */
     const struct dml_set *const *sets;
     uint32_t n;
     uint32_t depth;
@@ -64,7 +67,7 @@ static int add_struct(const struct type *type, struct str old, struct assign a, 
         const struct field *f = &type->children[i];
         CLEANUP(mem_freep) const struct dml_set **mine = MEM_NEW_N(const struct dml_set *, a.n);
         CLEANUP(buf_deinit) struct buf part = {0};
-        struct assign inner = {mine, 0, a.depth + 1};
+        struct assign inner = {a.d, a.field, mine, 0, a.depth + 1};
         for (uint32_t k = 0; k < a.n; k++)
             if (str_eq_nocase(a.sets[k]->path[a.depth], f->name))
                 mine[inner.n++] = a.sets[k];
@@ -105,15 +108,15 @@ static int add_value(const struct field *f, struct str old, struct assign a, str
     }
     if (a.sets[0]->n_path > a.depth)
         return add_struct(&f->type, old, a, sql, err);
-    buf_add_cstr(sql, "CAST((");
-    if (str_eq_nocase(a.sets[0]->expr, STR("DEFAULT")))
-        dml_add_default(f, sql);
-    else
-        buf_add_str(sql, a.sets[0]->expr);
-    buf_add_cstr(sql, ") AS ");
-    TRY(parquet_type_sql(&f->type, sql, err));
-    buf_add_char(sql, ')');
-    return 0;
+    if (str_eq_nocase(str_trim(a.sets[0]->expr), STR("DEFAULT")) && a.depth > 1) {
+        buf_add_cstr(sql, "NULL"); /* fields have none */
+        return 0;
+    }
+    if (str_eq_nocase(str_trim(a.sets[0]->expr), STR("DEFAULT")))
+        return dml_add_default(a.d, a.field, sql, err);
+    struct assign_to to = {a.d->evolves ? ASSIGN_EVOLVING : ASSIGN_SAME_NAMES, &f->type, f->name};
+    const struct engine_type unknown = {.kind = ENGINE_INVALID}, *type = a.sets[0]->type;
+    return store_assign_sql(&to, type ? type : &unknown, a.sets[0]->expr, false, sql, err);
 }
 
 int dml_add_assigned(const struct dml *d, uint32_t field, struct str old, const struct dml_set *set, uint32_t n_set,
@@ -121,7 +124,7 @@ int dml_add_assigned(const struct dml *d, uint32_t field, struct str old, const 
 {
     const struct field *f = &d->logical->fields[field];
     CLEANUP(mem_freep) const struct dml_set **mine = MEM_NEW_N(const struct dml_set *, n_set + 1);
-    struct assign a = {mine, 0, 1};
+    struct assign a = {d, field, mine, 0, 1};
 
     for (uint32_t k = 0; k < n_set; k++)
         if (str_eq_nocase(set[k].path[0], f->name))

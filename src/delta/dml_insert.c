@@ -6,8 +6,7 @@
 
 #include "base/mem.h"
 
-/* What PARTITION gives the column; empty: nothing. */
-static struct str static_value(const struct dml_insert *ins, struct str column)
+struct str dml_static_value(const struct dml_insert *ins, struct str column)
 {
     for (uint32_t i = 0; i < ins->n_partition; i++)
         if (str_eq_nocase(ins->partition[i].column, column))
@@ -36,15 +35,15 @@ static int create_staging(struct dml *d, const struct dml_insert *ins, struct er
 
     buf_add_cstr(&sql, "CREATE OR REPLACE TEMP TABLE " DML_ROWS " (");
     for (uint32_t i = 0; i < d->schema->n_fields; i++) {
-        struct str given = static_value(ins, d->schema->fields[i].name);
+        struct str given = dml_static_value(ins, d->schema->fields[i].name);
         buf_add_sql_ident(&sql, d->schema->fields[i].name);
         buf_add_char(&sql, ' ');
         TRY(dml_add_type(d, i, &sql, err));
         buf_add_cstr(&sql, " DEFAULT (");
         if (given.n)
-            buf_add_str(&sql, given);
+            TRY(dml_add_constant(d, i, given, &sql, err));
         else
-            dml_add_default(&d->schema->fields[i], &sql);
+            TRY(dml_add_default(d, i, &sql, err));
         buf_add_cstr(&sql, "), ");
     }
     buf_add_cstr(&sql, "__clause INTEGER DEFAULT 0)");
@@ -56,7 +55,7 @@ static int give(struct dml *d, const struct dml_insert *ins, struct str column, 
     uint32_t field;
 
     TRY(dml_find_column(d, column, &field, err));
-    if (static_value(ins, column).n)
+    if (dml_static_value(ins, column).n)
         return err_set(err, ERR_USAGE, "the column \"%.*s\" is given by PARTITION and by the query", STR_ARG(column));
     given[field] = DML_GIVEN;
     return 0;
@@ -97,48 +96,9 @@ static int find_given(struct dml *d, const struct dml_insert *ins, uint8_t **ret
             TRY(give(d, ins, ins->columns[i], *ret, err));
     }
     for (uint32_t i = 0; i < n; i++)
-        if (static_value(ins, d->schema->fields[i].name).n)
+        if (dml_static_value(ins, d->schema->fields[i].name).n)
             (*ret)[i] = DML_GIVEN;
     return 0;
-}
-
-/* The table's columns that the query gives by position. */
-static void add_columns_by_position(const struct dml *d, const struct dml_insert *ins, struct buf *sql)
-{
-    const char *comma = "";
-
-    for (uint32_t i = 0; i < d->schema->n_fields; i++) {
-        struct str name = d->schema->fields[i].name;
-        if (static_value(ins, name).n)
-            continue;
-        buf_add_cstr(sql, comma);
-        buf_add_sql_ident(sql, name);
-        comma = ", ";
-    }
-}
-
-static int stage_inserted(struct dml *d, const struct dml_insert *ins, struct err *err)
-{
-    CLEANUP(buf_deinit) struct buf sql = {0};
-
-    TRY(create_staging(d, ins, err));
-    dml_add_with(d, &sql);
-    buf_add_cstr(&sql, "INSERT INTO temp." DML_ROWS);
-    if (!ins->query.n) {
-        buf_add_cstr(&sql, " DEFAULT VALUES");
-    } else if (ins->by_name) {
-        buf_printf(&sql, " BY NAME %.*s", STR_ARG(ins->query));
-    } else {
-        buf_add_cstr(&sql, " (");
-        for (uint32_t i = 0; i < ins->n_columns; i++) {
-            buf_add_cstr(&sql, i ? ", " : "");
-            buf_add_sql_ident(&sql, ins->columns[i]);
-        }
-        if (!ins->n_columns)
-            add_columns_by_position(d, ins, &sql);
-        buf_printf(&sql, ") %.*s", STR_ARG(ins->query));
-    }
-    return dml_exec(d, sql.p, err);
 }
 
 /* ---- what goes ---- */
@@ -160,23 +120,22 @@ static int check_replaced(struct dml *d, struct str where, struct err *err)
 }
 
 /* Rows in the partitions that PARTITION (p = …) names. An empty text is NULL. */
-static int add_static_partitions(const struct dml *d, const struct dml_insert *ins, struct buf *sql, struct err *err)
+static int add_static_partitions(struct dml *d, const struct dml_insert *ins, struct buf *sql, struct err *err)
 {
     bool any = false;
 
     for (uint32_t i = 0; i < d->schema->n_fields; i++) {
         const struct field *f = &d->schema->fields[i];
-        struct str value = static_value(ins, f->name);
+        struct str value = dml_static_value(ins, f->name);
         if (!value.n)
             continue;
         buf_add_cstr(sql, any ? " AND " : "");
         dml_add_alias(d, sql);
         buf_add_char(sql, '.');
         buf_add_sql_ident(sql, f->name);
-        buf_printf(sql, " IS NOT DISTINCT FROM %sCAST((%.*s) AS ", f->type.id == TYPE_STRING ? "nullif(" : "(",
-                   STR_ARG(value));
-        TRY(dml_add_type(d, i, sql, err));
-        buf_add_cstr(sql, f->type.id == TYPE_STRING ? "), '')" : "))");
+        buf_printf(sql, " IS NOT DISTINCT FROM %s", f->type.id == TYPE_STRING ? "nullif(" : "(");
+        TRY(dml_add_constant(d, i, value, sql, err));
+        buf_add_cstr(sql, f->type.id == TYPE_STRING ? ", '')" : ")");
         any = true;
     }
     return 0;
@@ -314,7 +273,8 @@ static int insert_body(struct dml *d, const void *arg, struct err *err)
     uint64_t rows;
 
     TRY(find_given(d, ins, &given, err));
-    TRY(stage_inserted(d, ins, err));
+    TRY(create_staging(d, ins, err));
+    TRY(dml_stage_query(d, ins, err));
     TRY(dml_finish_rows(d, given, 1, err));
     if (ins->overwrite)
         TRY(hit_replaced(d, ins, &some, err));

@@ -12,6 +12,7 @@
 #include "delta/dml.h"
 #include "delta/plan.h"
 #include "delta/scan.h"
+#include "delta/store_assign.h"
 #include "delta/transaction.h"
 
 #define DML_ROWS "__sluice_rows" /* staged rows: the table's columns by logical name, then __clause INTEGER */
@@ -43,6 +44,7 @@ struct dml {
     struct delta_stub *stub; /* of the table, when its files were chosen */
     bool row_ids;    /* the table tracks rows: the scan has their ids, and rows that are written again keep them */
     bool staged_ids; /* DML_ROWS has them, too (NULL for a new row) */
+    bool evolves;    /* structs of a MERGE may lack fields */
     uint64_t vectors_updated, vectors_removed, cdc_files;
     struct dml_result result;
 };
@@ -91,11 +93,30 @@ void dml_judge(struct dml *d);
 /* Does the expression read tables? Said too often rather than too seldom. */
 bool dml_has_query(struct str expr);
 
+/* Types of expressions over a FROM clause (empty: of constants), in the transaction's arena; NULL where they are not known. The FROM may not
+ * be read: it is only bound. */
+void dml_types_of(const struct dml *d, const struct str *exprs, uint32_t n, struct str from,
+                  const struct engine_type **ret);
+/* The columns of a query: their types, and names when asked for. An error when it cannot be bound. */
+int dml_columns_of(const struct dml *d, struct str query, uint32_t *ret_n, struct str **ret_names,
+                   const struct engine_type ***ret_types, struct err *err) MUST_CHECK;
+/* The assignments with the types of their expressions over a FROM clause, in the transaction's arena. */
+const struct dml_set *dml_typed_sets(const struct dml *d, const struct dml_set *set, uint32_t n, struct str from);
+/* Appends the value of an expression of a type (NULL: not known) as one of column i. */
+int dml_add_stored(const struct dml *d, uint32_t i, enum assign_fields fields, const struct engine_type *type,
+                   struct str expr, bool simple, struct buf *sql, struct err *err) MUST_CHECK;
+/* The same of a constant expression. */
+int dml_add_constant(const struct dml *d, uint32_t i, struct str expr, struct buf *sql, struct err *err) MUST_CHECK;
+/* INSERT: the statement that puts the query's rows into DML_ROWS. */
+int dml_stage_query(struct dml *d, const struct dml_insert *ins, struct err *err) MUST_CHECK;
+/* What PARTITION gives the column; empty: nothing. */
+struct str dml_static_value(const struct dml_insert *ins, struct str column);
+
 /* The expression for a column's new value: the assignments that name it or a part of it over its old value. */
 int dml_add_assigned(const struct dml *d, uint32_t field, struct str old, const struct dml_set *set, uint32_t n_set,
                      struct buf *sql, struct err *err) MUST_CHECK;
-/* The column's default as an expression, or "NULL". */
-void dml_add_default(const struct field *f, struct buf *sql);
+/* The column's default as a value of it, or "NULL". */
+int dml_add_default(const struct dml *d, uint32_t i, struct buf *sql, struct err *err) MUST_CHECK;
 /* Appends an expression with backquoted names (Spark's) as "names". */
 void dml_add_expr(struct str expr, struct buf *sql);
 

@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "delta/query_type.h"
 #include "engine/render.h"
 
 #include <assert.h>
@@ -24,7 +23,7 @@ struct merge {
     bool matched, not_matched, by_source; /* which kinds of clauses there are */
     uint32_t n_columns;                   /* of the source */
     struct str *columns;
-    struct type *types; /* of the columns; nothing nested where Delta has none */
+    const struct engine_type **types; /* of the columns */
     uint64_t n_source, stage_us;
     uint64_t *rows; /* of each clause */
     bool shielded;  /* expressions may have subqueries: the number of the clause is no alias then */
@@ -77,13 +76,11 @@ static int stage_source(struct dml *d, struct merge *g, struct err *err)
     TRY(engine_query(d->t->conn, "SELECT * EXCLUDE (__source) FROM temp." DML_SOURCE " LIMIT 0", &result, err));
     g->n_columns = engine_result_n_columns(result);
     g->columns = ARENA_NEW_N(&d->tx->arena, struct str, g->n_columns);
-    g->types = ARENA_NEW_N(&d->tx->arena, struct type, g->n_columns);
+    g->types = ARENA_NEW_N(&d->tx->arena, const struct engine_type *, g->n_columns);
     for (uint32_t i = 0; i < g->n_columns; i++) {
         const struct engine_column *c = engine_result_column(result, i);
-        struct err none = {0};
         g->columns[i] = arena_str(&d->tx->arena, c->name);
-        if (delta_type_of_query(&c->type, g->columns[i], &d->tx->arena, &g->types[i], &none) < 0)
-            g->types[i] = (struct type){0};
+        g->types[i] = store_type_copy(&c->type, &d->tx->arena);
     }
     return g->m->schema_evolution ? evolve(d, g, result, err) : 0;
 }
@@ -105,26 +102,7 @@ static int source_column_of(const struct merge *g, struct str expr)
     return find_source_column(g, expr);
 }
 
-/* Does a struct of the source lack a field that the column has, or the other way round? Both are errors without schema
- * evolution, for nobody asked for the field to be emptied. */
-static bool fields_differ(const struct type *have, const struct type *want)
-{
-    bool differ = false;
-
-    if (have->id != want->id || !type_is_nested(want) || !have->children)
-        return false;
-    if (want->id == TYPE_STRUCT && have->n_children != want->n_children)
-        return true;
-    for (uint32_t i = 0; i < want->n_children && !differ; i++) {
-        const struct field *f = &want->children[i], *from = want->id == TYPE_STRUCT ? NULL : &have->children[i];
-        for (uint32_t k = 0; !from && k < have->n_children; k++)
-            if (str_eq_nocase(have->children[k].name, f->name))
-                from = &have->children[k];
-        differ = !from || fields_differ(&from->type, &f->type);
-    }
-    return differ;
-}
-
+/* Structs of the source need the fields of the column's, without schema evolution, for nobody asked for the others to be emptied. */
 static int check_fields(const struct dml *d, const struct merge *g, const struct dml_clause *clause, struct err *err)
 {
     bool all = clause->action == DML_UPDATE_ALL || clause->action == DML_INSERT_ALL;
@@ -135,11 +113,9 @@ static int check_fields(const struct dml *d, const struct merge *g, const struct
         int column = all                       ? find_source_column(g, f->name)
                      : set && set->n_path == 1 ? source_column_of(g, set->expr)
                                                : -1;
-        if (column < 0 || !fields_differ(&g->types[column], &f->type))
-            continue;
-        err_set(err, ERR_USAGE, "the fields of the source's column \"%.*s\" are not those of the column \"%.*s\"",
-                STR_ARG(g->columns[column]), STR_ARG(f->name));
-        return err_hint(err, "MERGE WITH SCHEMA EVOLUTION adds fields, and leaves those that are missing NULL");
+        struct assign_to to = {ASSIGN_SAME_NAMES, &f->type, f->name};
+        if (column >= 0 && store_assign_check(&to, g->types[column], err) < 0)
+            return err_hint(err, "MERGE WITH SCHEMA EVOLUTION adds fields, and leaves those that are missing NULL");
     }
     return 0;
 }
@@ -191,6 +167,7 @@ static int add_column_of(const struct dml *d, const struct merge *g, const struc
 {
     const struct field *f = &d->schema->fields[i];
     enum dml_given given = given_of(d, g, c, i);
+    CLEANUP(buf_deinit) struct buf column = {0};
 
     if (c->action == DML_UPDATE)
         return dml_add_assigned(d, i, old, c->set, c->n_set, sql, err);
@@ -200,15 +177,11 @@ static int add_column_of(const struct dml *d, const struct merge *g, const struc
         buf_add_str(sql, old);
         return 0;
     }
-    buf_add_cstr(sql, "CAST((");
-    if (given == DML_GIVEN)
-        add_source_column(g, f->name, sql);
-    else
-        dml_add_default(f, sql);
-    buf_add_cstr(sql, ") AS ");
-    TRY(dml_add_type(d, i, sql, err));
-    buf_add_char(sql, ')');
-    return 0;
+    if (given == DML_ABSENT)
+        return dml_add_default(d, i, sql, err);
+    add_source_column(g, f->name, &column);
+    return dml_add_stored(d, i, d->evolves ? ASSIGN_EVOLVING : ASSIGN_SAME_NAMES,
+                          g->types[find_source_column(g, f->name)], buf_str(&column), true, sql, err);
 }
 
 /* Rows that go have no new values, and are not asked for their old ones: columns that no clause keeps are not read. */
@@ -574,14 +547,51 @@ static struct dml_merge *shielded(struct dml *d, const struct merge *g)
     return m;
 }
 
+/* What the expressions of a clause see. */
+static void add_sides(const struct dml *d, const struct merge *g, enum dml_when when, struct buf *from)
+{
+    if (when != DML_NOT_MATCHED)
+        dml_add_target(d, from);
+    if (when == DML_NOT_MATCHED_BY_SOURCE)
+        return;
+    buf_add_cstr(from, from->n ? ", temp." DML_SOURCE " AS " : "temp." DML_SOURCE " AS ");
+    buf_add_sql_ident(from, g->m->source_alias);
+}
+
+/* The same statement, with the types of what it assigns. */
+static struct dml_merge *typed(struct dml *d, const struct merge *g)
+{
+    struct dml_merge *m = arena_dup(&d->tx->arena, g->m, sizeof *m);
+    struct dml_clause *clauses = ARENA_NEW_N(&d->tx->arena, struct dml_clause, m->n_clauses);
+
+    for (uint32_t c = 0; c < m->n_clauses; c++) {
+        const struct dml_clause *clause = &g->m->clauses[c];
+        struct dml_set *set = ARENA_NEW_N(&d->tx->arena, struct dml_set, clause->n_set + 1);
+        CLEANUP(buf_deinit) struct buf from = {0};
+        for (uint32_t k = 0; k < clause->n_set; k++) {
+            int column = source_column_of(g, clause->set[k].expr);
+            set[k] = clause->set[k];
+            set[k].type = column >= 0 ? g->types[column] : NULL;
+        }
+        add_sides(d, g, clause->when, &from);
+        clauses[c] = *clause;
+        clauses[c].set = dml_typed_sets(d, set, clause->n_set, buf_str(&from));
+    }
+    m->clauses = clauses;
+    return m;
+}
+
 /* Shields cost a join each, so only where a name turns out to mean two columns, or where there are subqueries anyhow. */
 static int stage_either_way(struct dml *d, struct merge *g, struct err *err)
 {
     const struct dml_merge *as_written = g->m;
-    int rc = stage_merged(d, g, err);
 
-    if (rc != ERR_USAGE || !err || !(strstr(err->msg, "Ambiguous reference") || strstr(err->msg, "has a subquery")))
+    g->m = typed(d, g);
+    int rc = stage_merged(d, g, err);
+    if (rc != ERR_USAGE || !err || !(strstr(err->msg, "Ambiguous reference") || strstr(err->msg, "has a subquery"))) {
+        g->m = as_written;
         return rc;
+    }
     g->m = shielded(d, g);
     g->shielded = true;
     rc = stage_merged(d, g, err);
@@ -594,6 +604,7 @@ static int merge_body(struct dml *d, const void *arg, struct err *err)
     struct merge g = {.m = arg};
     int64_t start = clock_now_us();
 
+    d->evolves = g.m->schema_evolution;
     for (uint32_t c = 0; c < g.m->n_clauses; c++) {
         g.matched |= g.m->clauses[c].when == DML_MATCHED;
         g.not_matched |= g.m->clauses[c].when == DML_NOT_MATCHED;

@@ -162,7 +162,7 @@ static void commit_schema(struct dml *d, const struct schema *next)
 
 /* ---- CHAR and VARCHAR ---- */
 
-/* Spark: spaces at the end that do not fit are dropped, CHAR is filled up with spaces, what is longer is refused. */
+/* CHAR is filled up with spaces; what is longer is refused, be it by spaces. */
 static int fit_text(struct dml *d, uint32_t i, struct rules *rules, struct err *err)
 {
     const struct field *f = &d->schema->fields[i];
@@ -174,14 +174,10 @@ static int fit_text(struct dml *d, uint32_t i, struct rules *rules, struct err *
     if (f->type.id != TYPE_STRING || sscanf(type.n ? type.p : "", varying ? "varchar(%d)" : "char(%d)", &n) != 1)
         return 0;
     buf_add_sql_ident(&name, f->name);
-    buf_printf(&sql,
-               "UPDATE temp." DML_ROWS
-               " SET %s = CASE WHEN length(%s) > %d THEN left(%s, %d) ELSE rpad(%s, %d, ' ') END"
-               " WHERE (length(%s) > %d AND length(rtrim(%s, ' ')) <= %d)",
-               name.p, name.p, n, name.p, n, name.p, n, name.p, n, name.p, n);
+    buf_printf(&sql, "UPDATE temp." DML_ROWS " SET %s = rpad(%s, %d, ' ') WHERE length(%s) < %d", name.p, name.p, n,
+               name.p, n);
     if (!varying)
-        buf_printf(&sql, " OR length(%s) < %d", name.p, n);
-    TRY(dml_exec(d, sql.p, err));
+        TRY(dml_exec(d, sql.p, err));
     buf_printf(&holds, "%s IS NULL OR length(%s) <= %d", name.p, name.p, n);
     add_rule(rules, &holds,
              arena_printf(rules->arena, "length of column %.*s, a %.*s,", STR_ARG(f->name), STR_ARG(type)));

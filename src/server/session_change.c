@@ -144,6 +144,7 @@ static int run_insert(struct session *s, const struct statement *st, struct dml_
     ins.reads_target = mentions(i->query, &i->table) || mentions(st->with, &i->table);
     TRY(rewritten(s, i->query, &ins.query, err));
     TRY(rewritten(s, i->replace_where, &ins.replace_where, err));
+    session_values(s, &ins);
     bool reads_more = dml_has_query(ins.replace_where);
     for (uint32_t k = 0; k < i->n_partition; k++)
         reads_more |= dml_has_query(i->partition[k].value);

@@ -89,6 +89,9 @@ int session_exists(const char *path, bool *ret, struct err *err) MUST_CHECK;
 void session_forget(struct session *s, const char *path);
 /* INSERT, UPDATE, DELETE, MERGE. */
 int session_change(struct session *s, const struct statement *st, struct buf *out, struct err *err) MUST_CHECK;
+/* The expressions of an INSERT whose query is nothing but VALUES. */
+struct dml_insert;
+void session_values(struct session *s, struct dml_insert *ins);
 /* SET of one of our own settings. 1: it is none of ours. */
 int session_set(struct session *s, struct str text, struct err *err) MUST_CHECK;
 int session_create(struct session *s, const struct sql_create *c, struct buf *out, struct err *err) MUST_CHECK;

@@ -21,6 +21,9 @@ def render(text, spark, table, other=None):
             return f"{'TIMESTAMP_NTZ' if spark else 'TIMESTAMP'} {items}"
         if kind == "struct1":
             return f"named_struct('a', {items})" if spark else f"{{'a': {items}}}"
+        if kind == "swapped":
+            b, a = items.split(",", 1)
+            return f"named_struct('b', {b}, 'a', {a})" if spark else f"{{'b': {b}, 'a': {a}}}"
         if kind == "struct":
             a, b = items.split(",", 1)
             return f"named_struct('a', {a}, 'b', {b})" if spark else f"{{'a': {a}, 'b': {b}}}"
@@ -128,8 +131,8 @@ class Statements:
             return self.bad_insert()
         return f"INSERT INTO {{t}} {self.rows(columns, n)}"
 
-    def bad_insert(self):  # no fractions into whole numbers: sluice rounds, as DuckDB does (README)
-        wrong = self.one(["3000000000", "'12'", "'x'", "NULL", "2.0", "TRUE", "DATE '2024-01-01'", "CAST(7 AS BIGINT)", "CAST(1e30 AS DOUBLE)"])
+    def bad_insert(self):
+        wrong = self.one(["3000000000", "'12'", "'x'", "'1.5'", "NULL", "2.0", "2.5", "-7.99", "CAST(2.675 AS DECIMAL(6,3))", "TRUE", "DATE '2024-01-01'", "CAST(7 AS BIGINT)", "CAST(1e30 AS DOUBLE)"])
         c = self.one(self.scalars())
         return f"INSERT INTO {{t}} ({c}) SELECT {wrong} AS {c}"
 
@@ -149,7 +152,7 @@ class Statements:
         if kind in ("INT", "BIGINT") and c != "id" and self.chance(0.5):
             value = f"{c} + 1"
         if self.chance(0.1):
-            value = self.one(["'zzz'", "3000000000", "NULL", "'7'", "2.0"])
+            value = self.one(["'zzz'", "3000000000", "NULL", "'7'", "2.0", "2.75", "'2.75'"])
         where = "" if self.chance(0.15) else f" WHERE {self.condition()}"
         return f"UPDATE {{t}} SET {c} = {value}{where}"
 
