@@ -52,9 +52,11 @@ struct delta_file_extra {
  */
 struct delta_file {
     struct str path, raw_path;
-    struct str stats;               /* JSON text, empty when absent; decimals are as the writer wrote them */
-    struct delta_kv *parts;         /* partition values by physical column name */
-    struct delta_dv_desc *dv;       /* NULL: none */
+    struct str stats; /* JSON text, empty when absent; decimals are as the writer wrote them */
+    const struct file_block
+        *packed;              /* a file of a snapshot: where the text is (delta/file_block.h); then stats.p is NULL */
+    struct delta_kv *parts;   /* partition values by physical column name */
+    struct delta_dv_desc *dv; /* NULL: none */
     struct delta_file_extra *extra; /* NULL: none */
     int64_t size;                   /* bytes; -1 absent (an old remove) */
     int64_t time_ms;                /* add: modificationTime; remove: deletionTimestamp, 0 when absent */
@@ -62,6 +64,7 @@ struct delta_file {
     int64_t base_row_id;            /* -1 absent */
     int64_t row_commit_version;     /* defaultRowCommitVersion; -1 absent */
     uint32_t n_parts;
+    uint32_t packed_at;
     bool data_change;
     bool extended; /* remove: extendedFileMetadata, so partition values and size are there */
 };

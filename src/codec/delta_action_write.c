@@ -111,6 +111,7 @@ static void write_file(struct buf *out, const struct delta_file *f, enum delta_k
         put_number(out, "modificationTime", f->time_ms);
     if (!remove)
         put_bool(out, "dataChange", f->data_change);
+    assert(!f->packed);
     if (f->stats.n)
         put_text(out, "stats", f->stats);
     if (f->extra && f->extra->tags.n)
@@ -243,6 +244,7 @@ struct delta_file delta_file_copy(const struct delta_file *f, struct arena *aren
 {
     struct delta_file copy = *f;
 
+    assert(!f->packed);
     copy.path = arena_str(arena, f->path);
     copy.raw_path = f->raw_path.n && !str_eq(f->raw_path, f->path) ? arena_str(arena, f->raw_path)
                     : f->raw_path.n                                ? copy.path

@@ -7,7 +7,7 @@
  *
  *     SELECT "add"."path", "add"."partitionValues", "add"."size", … FROM read_parquet('…') WHERE "add"."path" IS NOT NULL
  *
- * Statistics that only exist parsed (stats_parsed) become JSON again.
+ * Statistics that only exist parsed (stats_parsed) become JSON again. The files stay packed (delta/files.h).
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -17,7 +17,7 @@
 
 #include <assert.h>
 
-/* A column of a file row: where it comes from, and its type when the checkpoint does not have it. */
+/* A column of a file row. Those that the checkpoint does not have are not asked for: DuckDB would copy them, too. */
 enum file_column {
     PATH,
     PARTS,
@@ -119,24 +119,28 @@ static bool wants_parsed_stats(const struct checkpoint_file *f, const struct eng
     return child_type(t, "stats_parsed") && (!child_type(t, "stats") || str_eq_nocase(as_json, STR("false")));
 }
 
-static void select_column(const struct checkpoint_file *f, struct buf *sql, const char *action, enum file_column c)
+/* Appends the column, if there is one. */
+static bool select_column(const struct checkpoint_file *f, struct buf *sql, const char *action, enum file_column c)
 {
     const struct engine_type *t = column_type(f, action), *dv = child_type(t, "deletionVector");
     bool remove = action[0] == 'r', in_dv = c >= DV_STORAGE && c <= DV_CARDINALITY;
     const char *name = remove ? file_columns[c].remove : file_columns[c].add;
     bool there = name[0] && child_type(in_dv ? dv : t, name);
+    bool parsed = c == STATS && !remove && wants_parsed_stats(f, t);
 
-    if (c == STATS && !remove && wants_parsed_stats(f, t))
+    if (!there && !parsed)
+        return false;
+    buf_add_cstr(sql, c ? ", " : ""); /* there always is a path */
+    if (parsed)
         buf_printf(sql, "%sto_json(\"add\".\"stats_parsed\")::VARCHAR%s", there ? "coalesce(\"add\".\"stats\", " : "",
                    there ? ")" : "");
-    else if (!there)
-        buf_printf(sql, "NULL::%s", file_columns[c].type);
     else if (c == TAGS)
         buf_printf(sql, "to_json(\"%s\".\"tags\")::VARCHAR", action);
     else if (in_dv)
         buf_printf(sql, "\"%s\".\"deletionVector\".\"%s\"::%s", action, name, file_columns[c].type);
     else
         buf_printf(sql, "\"%s\".\"%s\"::%s", action, name, file_columns[c].type);
+    return true;
 }
 
 static int64_t number_or(const struct engine_vector *v, uint32_t row, int64_t absent)
@@ -165,33 +169,31 @@ static struct delta_kv *read_parts(const struct engine_vector *v, uint32_t row, 
 }
 
 /* A row as a file. Strings are borrowed from the chunk, the rest is in `arena`. */
-static int read_file(const struct engine_chunk *chunk, uint32_t row, struct arena *arena, struct delta_file *f,
+static int read_file(const struct engine_vector *const *c, uint32_t row, struct arena *arena, struct delta_file *f,
                      struct err *err)
 {
-    const struct engine_vector *c = chunk->cols;
-
     *f = (struct delta_file){
-        .raw_path = engine_str(&c[PATH], row),
-        .stats = engine_str(&c[STATS], row),
-        .size = number_or(&c[SIZE], row, -1),
-        .time_ms = number_or(&c[TIME], row, 0),
-        .base_row_id = number_or(&c[ROW_ID], row, -1),
-        .row_commit_version = number_or(&c[ROW_VERSION], row, -1),
-        .extended = engine_bool(&c[EXTENDED], row),
+        .raw_path = engine_str(c[PATH], row),
+        .stats = engine_str(c[STATS], row),
+        .size = number_or(c[SIZE], row, -1),
+        .time_ms = number_or(c[TIME], row, 0),
+        .base_row_id = number_or(c[ROW_ID], row, -1),
+        .row_commit_version = number_or(c[ROW_VERSION], row, -1),
+        .extended = engine_bool(c[EXTENDED], row),
     };
     f->num_records = delta_stats_num_records(f->stats);
-    f->parts = read_parts(&c[PARTS], row, arena, &f->n_parts);
-    struct str tags = engine_str(&c[TAGS], row), provider = engine_str(&c[PROVIDER], row);
+    f->parts = read_parts(c[PARTS], row, arena, &f->n_parts);
+    struct str tags = engine_str(c[TAGS], row), provider = engine_str(c[PROVIDER], row);
     if ((tags.n && !str_is(tags, "{}")) || provider.n) {
         f->extra = ARENA_NEW(arena, struct delta_file_extra);
         *f->extra = (struct delta_file_extra){str_is(tags, "{}") ? (struct str){0} : tags, provider};
     }
-    struct str storage = engine_str(&c[DV_STORAGE], row);
+    struct str storage = engine_str(c[DV_STORAGE], row);
     if (storage.n) {
         f->dv = ARENA_NEW(arena, struct delta_dv_desc);
-        *f->dv = (struct delta_dv_desc){storage.p[0], (int32_t)number_or(&c[DV_OFFSET], row, -1),
-                                        (int32_t)engine_i64(&c[DV_SIZE], row), engine_i64(&c[DV_CARDINALITY], row),
-                                        engine_str(&c[DV_PATH], row)};
+        *f->dv = (struct delta_dv_desc){storage.p[0], (int32_t)number_or(c[DV_OFFSET], row, -1),
+                                        (int32_t)engine_i64(c[DV_SIZE], row), engine_i64(c[DV_CARDINALITY], row),
+                                        engine_str(c[DV_PATH], row)};
         if (storage.n != 1 || !strchr("uip", storage.p[0]))
             return err_set(err, ERR_INPUT, "deletionVector.storageType \"%.*s\" is none of u, i, p", STR_ARG(storage));
     }
@@ -200,27 +202,40 @@ static int read_file(const struct engine_chunk *chunk, uint32_t row, struct aren
     return delta_path_decode(f->raw_path, arena, &f->path, err);
 }
 
+static void find_columns(const struct engine_chunk *chunk, const bool *there, const struct engine_vector **ret)
+{
+    static const struct engine_type null = {.kind = ENGINE_SQLNULL};
+    static const struct engine_vector absent = {.type = &null};
+    uint32_t n = 0;
+
+    for (enum file_column c = 0; c < N_FILE_COLUMNS; c++)
+        ret[c] = there[c] ? &chunk->cols[n++] : &absent;
+}
+
 static int read_files(struct checkpoint_file *f, const char *action, int64_t version, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
     const struct engine_chunk *chunk;
+    const struct engine_vector *cols[N_FILE_COLUMNS];
+    bool there[N_FILE_COLUMNS];
     struct delta_file file;
     struct delta_action a = {.kind = action[0] == 'r' ? DELTA_REMOVE : DELTA_ADD, .file = &file};
     int rc;
 
     if (!child_type(column_type(f, action), "path"))
         return 0;
-    for (enum file_column c = 0; c < N_FILE_COLUMNS; c++) {
-        buf_add_cstr(&sql, c ? ", " : "SELECT ");
-        select_column(f, &sql, action, c);
-    }
-    buf_printf(&sql, " FROM read_parquet(%s) WHERE \"%s\".\"path\" IS NOT NULL", f->path, action);
+    buf_add_cstr(&sql, "SELECT ");
+    for (enum file_column c = 0; c < N_FILE_COLUMNS; c++)
+        there[c] = select_column(f, &sql, action, c);
+    /* With the number, which nobody reads, one thread after the other reads on: two at once would hold twice the pages. */
+    buf_printf(&sql, ", row_number() OVER () FROM read_parquet(%s) WHERE \"%s\".\"path\" IS NOT NULL", f->path, action);
     TRY(engine_query(f->conn, sql.p, &result, err));
     while ((rc = engine_result_next(result, &chunk, err)) == 0) {
         arena_reset(&f->r->scratch);
+        find_columns(chunk, there, cols);
         for (uint32_t i = 0; i < chunk->n; i++) {
-            TRY(read_file(chunk, i, &f->r->scratch, &file, err));
+            TRY(read_file(cols, i, &f->r->scratch, &file, err));
             TRY(delta_replay_action(f->r, &a, version, err));
         }
     }
@@ -250,7 +265,10 @@ static int read_parquet(struct delta_replay *r, const char *key, int64_t version
         TRY(read_small_actions(&f, version, err));
     if (files) {
         TRY(read_files(&f, "remove", version, err));
-        TRY(read_files(&f, "add", version, err));
+        delta_files_pack_begin(r->s->files);
+        int rc = read_files(&f, "add", version, err);
+        delta_files_pack_end(r->s->files);
+        return rc;
     }
     return 0;
 }

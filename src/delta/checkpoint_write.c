@@ -77,7 +77,8 @@ struct rows {
     uint64_t until;     /* rows after which a file ends; 0: none */
     uint64_t part_rows; /* delta.checkpoint.partSize; 0: as many as there are */
     bool v2;
-    bool files_only;                 /* a sidecar */
+    bool files_only; /* a sidecar */
+    struct delta_stats_reader stats;
     const struct delta_actions *top; /* a V2 top file in Parquet: the sidecars that it names, and no files */
 };
 
@@ -155,7 +156,7 @@ static void add_file_row(struct rows *r, enum row_kind kind, const struct delta_
     if (kind == ROW_REMOVE)
         return;
     r->n_adds++;
-    set_text(r, row, TEXT2, f->stats);
+    set_text(r, row, TEXT2, delta_stats_read(&r->stats, f));
     if (f->extra && f->extra->tags.n)
         set_text(r, row, TEXT3, f->extra->tags);
     if (f->extra && f->extra->clustering_provider.n)
@@ -562,6 +563,7 @@ void delta_checkpoint_free(struct delta_checkpoint *c)
     if (!c)
         return;
     batch_free(c->rows.batch);
+    delta_stats_reader_deinit(&c->rows.stats);
     imap_deinit(&c->rows.newest);
     mem_free(c->rows.runs);
     delta_snapshot_unref(c->snapshot);

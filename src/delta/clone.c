@@ -36,10 +36,13 @@ static int clone_dv(const struct delta_clone *c, const struct delta_dv_desc *old
     return 0;
 }
 
-static int clone_file(const struct delta_clone *c, const struct delta_file *from, struct arena *arena,
-                      struct delta_file *to, struct err *err)
+static int clone_file(const struct delta_clone *c, const struct delta_file *from, struct delta_stats_reader *stats,
+                      struct arena *arena, struct delta_file *to, struct err *err)
 {
     *to = *from;
+    if (from->packed)
+        to->stats = arena_str(arena, delta_stats_read(stats, from));
+    to->packed = NULL;
     to->raw_path = absolute_uri(c->source_store, from->path, arena);
     TRY(delta_path_decode(to->raw_path, arena, &to->path, err));
     to->data_change = true;
@@ -129,13 +132,14 @@ static int make_clone(const struct delta_clone *c, struct delta_draft *d, struct
     struct delta_domain row_ids = {STR(ROW_IDS), high, false};
     struct delta_create create = {.operation = "CLONE", .files_elsewhere = true, .row_ids = high.n ? &row_ids : NULL};
     struct delta_file *files = ARENA_NEW_N(&d->arena, struct delta_file, c->source->n_files + 1);
+    CLEANUP(delta_stats_reader_deinit) struct delta_stats_reader stats = {0};
     const struct delta_file *f;
     size_t cursor = 0;
     int64_t version;
 
     TRY(draft(c, d, err));
     while ((f = delta_snapshot_next(c->source, &cursor))) {
-        TRY(clone_file(c, f, &d->arena, &files[create.n_files++], err));
+        TRY(clone_file(c, f, &stats, &d->arena, &files[create.n_files++], err));
         r->bytes += MAX(f->size, 0);
     }
     create.files = files;

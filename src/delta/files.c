@@ -54,6 +54,10 @@ void delta_files_unref(struct delta_files *s)
         return;
     for (size_t i = 0; i < DELTA_CHUNKS; i++)
         mem_free(s->chunks[i]);
+    for (uint32_t k = 0; k < s->n_cold; k++)
+        file_block_free(s->cold[k].block);
+    mem_free(s->cold);
+    file_packer_free(s->packer);
     mem_free(s->slots);
     map_deinit(&s->keys);
     arena_deinit(&s->arena);
@@ -62,7 +66,8 @@ void delta_files_unref(struct delta_files *s)
     mem_free(s);
 }
 
-static struct delta_entry *entry_at(const struct delta_files *s, uint32_t i)
+/* Where the entry is; to be looked at only when its block is open. */
+static struct delta_entry *entry_place(const struct delta_files *s, uint32_t i)
 {
     /* chunk k starts at FIRST * (2^k - 1) */
     uint32_t k = 31 - (uint32_t)__builtin_clz(i / DELTA_FIRST_CHUNK + 1);
@@ -70,6 +75,31 @@ static struct delta_entry *entry_at(const struct delta_files *s, uint32_t i)
     return &s->chunks[k][i - DELTA_FIRST_CHUNK * ((1u << k) - 1)];
 }
 
+static bool is_cold(const struct delta_files *s, uint32_t i)
+{
+    return i / FILE_BLOCK < s->n_cold && !atomic_load(&s->cold[i / FILE_BLOCK].open);
+}
+
+/* With the mutex held. */
+static void open_block(struct delta_files *s, uint32_t k)
+{
+    CLEANUP(mem_freep) struct file_image *images = file_block_open(s->cold[k].block);
+
+    for (uint32_t i = 0; i < file_block_count(s->cold[k].block); i++)
+        *entry_place(s, k * FILE_BLOCK + i) =
+            (struct delta_entry){.file = images[i].file, .added_at = images[i].added_at, .removed_at = INT64_MAX};
+    atomic_store(&s->cold[k].open, true);
+}
+
+/* With the mutex held, or else for entries that were returned before. */
+static struct delta_entry *entry_at(struct delta_files *s, uint32_t i)
+{
+    if (is_cold(s, i))
+        open_block(s, i / FILE_BLOCK);
+    return entry_place(s, i);
+}
+
+/* Makes room for one more. */
 static struct delta_entry *entry_new(struct delta_files *s)
 {
     uint32_t k = 31 - (uint32_t)__builtin_clz(s->n / DELTA_FIRST_CHUNK + 1);
@@ -77,11 +107,28 @@ static struct delta_entry *entry_new(struct delta_files *s)
     assert(k < DELTA_CHUNKS);
     if (!s->chunks[k]) /* not zeroed: the pages of a chunk come as they are used */
         s->chunks[k] = mem_realloc_n(NULL, (size_t)DELTA_FIRST_CHUNK << k, sizeof(struct delta_entry));
-    return entry_at(s, s->n++);
+    return entry_place(s, s->n++);
+}
+
+/* The block that the next entry can go into, or NULL: it has to be an entry at once. */
+static struct file_block *open_end(struct delta_files *s, const struct delta_file *f)
+{
+    uint32_t k = s->n / FILE_BLOCK;
+
+    if (!s->packer || f->stats.n > FILE_BLOCK_STATS_MAX)
+        return NULL;
+    if (k == s->n_cold && s->n % FILE_BLOCK == 0) {
+        if (s->n_cold == s->cap_cold) {
+            s->cap_cold = s->cap_cold ? s->cap_cold * 2 : 8;
+            s->cold = mem_realloc_n(s->cold, s->cap_cold, sizeof *s->cold);
+        }
+        s->cold[s->n_cold++] = (struct delta_cold){.block = file_block_new(s->packer)};
+    }
+    return is_cold(s, s->n) ? s->cold[k].block : NULL;
 }
 
 /* The slot of the path, or the free one that ends its probing. */
-static uint64_t *slot_of(const struct delta_files *s, struct str path, uint64_t hash)
+static uint64_t *slot_of(struct delta_files *s, struct str path, uint64_t hash)
 {
     for (uint32_t i = (uint32_t)(hash >> 32) & (s->n_slots - 1);; i = (i + 1) & (s->n_slots - 1)) {
         uint64_t *slot = &s->slots[i];
@@ -112,12 +159,9 @@ static void grow_index(struct delta_files *s)
 }
 
 /* The live entry of the path with this vector. */
-static struct delta_entry *find_live(const struct delta_files *s, struct str path, uint64_t hash,
-                                     const struct delta_dv_desc *dv)
+static struct delta_entry *find_live(struct delta_files *s, uint64_t slot, const struct delta_dv_desc *dv)
 {
-    if (!s->n_slots)
-        return NULL;
-    for (uint32_t i = (uint32_t)*slot_of(s, path, hash); i;) {
+    for (uint32_t i = (uint32_t)slot; i;) {
         struct delta_entry *e = entry_at(s, i - 1);
         if (atomic_load_explicit(&e->removed_at, memory_order_relaxed) == INT64_MAX && delta_dv_eq(e->file.dv, dv))
             return e;
@@ -171,6 +215,20 @@ static const struct delta_kv *parts_copy(struct delta_files *s, const struct del
     return copy;
 }
 
+/* A copy but for the text of path and statistics. */
+static struct delta_file bare_copy(struct delta_files *s, const struct delta_file *f)
+{
+    struct delta_file copy = *f, rest = {.dv = f->dv, .extra = f->extra};
+
+    if (f->dv || f->extra) {
+        rest = delta_file_copy(&rest, &s->arena);
+        copy.dv = rest.dv;
+        copy.extra = rest.extra;
+    }
+    copy.parts = (struct delta_kv *)parts_copy(s, f->parts, f->n_parts);
+    return copy;
+}
+
 static struct delta_file file_copy(struct delta_files *s, const struct delta_file *f)
 {
     struct delta_file bare = *f;
@@ -189,40 +247,77 @@ static void kill_entry(struct delta_files *s, struct delta_entry *e, int64_t ver
     s->n_live--;
 }
 
-const struct delta_file *delta_files_add(struct delta_files *s, const struct delta_file *f, int64_t version,
-                                         const struct delta_file **ret_replaced)
+static void add_packed(struct delta_files *s, struct file_block *block, const struct delta_file *f, int64_t version)
 {
-    uint64_t hash = hash64(f->path.p, f->path.n);
-    struct delta_entry *old = find_live(s, f->path, hash, f->dv);
+    struct delta_file bare = bare_copy(s, f);
+
+    entry_new(s);
+    file_block_add(block, &bare, version);
+    if (file_block_count(block) == FILE_BLOCK)
+        file_block_pack(block, s->packer);
+}
+
+static void add_entry(struct delta_files *s, const struct delta_file *f, int64_t version, uint32_t prev)
+{
     struct delta_file copy = file_copy(s, f);
 
-    if (ret_replaced)
-        *ret_replaced = old ? &old->file : NULL;
+    if (is_cold(s, s->n)) /* the last block is not full, and will not be */
+        open_block(s, s->n / FILE_BLOCK);
+    *entry_new(s) = (struct delta_entry){.file = copy, .added_at = version, .removed_at = INT64_MAX, .prev = prev};
+}
+
+void delta_files_add(struct delta_files *s, const struct delta_file *f, int64_t version,
+                     const struct delta_file **ret_replaced)
+{
+    uint64_t hash = hash64(f->path.p, f->path.n);
+
     pthread_mutex_lock(&s->mutex);
-    if (old)
-        kill_entry(s, old, version);
     if ((s->n_paths + 1) * 4ull > s->n_slots * 3ull)
         grow_index(s);
-    struct delta_entry *e = entry_new(s);
-    *e = (struct delta_entry){.file = copy, .added_at = version, .removed_at = INT64_MAX};
-    uint64_t *slot = slot_of(s, copy.path, hash);
-    if (*slot)
-        e->prev = (uint32_t)*slot;
+    uint64_t *slot = slot_of(s, f->path, hash);
+    struct delta_entry *old = find_live(s, *slot, f->dv);
+    if (ret_replaced)
+        *ret_replaced = old ? &old->file : NULL;
+    if (old)
+        kill_entry(s, old, version);
+    struct file_block *block = *slot ? NULL : open_end(s, f);
+    if (block)
+        add_packed(s, block, f, version);
     else
-        s->n_paths++;
+        add_entry(s, f, version, (uint32_t)*slot);
+    s->n_paths += !*slot;
     *slot = hash >> 32 << 32 | s->n;
     s->n_live++;
     pthread_mutex_unlock(&s->mutex);
-    return &e->file;
+}
+
+void delta_files_pack_begin(struct delta_files *s)
+{
+    s->packer = file_packer_new();
+}
+
+void delta_files_pack_end(struct delta_files *s)
+{
+    file_packer_free(TAKE_PTR(s->packer));
+}
+
+uint32_t delta_files_n_packed(struct delta_files *s)
+{
+    uint32_t n = 0;
+
+    for (uint32_t k = 0; k < s->n_cold; k++)
+        n += atomic_load(&s->cold[k].open) ? 0 : file_block_count(s->cold[k].block);
+    return n;
 }
 
 const struct delta_file *delta_files_remove(struct delta_files *s, struct str path, const struct delta_dv_desc *dv,
                                             int64_t version)
 {
-    struct delta_entry *e = find_live(s, path, hash64(path.p, path.n), dv);
-
+    pthread_mutex_lock(&s->mutex);
+    struct delta_entry *e = s->n_slots ? find_live(s, *slot_of(s, path, hash64(path.p, path.n)), dv) : NULL;
     if (e)
         kill_entry(s, e, version);
+    pthread_mutex_unlock(&s->mutex);
     return e ? &e->file : NULL;
 }
 
@@ -268,25 +363,37 @@ bool delta_files_is_sparse(const struct delta_files *s)
     return s->n - s->n_live > s->n_live + 1024;
 }
 
-struct delta_files *delta_files_compact(const struct delta_files *s)
+struct delta_files *delta_files_compact(struct delta_files *s)
 {
+    CLEANUP(delta_stats_reader_deinit) struct delta_stats_reader stats = {0};
     struct delta_files *dense = delta_files_new();
+    const struct delta_file *f;
+    size_t cursor = 0;
 
     graves_unref(dense->graves);
     dense->graves = s->graves;
     atomic_fetch_add(&s->graves->refs, 1);
-    for (uint32_t i = 0; i < s->n; i++) {
-        const struct delta_entry *e = entry_at(s, i);
-        if (e->removed_at == INT64_MAX)
-            delta_files_add(dense, &e->file, e->added_at, NULL);
+    delta_files_pack_begin(dense);
+    while ((f = delta_files_next(s, s->n, INT64_MAX - 1, &cursor))) {
+        struct delta_file file = *f;
+        file.stats = delta_stats_read(&stats, f);
+        file.packed = NULL;
+        delta_files_add(dense, &file, ((const struct delta_entry *)f)->added_at, NULL);
     }
+    delta_files_pack_end(dense);
     return dense;
 }
 
-const struct delta_file *delta_files_next(const struct delta_files *s, uint32_t n, int64_t version, size_t *cursor)
+const struct delta_file *delta_files_next(struct delta_files *s, uint32_t n, int64_t version, size_t *cursor)
 {
     while (*cursor < n) {
-        const struct delta_entry *e = entry_at(s, (uint32_t)(*cursor)++);
+        uint32_t i = (uint32_t)(*cursor)++;
+        if (is_cold(s, i)) {
+            pthread_mutex_lock(&s->mutex);
+            entry_at(s, i);
+            pthread_mutex_unlock(&s->mutex);
+        }
+        const struct delta_entry *e = entry_place(s, i);
         if (atomic_load_explicit(&e->removed_at, memory_order_relaxed) > version)
             return &e->file;
     }

@@ -192,7 +192,8 @@ void delta_snapshot_apply_file(struct delta_snapshot *s, const struct delta_acti
     const struct delta_file *old = NULL;
 
     if (a->kind == DELTA_ADD) {
-        count(s, delta_files_add(s->files, a->file, version, &old), 1);
+        delta_files_add(s->files, a->file, version, &old);
+        count(s, a->file, 1);
     } else {
         old = delta_files_remove(s->files, a->file->path, a->file->dv, version);
         delta_files_bury(s->files, a->file);

@@ -42,6 +42,7 @@ struct prune {
 /* A file under judgement. */
 struct look {
     const struct delta_file *file;
+    struct delta_stats_reader *stats;
     bool parsed, with_stats;
     yyjson_doc *doc;
     yyjson_val *min, *max, *nulls;
@@ -200,7 +201,7 @@ static const struct range ANYTHING = {.may_null = true, .may_value = true, .open
 
 static void parse_stats(struct look *look)
 {
-    struct str stats = look->file->stats;
+    struct str stats = delta_stats_read(look->stats, look->file);
     const yyjson_read_flag flags =
         YYJSON_READ_NUMBER_AS_RAW | YYJSON_READ_ALLOW_INF_AND_NAN | YYJSON_READ_ALLOW_INVALID_UNICODE;
 
@@ -527,9 +528,9 @@ static unsigned eval(const struct prune *p, struct look *look)
     }
 }
 
-bool prune_keeps(const struct prune *p, const struct delta_file *file)
+bool prune_keeps(const struct prune *p, const struct delta_file *file, struct delta_stats_reader *stats)
 {
-    struct look look = {.file = file};
+    struct look look = {.file = file, .stats = stats};
 
     if (!p)
         return true;
@@ -547,11 +548,12 @@ const struct delta_file **prune_files(const struct prune *p, const struct delta_
 {
     const struct delta_file **files = ARENA_NEW_N(arena, const struct delta_file *, snapshot->n_files + 1);
     const struct delta_file *f;
+    CLEANUP(delta_stats_reader_deinit) struct delta_stats_reader stats = {0};
     size_t cursor = 0;
 
     *ret_n = 0;
     while ((f = delta_snapshot_next(snapshot, &cursor)))
-        if (prune_keeps(p, f))
+        if (prune_keeps(p, f, &stats))
             files[(*ret_n)++] = f;
     return files;
 }

@@ -65,8 +65,9 @@ struct prune *prune_in(const struct prune_scope *s, struct prune *a, const struc
 /* Strings that start with the text: copied. Says only where that cannot be, so that it also stands for LIKE 'text…'. */
 struct prune *prune_prefix(const struct prune_scope *s, struct prune *a, struct str text);
 
-/* May the condition be true for a row of the file? NULL: yes. */
-bool prune_keeps(const struct prune *p, const struct delta_file *file);
+/* May the condition be true for a row of the file? NULL: yes. `stats` is for one file after the other, and may be NULL for
+ * one that is of no snapshot. */
+bool prune_keeps(const struct prune *p, const struct delta_file *file, struct delta_stats_reader *stats);
 /* The live files of the snapshot that it keeps, in order; memory from `arena`. */
 const struct delta_file **prune_files(const struct prune *p, const struct delta_snapshot *snapshot, struct arena *arena,
                                       uint32_t *ret_n);

@@ -110,7 +110,7 @@ static bool keeps_of(const char *where, const char *stats)
     delta_plan_read(buf_str(&json), &stub, 1);
     if (!stub->planned)
         fail_msg("%s: not planned: %s", where, json.p);
-    return prune_keeps(stub->any, &file);
+    return prune_keeps(stub->any, &file, NULL);
 }
 
 static void keeps(const char *where)
@@ -342,7 +342,10 @@ static const char *told(const char *query)
     OK(engine_plan(conn, str_of(query), &json, &err));
     delta_plan_read(buf_str(&json), stubs, 2);
     for (int k = 0; k < 2; k++) {
-        letters[k] = !stubs[k]->planned ? '-' : stubs[k]->counted ? 'c' : prune_keeps(stubs[k]->any, &file) ? 'k' : 's';
+        letters[k] = !stubs[k]->planned                        ? '-'
+                     : stubs[k]->counted                       ? 'c'
+                     : prune_keeps(stubs[k]->any, &file, NULL) ? 'k'
+                                                               : 's';
         delta_stub_free(stubs[k]);
     }
     return letters;

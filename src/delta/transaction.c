@@ -51,15 +51,18 @@ void delta_tx_free(struct delta_tx *tx)
     delta_snapshot_unref(tx->read);
     map_deinit(&tx->read_files);
     map_deinit(&tx->removed);
+    delta_stats_reader_deinit(&tx->stats);
     arena_deinit(&tx->arena);
     mem_free(tx);
 }
 
 static struct delta_file *add_file_action(struct delta_tx *tx, enum delta_kind kind, const struct delta_file *f)
 {
-    struct delta_file *copy = ARENA_NEW(&tx->arena, struct delta_file);
+    struct delta_file *copy = ARENA_NEW(&tx->arena, struct delta_file), plain = *f;
 
-    *copy = delta_file_copy(f, &tx->arena);
+    plain.stats = kind == DELTA_ADD ? delta_stats_read(&tx->stats, f) : (struct str){0};
+    plain.packed = NULL;
+    *copy = delta_file_copy(&plain, &tx->arena);
     if (!copy->raw_path.n) {
         CLEANUP(buf_deinit) struct buf uri = {0};
         delta_path_encode(copy->path, &uri);
@@ -84,7 +87,6 @@ void delta_tx_remove_file(struct delta_tx *tx, const struct delta_file *live, bo
     f->time_ms = clock_now_us() / 1000;
     f->data_change = data_change;
     f->extended = f->size >= 0;
-    f->stats = (struct str){0};
     map_put(&tx->removed, f->path, f);
 }
 
@@ -97,7 +99,8 @@ void delta_tx_set_dv(struct delta_tx *tx, const struct delta_file *live, const s
     delta_tx_remove_file(tx, live, true);
     next.dv = &copy;
     next.data_change = true;
-    next.stats = delta_stats_widen(live->stats, live->num_records, &tx->arena);
+    next.stats = delta_stats_widen(delta_stats_read(&tx->stats, live), live->num_records, &tx->arena);
+    next.packed = NULL;
     delta_tx_add_file(tx, &next);
 }
 
@@ -305,6 +308,9 @@ static void backfill_row_ids(struct delta_tx *tx, struct attempt *at, const stru
             continue;
         struct delta_file *copy = ARENA_NEW(&at->arena, struct delta_file);
         *copy = *f;
+        if (f->packed)
+            copy->stats = arena_str(&at->arena, delta_stats_read(&tx->stats, f));
+        copy->packed = NULL;
         copy->data_change = false;
         delta_actions_add(&at->actions, &at->arena, (struct delta_action){.kind = DELTA_ADD, .file = copy});
     }

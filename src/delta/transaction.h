@@ -63,7 +63,8 @@ struct delta_tx {
     const struct delta_protocol *new_protocol;
     struct map read_files; /* paths named by delta_tx_read_file */
     struct map removed;    /* paths that we remove: struct delta_action */
-    char txn_id[40];       /* tells our commit from others' after an ambiguous answer */
+    struct delta_stats_reader stats;
+    char txn_id[40]; /* tells our commit from others' after an ambiguous answer */
 };
 
 struct delta_tx *delta_tx_new(struct delta_table *t, const char *operation);
