@@ -162,3 +162,38 @@ def test_v2_checkpoints_with_a_parquet_top(sluice, folder, part_size):  # noqa: 
         assert (folder.table_path("t") / "_delta_log" / "_sidecars" / s["path"]).stat().st_size == s["sizeInBytes"]
     forget_commits(folder, "t")
     check(sluice, folder, expected)
+
+
+@pytest.mark.parametrize("text", (True, False))
+def test_statistics_of_many_files_go_through_checkpoints(sluice, folder, text):  # noqa: F811
+    """The files of a checkpoint are kept packed, some hundred together. Here they do not exist: only statistics tell."""
+    n = 1000
+    sql(sluice, folder, "CREATE TABLE t (id BIGINT, v STRING) TBLPROPERTIES ('delta.checkpointInterval' = '2', "
+                        f"'delta.checkpoint.writeStatsAsJson' = '{str(text).lower()}', "
+                        f"'delta.checkpoint.writeStatsAsStruct' = '{str(not text).lower()}')")
+    files = {}
+    for i in range(n):
+        bounds = [{"id": i * 10, "v": f"<{i:04}"}, {"id": i * 10 + 9, "v": f"<{i:04}>"}]
+        files[f"none/part {i}.parquet"] = {"numRecords": 10 + i, "minValues": bounds[0], "maxValues": bounds[1],
+                                           "nullCount": {"id": 0, "v": i % 3}}
+    log = folder.table_path("t") / "_delta_log"
+    (log / f"{1:020}.json").write_text("".join(json.dumps({"add": {
+        "path": path.replace(" ", "%20"), "partitionValues": {}, "size": 1000, "modificationTime": 1700000000000,
+        "dataChange": True, "stats": json.dumps(stats)}}) + "\n" for path, stats in files.items()))
+    expected = sum(s["numRecords"] for s in files.values())
+    for _ in range(2):
+        sql(sluice, folder, "INSERT INTO t VALUES (-1, 'x')", "INSERT INTO t VALUES (-1, 'x')")
+        expected += 2
+        newest = forget_commits(folder, "t")
+        assert rows(sluice, folder, "SELECT count(*) FROM t") == [(expected,)]
+        assert rows(sluice, folder, "SELECT v FROM t WHERE id < 0 AND v < 'y'")[0] == ("x",)
+        assert rows(sluice, folder, "SELECT count(*) FROM t WHERE id = 10000 OR v = '<0007a'") == [(0,)]
+        with pytest.raises(Exception, match="part 42.parquet"):
+            rows(sluice, folder, "SELECT v FROM t WHERE id = 421")
+        stats = "add.stats" if text else "to_json(add.stats_parsed)::VARCHAR"
+        kept = dict(rows(sluice, folder, f"SELECT add.path, {stats} FROM "
+                                         f"read_parquet('{log}/{newest:020}.checkpoint.parquet') WHERE add IS NOT NULL"))
+        for path, want in files.items():
+            got = json.loads(kept[path.replace(" ", "%20")])
+            assert {k: v for k, v in got.items() if v is not None} == want
+        assert n < len(kept) <= n + 4

@@ -60,27 +60,51 @@ static const struct engine_type *column_type(const struct checkpoint_file *f, co
     return NULL;
 }
 
-static int read_small_actions(struct checkpoint_file *f, int64_t version, struct err *err)
+/* The actions that are no files, and a field that each of them has. */
+static const struct {
+    const char *name, *field;
+} small_actions[] = {{"protocol", "minReaderVersion"}, {"metaData", "schemaString"}, {"txn", "appId"},
+                     {"domainMetadata", "domain"},     {"sidecar", "path"},          {"checkpointMetadata", "version"}};
+
+/* Where in the file they are: mostly at its beginning or end. To find out, one column of each is read; all of them have dozens,
+ * which cost as much as the files do. 1: there are none. */
+static int small_range(struct checkpoint_file *f, int64_t *ret_first, int64_t *ret_last, struct err *err)
 {
-    static const char *const names[] = {"protocol",       "metaData", "txn",
-                                        "domainMetadata", "sidecar",  "checkpointMetadata"};
     CLEANUP(buf_deinit) struct buf sql = {0};
-    CLEANUP(buf_deinit) struct buf where = {0};
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
     const struct engine_chunk *chunk;
-    int rc;
 
-    buf_add_cstr(&sql, "SELECT CASE");
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (!column_type(f, names[i]))
-            continue;
-        buf_printf(&sql, " WHEN \"%s\" IS NOT NULL THEN '{\"%s\":' || to_json(\"%s\") || '}'", names[i], names[i],
-                   names[i]);
-        buf_printf(&where, "%s\"%s\" IS NOT NULL", where.n ? " OR " : "", names[i]);
+    buf_printf(&sql, "SELECT min(file_row_number), max(file_row_number) FROM read_parquet(%s) WHERE false", f->path);
+    for (size_t i = 0; i < ARRAY_LEN(small_actions); i++)
+        if (child_type(column_type(f, small_actions[i].name), small_actions[i].field))
+            buf_printf(&sql, " OR \"%s\".\"%s\" IS NOT NULL", small_actions[i].name, small_actions[i].field);
+    TRY(engine_query(f->conn, sql.p, &result, err));
+    TRY(engine_result_next(result, &chunk, err));
+    *ret_first = engine_i64(&chunk->cols[0], 0);
+    *ret_last = engine_i64(&chunk->cols[1], 0);
+    return engine_is_null(&chunk->cols[0], 0);
+}
+
+static int read_small_actions(struct checkpoint_file *f, int64_t version, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    const struct engine_chunk *chunk;
+    int64_t first, last;
+    int rc = small_range(f, &first, &last, err);
+
+    if (rc != 0)
+        return MIN(rc, 0);
+    buf_add_cstr(&sql, "SELECT * FROM (SELECT CASE");
+    for (size_t i = 0; i < ARRAY_LEN(small_actions); i++) {
+        const char *name = small_actions[i].name;
+        if (column_type(f, name))
+            buf_printf(&sql, " WHEN \"%s\" IS NOT NULL THEN '{\"%s\":' || to_json(\"%s\") || '}'", name, name, name);
     }
-    if (!where.n)
-        return 0;
-    buf_printf(&sql, " END FROM read_parquet(%s) WHERE %s", f->path, where.p);
+    buf_printf(
+        &sql,
+        " END AS action FROM read_parquet(%s) WHERE file_row_number BETWEEN %lld AND %lld) WHERE action IS NOT NULL",
+        f->path, (long long)first, (long long)last);
     TRY(engine_query(f->conn, sql.p, &result, err));
     while ((rc = engine_result_next(result, &chunk, err)) == 0)
         for (uint32_t i = 0; i < chunk->n; i++)
@@ -212,34 +236,45 @@ static void find_columns(const struct engine_chunk *chunk, const bool *there, co
         ret[c] = there[c] ? &chunk->cols[n++] : &absent;
 }
 
+enum { AHEAD = 8 };
+
+struct files_read {
+    struct delta_replay *r;
+    int64_t version;
+    enum delta_kind kind;
+    bool there[N_FILE_COLUMNS];
+};
+
+static int take_files(void *ctx, const struct engine_chunk *chunk, struct err *err)
+{
+    struct files_read *read = ctx;
+    const struct engine_vector *cols[N_FILE_COLUMNS];
+    struct delta_file file;
+    struct delta_action a = {.kind = read->kind, .file = &file};
+
+    arena_reset(&read->r->scratch);
+    find_columns(chunk, read->there, cols);
+    for (uint32_t i = 0; i < chunk->n; i++) {
+        if (i + AHEAD < chunk->n)
+            delta_files_foresee(read->r->s->files, engine_str(cols[PATH], i + AHEAD));
+        TRY(read_file(cols, i, &read->r->scratch, &file, err));
+        TRY(delta_replay_action(read->r, &a, read->version, err));
+    }
+    return 0;
+}
+
 static int read_files(struct checkpoint_file *f, const char *action, int64_t version, struct err *err)
 {
-    CLEANUP(buf_deinit) struct buf sql = {0};
-    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
-    const struct engine_chunk *chunk;
-    const struct engine_vector *cols[N_FILE_COLUMNS];
-    bool there[N_FILE_COLUMNS];
-    struct delta_file file;
-    struct delta_action a = {.kind = action[0] == 'r' ? DELTA_REMOVE : DELTA_ADD, .file = &file};
-    int rc;
+    CLEANUP(buf_deinit) struct buf columns = {0};
+    CLEANUP(buf_deinit) struct buf from = {0};
+    struct files_read read = {f->r, version, action[0] == 'r' ? DELTA_REMOVE : DELTA_ADD, {0}};
 
     if (!child_type(column_type(f, action), "path"))
         return 0;
-    buf_add_cstr(&sql, "SELECT ");
     for (enum file_column c = 0; c < N_FILE_COLUMNS; c++)
-        there[c] = select_column(f, &sql, action, c);
-    /* With the number, which nobody reads, one thread after the other reads on: two at once would hold twice the pages. */
-    buf_printf(&sql, ", row_number() OVER () FROM read_parquet(%s) WHERE \"%s\".\"path\" IS NOT NULL", f->path, action);
-    TRY(engine_query(f->conn, sql.p, &result, err));
-    while ((rc = engine_result_next(result, &chunk, err)) == 0) {
-        arena_reset(&f->r->scratch);
-        find_columns(chunk, there, cols);
-        for (uint32_t i = 0; i < chunk->n; i++) {
-            TRY(read_file(cols, i, &f->r->scratch, &file, err));
-            TRY(delta_replay_action(f->r, &a, version, err));
-        }
-    }
-    return MIN(rc, 0);
+        read.there[c] = select_column(f, &columns, action, c);
+    buf_printf(&from, "FROM read_parquet(%s) WHERE \"%s\".\"path\" IS NOT NULL", f->path, action);
+    return engine_visit(f->conn, columns.p, from.p, take_files, &read, err);
 }
 
 static int read_parquet(struct delta_replay *r, const char *key, int64_t version, bool small, bool files,

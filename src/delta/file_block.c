@@ -1,4 +1,4 @@
-/* Runs of files, compressed by zstd at its lowest level: names and statistics of one writer are much alike. */
+/* Runs of files, compressed by zstd: the statistics of one writer are much alike. */
 #include "delta/file_block.h"
 
 #include "base/mem.h"
@@ -13,6 +13,9 @@ struct part {
     char *packed;
     size_t n_packed, n_raw;
 };
+
+/* Levels of zstd. Paths are mostly random names: to look closer at them costs time and gains little. */
+enum { QUICK = -10, SMALL = 1 };
 
 /* Of each file: which fields it has, and those, as numbers of 7 bits a byte. */
 enum {
@@ -68,14 +71,14 @@ static void give_back(struct buf *b, struct buf *spare)
 }
 
 /* Without memory for it the part stays as it is. */
-static void part_pack(struct part *part, struct file_packer *p, struct buf *spare)
+static void part_pack(struct part *part, struct file_packer *p, int level, struct buf *spare)
 {
     size_t bound = ZSTD_compressBound(part->raw.n);
 
     if (!p->zstd || !part->raw.n)
         return;
     buf_reset(&p->out);
-    size_t n = ZSTD_compressCCtx(p->zstd, buf_reserve(&p->out, bound), bound, part->raw.p, part->raw.n, 1);
+    size_t n = ZSTD_compressCCtx(p->zstd, buf_reserve(&p->out, bound), bound, part->raw.p, part->raw.n, level);
     if (ZSTD_isError(n))
         return;
     part->packed = mem_dup(p->out.p, n);
@@ -218,9 +221,9 @@ void file_block_add(struct file_block *b, const struct delta_file *f, int64_t ad
 }
 void file_block_pack(struct file_block *b, struct file_packer *p)
 {
-    part_pack(&b->numbers, p, &p->spare[0]);
-    part_pack(&b->paths, p, &p->spare[1]);
-    part_pack(&b->stats, p, &p->spare[2]);
+    part_pack(&b->numbers, p, QUICK, &p->spare[0]);
+    part_pack(&b->paths, p, QUICK, &p->spare[1]);
+    part_pack(&b->stats, p, SMALL, &p->spare[2]);
 }
 
 /* Where the next file's numbers and texts begin. */

@@ -291,6 +291,12 @@ void delta_files_add(struct delta_files *s, const struct delta_file *f, int64_t 
     pthread_mutex_unlock(&s->mutex);
 }
 
+void delta_files_foresee(const struct delta_files *s, struct str path)
+{
+    if (s->n_slots)
+        __builtin_prefetch(&s->slots[(uint32_t)(hash64(path.p, path.n) >> 32) & (s->n_slots - 1)]);
+}
+
 void delta_files_pack_begin(struct delta_files *s)
 {
     s->packer = file_packer_new();

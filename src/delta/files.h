@@ -74,6 +74,8 @@ void delta_files_unref(struct delta_files *s);
  * the file that it replaced, or NULL. */
 void delta_files_add(struct delta_files *s, const struct delta_file *f, int64_t version,
                      const struct delta_file **ret_replaced);
+/* The path (as in the log) is to be added soon: its place in the index, which is far from that of others, is fetched. */
+void delta_files_foresee(const struct delta_files *s, struct str path);
 /* Files added until pack_end() are kept packed. Only in a set that no other thread knows yet; one that has files already which
  * are not packed goes on so. */
 void delta_files_pack_begin(struct delta_files *s);

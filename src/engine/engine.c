@@ -169,6 +169,7 @@ static int prepare_database(struct engine *engine, struct err *err)
     TRY(feed_functions_register(conn, err));
     TRY(scan_functions_register(conn, err));
     TRY(stub_functions_register(conn, err));
+    TRY(visit_function_register(conn, err));
     duckdb_add_replacement_scan(engine->db, replacement, engine, NULL);
     return 0;
 }
@@ -201,6 +202,7 @@ void engine_free(struct engine *engine)
     imap_deinit(&engine->feeds);
     imap_deinit(&engine->scans);
     imap_deinit(&engine->stubs);
+    imap_deinit(&engine->visits);
     pthread_mutex_destroy(&engine->mutex);
     mem_free(engine);
 }

@@ -131,6 +131,14 @@ uint64_t engine_result_changed(const struct engine_result *result); /* rows chan
 /* 0 and the next chunk, 1 at the end. The chunk is borrowed until the next call. */
 int engine_result_next(struct engine_result *result, const struct engine_chunk **ret, struct err *err) MUST_CHECK;
 
+/*
+ * Hands the rows of `SELECT columns from` to `fn`, in their order, by DuckDB's threads, one at a time: nothing is copied, so what
+ * a chunk points to is gone when fn returns. For many long texts; `fn` must not use the connection. An error ends it.
+ */
+typedef int engine_visit_fn(void *ctx, const struct engine_chunk *chunk, struct err *err);
+int engine_visit(struct engine_conn *conn, const char *columns, const char *from, engine_visit_fn *fn, void *ctx,
+                 struct err *err) MUST_CHECK;
+
 bool engine_is_null(const struct engine_vector *v, uint64_t row);
 /* Booleans, integers that fit, dates, times and timestamps as their integer; DECIMAL unscaled. NULL gives 0. */
 int64_t engine_i64(const struct engine_vector *v, uint64_t row);

@@ -4,6 +4,7 @@
 #include "engine/feed.h"
 #include "engine/render.h"
 #include "engine/scan_files.h"
+#include "model/batch.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -242,6 +243,62 @@ static void test_query__streams_all_rows(void **state)
     assert_int_equal(nulls, 33334);
 }
 
+struct visited {
+    int64_t n, nulls, bad, fail_at;
+};
+
+/* On any thread: what is wrong is only counted. */
+static int count_in_order(void *ctx, const struct engine_chunk *chunk, struct err *err)
+{
+    struct visited *v = ctx;
+
+    for (uint32_t i = 0; i < chunk->n; i++) {
+        struct str text = engine_str(&chunk->cols[1], i);
+        v->bad += chunk->n_cols != 4 || engine_i64(&chunk->cols[0], i) != v->n * 3;
+        v->bad += v->n % 3 ? text.n <= 20 || text.p[0] != 'v' : text.p != NULL;
+        v->bad += ((const struct listview *)chunk->cols[2].data)[i].length != 2;
+        v->bad += !engine_is_null(&chunk->cols[3], i);
+        v->nulls += engine_is_null(&chunk->cols[1], i);
+        if (++v->n == v->fail_at)
+            return err_set(err, ERR_INPUT, "row %d is bad", (int)v->n);
+    }
+    return 0;
+}
+
+/* Two threads could read the file's row groups side by side; all rows come, in order. */
+static void test_visit__sees_all_rows_in_order(void **state)
+{
+    static const char columns[] = "i, s, l, NULL::VARCHAR";
+    CLEANUP(buf_deinit) struct buf sql = {0}, from = {0};
+    const char *tmp = getenv("SLUICE_TEST_TMP");
+    char path[512];
+    struct visited v = {0};
+    struct err err = {0};
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/visit-%d.parquet", tmp ? tmp : "/tmp", (int)getpid());
+    buf_printf(&from, "FROM read_parquet('%s') WHERE i %% 3 = 0", path);
+    buf_printf(&sql,
+               "COPY (SELECT i, CASE WHEN i %% 9 > 0 THEN 'v' || repeat('x', 20) || i END AS s, [i, NULL] AS l "
+               "FROM range(300000) t(i)) TO '%s' (ROW_GROUP_SIZE 10000)",
+               path);
+    assert_int_equal(engine_exec(conn, sql.p, &err), 0);
+    assert_int_equal(engine_visit(conn, columns, from.p, count_in_order, &v, &err), 0);
+    assert_int_equal(v.n, 100000);
+    assert_int_equal(v.nulls, 33334);
+    v.n = 0;
+    v.fail_at = 70000;
+    assert_int_equal(engine_visit(conn, columns, from.p, count_in_order, &v, &err), ERR_INPUT);
+    assert_string_equal(err.msg, "row 70000 is bad");
+    assert_int_equal(v.n, 70000);
+    assert_int_equal(v.bad, 0);
+    assert_int_equal(engine_visit(conn, "i, nothing", from.p, count_in_order, &v, &err), ERR_USAGE);
+    buf_add_cstr(&from, " AND false");
+    assert_int_equal(engine_visit(conn, columns, from.p, count_in_order, &v, &err), 0);
+    assert_int_equal(v.n, 70000);
+    unlink(path);
+}
+
 static void test_errors__have_a_code_a_sqlstate_and_a_hint(void **state)
 {
     struct err err = {0};
@@ -474,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_text__is_what_duckdb_casts_to),
         cmocka_unit_test(test_csv__quotes_what_must_be),
         cmocka_unit_test(test_query__streams_all_rows),
+        cmocka_unit_test(test_visit__sees_all_rows_in_order),
         cmocka_unit_test(test_errors__have_a_code_a_sqlstate_and_a_hint),
         cmocka_unit_test(test_errors__in_the_middle_of_a_stream_arrive),
         cmocka_unit_test(test_errors__over_the_memory_limit_is_ERR_LIMIT),

@@ -156,16 +156,16 @@ void engine_type_read(struct arena *arena, duckdb_logical_type t, struct engine_
     }
 }
 
-static void view_init(struct arena *arena, struct engine_vector *v, const struct engine_type *type)
+void engine_view_init(struct arena *arena, struct engine_vector *v, const struct engine_type *type)
 {
     v->type = type;
     v->n_children = type->n_children;
     v->children = ARENA_NEW_N(arena, struct engine_vector, type->n_children);
     for (uint32_t i = 0; i < type->n_children; i++)
-        view_init(arena, &v->children[i], &type->children[i]);
+        engine_view_init(arena, &v->children[i], &type->children[i]);
 }
 
-static void view_set(struct engine_vector *v, duckdb_vector vector)
+void engine_view_set(struct engine_vector *v, duckdb_vector vector)
 {
     enum engine_kind kind = v->type->kind;
     bool by_parts = kind == ENGINE_STRUCT || kind == ENGINE_UNION || kind == ENGINE_ARRAY || kind >= ENGINE_GEOMETRY;
@@ -173,9 +173,10 @@ static void view_set(struct engine_vector *v, duckdb_vector vector)
     v->data = by_parts ? NULL : duckdb_vector_get_data(vector);
     v->valid = duckdb_vector_get_validity(vector);
     for (uint32_t i = 0; i < v->n_children; i++)
-        view_set(&v->children[i], kind == ENGINE_LIST || kind == ENGINE_MAP ? duckdb_list_vector_get_child(vector)
-                                  : kind == ENGINE_ARRAY                    ? duckdb_array_vector_get_child(vector)
-                                                         : duckdb_struct_vector_get_child(vector, i));
+        engine_view_set(&v->children[i], kind == ENGINE_LIST || kind == ENGINE_MAP
+                                             ? duckdb_list_vector_get_child(vector)
+                                         : kind == ENGINE_ARRAY ? duckdb_array_vector_get_child(vector)
+                                                                : duckdb_struct_vector_get_child(vector, i));
 }
 
 struct engine_result *engine_result_new(duckdb_result r)
@@ -191,7 +192,7 @@ struct engine_result *engine_result_new(duckdb_result r)
         CLEANUP(duckdb_destroy_logical_type) duckdb_logical_type t = duckdb_column_logical_type(&result->r, i);
         result->cols[i].name = arena_str(&result->arena, str_of(duckdb_column_name(&result->r, i)));
         engine_type_read(&result->arena, t, &result->cols[i].type);
-        view_init(&result->arena, &result->view.cols[i], &result->cols[i].type);
+        engine_view_init(&result->arena, &result->view.cols[i], &result->cols[i].type);
     }
     return result;
 }
@@ -241,7 +242,7 @@ int engine_result_next(struct engine_result *result, const struct engine_chunk *
         result->view.n = (uint32_t)duckdb_data_chunk_get_size(result->chunk);
     } while (result->view.n == 0);
     for (uint32_t i = 0; i < result->n_cols; i++)
-        view_set(&result->view.cols[i], duckdb_data_chunk_get_vector(result->chunk, i));
+        engine_view_set(&result->view.cols[i], duckdb_data_chunk_get_vector(result->chunk, i));
     *ret = &result->view;
     return 0;
 }
