@@ -2,7 +2,7 @@
  * engine_visit(): a function of DuckDB's own, called where the rows are made. row_number() lets one thread at a time run the
  * statement, in the order of its rows, and sum() makes it want every one of them:
  *
- *     SELECT sum(v) FROM (SELECT visit(<id>, row_number() OVER (), a, b, …) AS v FROM …)
+ *     SELECT coalesce(sum(v), 0) FROM (SELECT visit(<id>, row_number() OVER (), a, b, …) AS v FROM …)
  */
 #include "engine/internal.h"
 
@@ -78,9 +78,10 @@ int engine_visit(struct engine_conn *conn, const char *columns, const char *from
     int64_t id = ++engine->next_id;
     imap_put(&engine->visits, (uint64_t)id, &v);
     pthread_mutex_unlock(&engine->mutex);
-    buf_printf(&sql, "SELECT sum(v) FROM (SELECT visit(%lld, row_number() OVER (), %s) AS v %s)", (long long)id,
-               columns, from);
-    int rc = engine_exec(conn, sql.p, err);
+    buf_printf(&sql, "SELECT coalesce(sum(v), 0) FROM (SELECT visit(%lld, row_number() OVER (), %s) AS v %s)",
+               (long long)id, columns, from);
+    int64_t none;
+    int rc = engine_query_i64(conn, sql.p, &none, err); /* unlike engine_exec(), it sleeps while others work */
     pthread_mutex_lock(&engine->mutex);
     imap_remove(&engine->visits, (uint64_t)id);
     pthread_mutex_unlock(&engine->mutex);
