@@ -50,13 +50,16 @@ int delta_set_properties(struct delta_table *t, const struct delta_kv *kv, uint3
         buf_add_json_str(&list, kv[i].key);
         buf_add_char(&list, ':');
         buf_add_json_str(&list, kv[i].value);
-        TRY(delta_property_check(kv[i].key, kv[i].value, err));
         if (str_has_prefix(kv[i].key, STR("delta.constraints.")))
             return err_set(err, ERR_USAGE, "constraints are set with ALTER TABLE … ADD CONSTRAINT");
         int rc = take_protocol(&a, &kv[i], err);
         TRY(rc);
         if (rc == 0)
             continue;
+        if (str_eq_nocase(kv[i].key, STR("comment"))) { /* it is the table's */
+            a.m->description = arena_str(&a.tx->arena, kv[i].value);
+            continue;
+        }
         if (str_is(kv[i].key, "delta.columnMapping.mode"))
             TRY(set_mapping(&a, kv[i].value, err));
         alter_property(&a, kv[i].key, kv[i].value);

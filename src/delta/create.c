@@ -16,7 +16,6 @@ static int take_protocol_properties(struct delta_metadata *m, struct arena *aren
 
     for (uint32_t i = 0; i < m->n_configuration; i++) {
         struct delta_kv kv = m->configuration[i];
-        TRY(delta_property_check(kv.key, kv.value, err));
         int rc = delta_protocol_property(*p, kv.key, kv.value, arena, p, err);
         TRY(rc);
         if (rc == 1)

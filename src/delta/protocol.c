@@ -251,27 +251,6 @@ const struct delta_protocol *delta_protocol_without(const struct delta_protocol 
     return down;
 }
 
-int delta_property_check(struct str key, struct str value, struct err *err)
-{
-    static const char *const switches[] = {
-        "delta.appendOnly",
-        "delta.enableChangeDataFeed",
-        "delta.enableDeletionVectors",
-        "delta.enableInCommitTimestamps",
-        "delta.enableRowTracking",
-        "delta.enableTypeWidening",
-        "delta.enableExpiredLogCleanup",
-        "delta.checkpoint.writeStatsAsJson",
-        "delta.checkpoint.writeStatsAsStruct",
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(switches); i++)
-        if (str_eq_nocase(key, str_of(switches[i])) && !str_eq_nocase(value, STR("true")) &&
-            !str_eq_nocase(value, STR("false")))
-            return err_set(err, ERR_USAGE, "the property %s is true or false, not %.*s", switches[i], STR_ARG(value));
-    return 0;
-}
-
 static bool is_true(const struct delta_metadata *m, const char *key)
 {
     return str_eq_nocase(delta_kv_get(m->configuration, m->n_configuration, str_of(key)), STR("true"));

@@ -114,8 +114,9 @@ const struct delta_protocol *delta_protocol_without(const struct delta_protocol 
                                                     struct arena *arena);
 /* Must readers know the feature, too? */
 bool delta_feature_is_for_readers(const char *feature);
-/* ERR_USAGE when the property is a switch and the value neither true nor false. */
-int delta_property_check(struct str key, struct str value, struct err *err) MUST_CHECK;
+/* A property that somebody sets: ERR_USAGE when it begins with delta. and there is none, or its value is none of its. The key gets
+ * its own spelling. Properties that tables of others have already are not asked. */
+int delta_property_check(struct delta_kv *kv, struct err *err) MUST_CHECK;
 /* The protocol with all features that the metadata's properties and schema need (delta.enableX, types, mapping, …). */
 int delta_protocol_for(const struct delta_protocol *p, const struct delta_metadata *m, const struct schema *schema,
                        struct arena *arena, const struct delta_protocol **ret, struct err *err) MUST_CHECK;

@@ -222,6 +222,8 @@ static int replace_call(struct session *s, const struct sql_ref *ref, struct buf
     if (str_eq_nocase(ref->table.name.parts[0], STR("table_changes")) ||
         str_eq_nocase(ref->table.name.parts[0], STR("table_changes_by_path")))
         return session_changes_key(s, ref, out, err);
+    if (str_eq_nocase(ref->table.name.parts[0], STR("table_history")))
+        return session_history_of(s, ref->args, out, err);
     if (!str_eq_nocase(ref->table.name.parts[0], STR("delta_scan")))
         return 1;
     TRY(lexer_next(&lx, &path, err));
@@ -481,5 +483,7 @@ int session_run(struct session *s, struct str statement, struct engine_result **
     if (rc == 0)
         rc = done ? engine_query(s->conn, sql.p, ret, err) : session_query(s, buf_str(&sql), ret, err);
     current = NULL;
+    if (rc == ERR_USAGE)
+        session_hint(statement, err);
     return rc;
 }

@@ -26,7 +26,7 @@ static bool next_argument(struct lexer *lx, struct str *ret)
 }
 
 /* 't', 's.t', '/path'; t and s.t without quotes. */
-static int find_table(struct session *s, struct str text, bool by_path, const char **ret, struct err *err)
+int session_named(struct session *s, struct str text, bool by_path, const char **ret, struct err *err)
 {
     struct lexer lx = lexer_of(text);
     struct token t;
@@ -74,7 +74,7 @@ int session_changes_key(struct session *s, const struct sql_ref *ref, struct buf
         return err_set(err, ERR_USAGE,
                        "table_changes() wants a table and the first version or time, and may have the last");
     next_argument(&lx, &to);
-    TRY(find_table(s, table, by_path, &path, err));
+    TRY(session_named(s, table, by_path, &path, err));
     buf_add_cstr(&key, "changes:");
     TRY(add_bound(s, from, true, &key, err));
     buf_add_char(&key, ':');

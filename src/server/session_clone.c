@@ -29,8 +29,10 @@ static int clone_to(struct session *s, const struct sql_clone *st, const char *p
     struct delta_clone c = {.properties = kv, .n_properties = st->target.n_properties};
     struct open_table *from, *to;
 
-    for (uint32_t i = 0; i < st->target.n_properties; i++)
+    for (uint32_t i = 0; i < st->target.n_properties; i++) {
         kv[i] = (struct delta_kv){st->target.properties[i].key, st->target.properties[i].value};
+        TRY(delta_property_check(&kv[i], err));
+    }
     TRY(open_source(s, &st->source, &from, &source, err));
     c.source = source;
     c.source_store = from->store;

@@ -49,25 +49,29 @@ static int check_partitions(const struct sql_create *c, const struct schema *sch
 }
 
 /* Deletion vectors are on unless the statement says otherwise, or wants what they rule out. */
-static struct delta_kv *properties(struct session *s, const struct sql_create *c, uint32_t *ret_n)
+static int properties(struct session *s, const struct sql_create *c, struct delta_create *ret, struct err *err)
 {
     struct delta_kv *kv = ARENA_NEW_N(&s->arena, struct delta_kv, c->n_properties + c->n_constraints + 1);
     bool dv = false;
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < c->n_properties; i++) {
-        dv |= str_is(c->properties[i].key, "delta.enableDeletionVectors") ||
-              (str_is(c->properties[i].key, DELTA_MANIFEST_PROPERTY) && str_is(c->properties[i].value, "true"));
-        kv[n++] = (struct delta_kv){c->properties[i].key, c->properties[i].value};
+        kv[n] = (struct delta_kv){c->properties[i].key, c->properties[i].value};
+        if (!c->is_like) /* the other table's are as they are */
+            TRY(delta_property_check(&kv[n], err));
+        dv |= str_is(kv[n].key, "delta.enableDeletionVectors") ||
+              (str_is(kv[n].key, DELTA_MANIFEST_PROPERTY) && str_is(kv[n].value, "true"));
+        n++;
     }
     for (uint32_t i = 0; i < c->n_constraints; i++)
         kv[n++] = (struct delta_kv){
             str_of(arena_printf(&s->arena, "delta.constraints.%.*s", STR_ARG(c->constraints[i].name))),
             c->constraints[i].expr};
-    if (!dv)
+    if (!dv && !c->is_like)
         kv[n++] = (struct delta_kv){STR("delta.enableDeletionVectors"), STR("true")};
-    *ret_n = n;
-    return kv;
+    ret->configuration = kv;
+    ret->n_configuration = n;
+    return 0;
 }
 
 static void add_string_list(struct buf *out, const struct str *v, uint32_t n)
@@ -154,7 +158,7 @@ static int describe(struct creating *n, struct err *err)
                                       .n_partition_columns = c->n_partition_by,
                                       .cluster_by = cluster_by,
                                       .n_cluster_by = c->n_cluster_by};
-    n->create.configuration = properties(n->s, c, &n->create.n_configuration);
+    TRY(properties(n->s, c, &n->create, err));
     n->create.operation = arena_printf(&n->s->arena, "%sTABLE%s",
                                        c->replace_only ? "REPLACE "
                                        : c->or_replace ? "CREATE OR REPLACE "
@@ -266,8 +270,13 @@ int session_create(struct session *s, const struct sql_create *c, struct buf *ou
 {
     uint64_t rows = 0;
     const char *path;
+    struct sql_create like;
     bool there;
 
+    if (c->is_like) {
+        TRY(session_like(s, c, &like, err));
+        c = &like;
+    }
     TRY(session_new_path(s, &c->table, c->location, &path, err));
     TRY(session_exists(path, &there, err));
     if (there && !c->or_replace && !c->replace_only && !c->if_not_exists)

@@ -134,6 +134,8 @@ static int change_properties(struct session *s, struct delta_table *t, const str
     for (uint32_t i = 0; i < a->n_properties; i++) {
         kv[i] = (struct delta_kv){a->properties[i].key, a->properties[i].value};
         keys[i] = a->properties[i].key;
+        if (a->action == ALTER_SET_PROPERTIES)
+            TRY(delta_property_check(&kv[i], err));
     }
     return a->action == ALTER_SET_PROPERTIES ? delta_set_properties(t, kv, a->n_properties, err)
                                              : delta_unset_properties(t, keys, a->n_properties, err);

@@ -36,6 +36,8 @@ int session_execute(struct session *s, const struct statement *st, struct buf *o
         return session_properties(s, &st->show, out, err);
     case STATEMENT_SHOW_COLUMNS:
         return session_columns(s, &st->show, out, err);
+    case STATEMENT_SHOW_PARTITIONS:
+        return session_partitions(s, &st->show, out, err);
     case STATEMENT_SHOW_CREATE_TABLE:
         return session_show_create(s, &st->show, out, err);
     case STATEMENT_RESTORE:

@@ -42,6 +42,8 @@ enum { LATEST = -1 };
 
 /* table_changes('t', from[, to]), table_changes_by_path('/path', …): the name that session_changes() answers. */
 int session_changes_key(struct session *s, const struct sql_ref *ref, struct buf *out, struct err *err) MUST_CHECK;
+/* The path of the table that an argument of such a function names. */
+int session_named(struct session *s, struct str text, bool by_path, const char **ret, struct err *err) MUST_CHECK;
 /* `key`: the name after "changes:". Appends the SELECT. */
 int session_changes(struct session *s, struct str key, struct buf *ret_sql, struct err *err) MUST_CHECK;
 /* The table at a path: opened once a session, refreshed once a statement. */
@@ -101,6 +103,13 @@ int session_history(struct session *s, const struct sql_show *show, struct buf *
 int session_detail(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
 int session_properties(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
 int session_columns(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
+int session_partitions(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
+/* CREATE TABLE … LIKE as the statement that it stands for. */
+int session_like(struct session *s, const struct sql_create *c, struct sql_create *ret, struct err *err) MUST_CHECK;
+/* The history of a table as a SELECT, for table_history('t'). */
+int session_history_of(struct session *s, struct str args, struct buf *out, struct err *err) MUST_CHECK;
+/* A hint where a statement failed that others know, and what to write instead. */
+void session_hint(struct str statement, struct err *err);
 int session_show_create(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
 int session_restore(struct session *s, const struct sql_restore *r, struct buf *out, struct err *err) MUST_CHECK;
 int session_vacuum(struct session *s, const struct sql_vacuum *v, struct buf *out, struct err *err) MUST_CHECK;

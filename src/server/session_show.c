@@ -47,13 +47,11 @@ static void add_number(struct buf *out, int64_t n, bool known)
         buf_add_cstr(out, "NULL::BIGINT");
 }
 
-int session_history(struct session *s, const struct sql_show *show, struct buf *out, struct err *err)
+static int add_history(struct open_table *t, int64_t limit, struct buf *out, struct err *err)
 {
     CLEANUP(delta_history_deinit) struct delta_history h = {0};
-    struct open_table *t;
 
-    TRY(open_shown(s, &show->table, &t, err));
-    TRY(delta_history_read(t->store, show->limit > 0 ? (size_t)show->limit : 0, &h, err));
+    TRY(delta_history_read(t->store, limit > 0 ? (size_t)limit : 0, &h, err));
     buf_add_cstr(out, "FROM (VALUES ");
     for (size_t i = h.n; i-- > 0;) {
         const struct delta_history_entry *e = &h.v[i];
@@ -80,8 +78,29 @@ int session_history(struct session *s, const struct sql_show *show, struct buf *
     buf_add_cstr(out,
                  ") AS h(version, \"timestamp\", \"userName\", operation, \"operationParameters\", \"readVersion\", "
                  "\"isolationLevel\", \"isBlindAppend\", \"operationMetrics\", \"engineInfo\")");
-    if (show->limit == 0 || !h.n)
+    if (limit == 0 || !h.n)
         buf_add_cstr(out, " LIMIT 0");
+    return 0;
+}
+
+int session_history(struct session *s, const struct sql_show *show, struct buf *out, struct err *err)
+{
+    struct open_table *t;
+
+    TRY(open_shown(s, &show->table, &t, err));
+    return add_history(t, show->limit, out, err);
+}
+
+int session_history_of(struct session *s, struct str args, struct buf *out, struct err *err)
+{
+    struct open_table *t;
+    const char *path;
+
+    TRY(session_named(s, args, false, &path, err));
+    TRY(session_table_at(s, path, &t, err));
+    buf_add_char(out, '(');
+    TRY(add_history(t, -1, out, err));
+    buf_add_char(out, ')');
     return 0;
 }
 
@@ -220,6 +239,29 @@ int session_columns(struct session *s, const struct sql_show *show, struct buf *
     }
     buf_add_cstr(out, schema->n_fields ? "" : "(NULL, NULL, NULL)");
     buf_add_cstr(out, ") AS c(col_name, data_type, nullable)");
+    return 0;
+}
+
+/* The values of the partition columns, as a query over them. */
+int session_partitions(struct session *s, const struct sql_show *show, struct buf *out, struct err *err)
+{
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *snapshot = NULL;
+    CLEANUP(buf_deinit) struct buf name = {0};
+    struct open_table *t;
+
+    TRY(open_shown(s, &show->table, &t, err));
+    snapshot = delta_table_snapshot(t->table);
+    const struct delta_metadata *m = snapshot->head->metadata;
+    if (!m->n_partition_columns)
+        return err_set(err, ERR_USAGE, "the table has no partitions");
+    for (uint32_t i = 0; i < m->n_partition_columns; i++) {
+        buf_add_cstr(out, i ? ", " : "SELECT DISTINCT ");
+        buf_add_sql_ident(out, m->partition_columns[i]);
+    }
+    buf_printf(&name, "delta:-1:%s", t->path);
+    buf_add_cstr(out, " FROM ");
+    buf_add_sql_ident(out, buf_str(&name));
+    buf_add_cstr(out, " ORDER BY ALL");
     return 0;
 }
 

@@ -178,3 +178,47 @@ int session_show_create(struct session *s, const struct sql_show *show, struct b
     buf_add_cstr(out, " AS createtab_stmt");
     return 0;
 }
+
+int session_like(struct session *s, const struct sql_create *c, struct sql_create *ret, struct err *err)
+{
+    CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *snapshot = NULL;
+    CLEANUP(buf_deinit) struct buf text = {0};
+    struct sql_property *all;
+    struct statement st;
+    struct open_table *t;
+    const char *path;
+
+    TRY(session_path(s, &c->like, &path, err));
+    TRY(session_table_at(s, arena_strdup(&s->arena, str_of(path)), &t, err));
+    snapshot = delta_table_snapshot(t->table);
+    TRY(add_statement(snapshot, STR("t"), &s->arena, &text, err));
+    struct str copy = arena_str(&s->arena, buf_str(&text));
+    TRY(statement_parse(&s->arena, copy, copy, &st, err));
+    *ret = *c;
+    ret->n_columns = st.create.n_columns;
+    ret->columns = st.create.columns;
+    ret->n_constraints = st.create.n_constraints;
+    ret->constraints = st.create.constraints;
+    ret->n_partition_by = st.create.n_partition_by;
+    ret->partition_by = st.create.partition_by;
+    ret->n_cluster_by = st.create.n_cluster_by;
+    ret->cluster_by = st.create.cluster_by;
+    ret->comment = c->has_comment ? c->comment : st.create.comment;
+    ret->has_comment = c->has_comment || st.create.has_comment;
+    all = ARENA_NEW_N(&s->arena, struct sql_property, st.create.n_properties + c->n_properties + 1);
+    for (uint32_t i = 0; i < c->n_properties; i++) {
+        struct delta_kv kv = {c->properties[i].key, c->properties[i].value};
+        TRY(delta_property_check(&kv, err));
+        all[i] = (struct sql_property){kv.key, kv.value};
+    }
+    ret->n_properties = c->n_properties;
+    for (uint32_t i = 0; i < st.create.n_properties; i++) {
+        bool given = false;
+        for (uint32_t k = 0; k < c->n_properties; k++)
+            given |= str_eq(all[k].key, st.create.properties[i].key);
+        if (!given)
+            all[ret->n_properties++] = st.create.properties[i];
+    }
+    ret->properties = all;
+    return 0;
+}

@@ -280,9 +280,15 @@ int parse_create(struct parser *p, bool or_replace, bool replace_only, struct st
         ret->kind = STATEMENT_CLONE;
         return parse_clone(p, &c, &ret->clone);
     }
-    if (parser_at(p, "("))
+    c.is_like = parser_accept(p, "LIKE");
+    if (c.is_like)
+        TRY(parser_table(p, &c.like));
+    else if (parser_at(p, "("))
         TRY(parse_elements(p, &c));
     TRY(parse_clauses(p, &c));
+    if (c.is_like && (c.query.n || c.n_partition_by || c.n_cluster_by))
+        return sql_error(p->err, ERR_INPUT, p->lx.script, c.table.name.at,
+                         "CREATE TABLE … LIKE takes the columns and partitions of the other table");
     if (c.provider.n && !str_eq_nocase(c.provider, STR("delta")))
         return sql_error(p->err, ERR_UNSUPPORTED, p->lx.script, c.table.name.at,
                          "tables are made USING DELTA, not USING %.*s", STR_ARG(c.provider));

@@ -210,6 +210,9 @@ static int parse_show(struct parser *p, struct statement *ret)
             TRY(parse_properties(p, true, &n, &keys));
             s->key = keys[0].key;
         }
+    } else if (parser_accept(p, "PARTITIONS")) {
+        ret->kind = STATEMENT_SHOW_PARTITIONS;
+        TRY(parser_table(p, &s->table));
     } else if (parser_accept(p, "CREATE TABLE")) {
         ret->kind = STATEMENT_SHOW_CREATE_TABLE;
         TRY(parser_table(p, &s->table));
@@ -376,6 +379,7 @@ const char *statement_kind_name(enum statement_kind kind)
         [STATEMENT_DESCRIBE_DETAIL] = "DESCRIBE DETAIL",
         [STATEMENT_SHOW_TABLES] = "SHOW TABLES",
         [STATEMENT_SHOW_COLUMNS] = "SHOW COLUMNS",
+        [STATEMENT_SHOW_PARTITIONS] = "SHOW PARTITIONS",
         [STATEMENT_SHOW_PROPERTIES] = "SHOW TBLPROPERTIES",
         [STATEMENT_SHOW_CREATE_TABLE] = "SHOW CREATE TABLE",
     };

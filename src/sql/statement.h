@@ -33,6 +33,7 @@ enum statement_kind {
     STATEMENT_DESCRIBE_DETAIL,
     STATEMENT_SHOW_TABLES,
     STATEMENT_SHOW_COLUMNS,
+    STATEMENT_SHOW_PARTITIONS,
     STATEMENT_SHOW_PROPERTIES,
     STATEMENT_SHOW_CREATE_TABLE,
 };
@@ -73,6 +74,8 @@ struct sql_create {
     struct str location, comment;
     bool has_comment;
     struct str query; /* AS …; empty: none */
+    bool is_like;     /* LIKE source: columns, partitions and properties are that table's */
+    struct sql_table like;
 };
 
 struct sql_clone {

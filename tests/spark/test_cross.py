@@ -109,7 +109,11 @@ FEATURES = {
     "properties": [table(DV), ROWS, "ALTER TABLE {t} SET TBLPROPERTIES ('a' = 'b', 'delta.checkpointInterval' = '20')", "ALTER TABLE {t} UNSET TBLPROPERTIES ('a')",
                    "ALTER TABLE {t} UNSET TBLPROPERTIES ('nope')", "ALTER TABLE {t} UNSET TBLPROPERTIES IF EXISTS ('nope')",
                    "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')", "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
-                   "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'maybe')",
+                   *[f"ALTER TABLE {{t}} SET TBLPROPERTIES ('{k}' = '{v}')" for k, v in {
+                       "delta.enableChangeDataFeed": "maybe", "delta.nonsense": "1", "Delta.nonsense": "1", "delta.checkpointinterval": "30", "delta.checkpointInterval": "x",
+                       "delta.dataSkippingNumIndexedCols": "-2", "delta.deletedFileRetentionDuration": "7", "delta.setTransactionRetentionDuration": "interval 1 day",
+                       "delta.isolationLevel": "x", "delta.checkpointPolicy": "x", "delta.columnMapping.maxColumnId": "5", "delta.appendOnly": "FALSE", "comment": "said",
+                       "delta.sampleRetentionDuration": "interval 1 month", "delta.autoOptimize": "maybe", "delta.randomPrefixLength": "0", "owner": "x"}.items()],
                    "ALTER TABLE {t} SET TBLPROPERTIES ('delta.minReaderVersion' = '3', 'delta.minWriterVersion' = '7')"],
     "protocol upgrade": [table(COW), ROWS, "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')", f"ALTER TABLE {{t}} SET TBLPROPERTIES ({DV})",
                          "ALTER TABLE {t} SET TBLPROPERTIES ('delta.feature.vacuumProtocolCheck' = 'supported')", "DELETE FROM {t} WHERE id = 1"],
