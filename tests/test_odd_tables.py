@@ -229,6 +229,22 @@ def test_columns_mapped_by_id(folder):
     assert t.rows() == [{"a b": n, "s": {"c d": 5, "e": "v"}} for n in (0, 1)]
 
 
+def test_row_ids_are_not_guessed_where_files_have_other_names(folder):
+    """Row ids stand in columns without a number, so that all columns are found by name: which must be the table's."""
+    features = ["columnMapping", "rowTracking", "domainMetadata"]
+    t = Table(folder, [mapped("a", "integer", 1, "col-1")], protocol={"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features[:1], "writerFeatures": features},
+              **{"delta.columnMapping.mode": "id", "delta.columnMapping.maxColumnId": "1", "delta.enableRowTracking": "true",
+                 "delta.rowTracking.materializedRowIdColumnName": "_row-id-col-x", "delta.rowTracking.materializedRowCommitVersionColumnName": "_row-commit-version-col-x"})
+    for n, name in enumerate(("col-1", "other")):
+        add = t.file(pa.Table.from_arrays([pa.array([n], pa.int32())], schema=pa.schema([pa.field(name, pa.int32(), metadata={"PARQUET:field_id": "1"})])), f"{n}.parquet")
+        add["add"] |= {"baseRowId": n, "defaultRowCommitVersion": n + 1}
+        t.commit(add)
+        if n == 0:
+            assert ask(f"FROM delta_scan('{t.path}', row_ids => true)") == [[{"a": 0, "__row_id": 0, "__row_version": 1}]]
+    assert t.rows() == [{"a": 0}, {"a": 1}]
+    refused(f"FROM delta_scan('{t.path}', row_ids => true)", "mapped by id")
+
+
 def test_unknown_features_are_named(folder):
     t = Table(folder, IDS, protocol={"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["timeTravel9"],
                                      "writerFeatures": ["timeTravel9"]})

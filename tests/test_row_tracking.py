@@ -59,7 +59,7 @@ def check_step(before, after, version):
 
 @pytest.mark.parametrize("vectors", ["true", "false"])
 @pytest.mark.parametrize("partitioned", ["", "PARTITIONED BY (p)"])
-@pytest.mark.parametrize("mapping", ["none", "name"])
+@pytest.mark.parametrize("mapping", ["none", "name", "id"])
 def test_ids_stay_through_every_statement(sluice, folder, vectors, partitioned, mapping):
     model = Model(f"ids{vectors}{partitioned}")
     sql(sluice, folder, f"CREATE TABLE t (id BIGINT NOT NULL, v STRING, p STRING) {partitioned} TBLPROPERTIES ("

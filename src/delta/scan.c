@@ -214,13 +214,62 @@ static int load_parts(struct delta_scan *scan, struct err *err)
     return 0;
 }
 
+/* Paths are patterns to DuckDB: what would mean something in one is put in brackets. */
+static void path_sql(struct store *store, struct str key, struct buf *out)
+{
+    CLEANUP(buf_deinit) struct buf path = {0}, pattern = {0};
+    CLEANUP(mem_freep) char *name = mem_strndup(key.p, key.n);
+
+    store_local_path(store, name, &path);
+    for (size_t i = 0; i < path.n; i++) {
+        if (strchr("*?[\\", path.p[i]))
+            buf_printf(&pattern, "[%c]", path.p[i]);
+        else
+            buf_add_char(&pattern, path.p[i]);
+    }
+    buf_add_sql_literal(out, buf_str(&pattern));
+}
+
+/*
+ * The columns that hold row ids have no number, and DuckDB finds all columns by their numbers or all by their names. So it is by
+ * names, where a table's columns are mapped by id, too; which is right as long as no file calls a numbered column otherwise.
+ */
+static int check_names(struct delta_scan *scan, struct store *store, struct err *err)
+{
+    CLEANUP(engine_conn_freep) struct engine_conn *conn = NULL;
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    const struct schema *schema = scan->head->schema;
+    int64_t others;
+
+    if (!scan->n)
+        return 0;
+    buf_add_cstr(&sql, "SELECT count(*) FROM parquet_schema([");
+    for (uint32_t i = 0; i < scan->n; i++) {
+        buf_add_cstr(&sql, i ? ", " : "");
+        path_sql(store, scan->files[i]->path, &sql);
+    }
+    buf_add_cstr(&sql, "]) WHERE false");
+    for (uint32_t i = 0; i < schema->n_fields; i++) {
+        buf_printf(&sql, " OR (field_id = %d AND name <> ", schema->fields[i].id);
+        buf_add_sql_literal(&sql, schema->fields[i].physical);
+        buf_add_char(&sql, ')');
+    }
+    TRY(engine_connect(scan->engine, &conn, err));
+    TRY(engine_query_i64(conn, sql.p, &others, err));
+    if (others)
+        return err_set(
+            err, ERR_UNSUPPORTED,
+            "row ids of a table whose columns are mapped by id, and named otherwise in its files, cannot be kept");
+    return 0;
+}
+
 /* Base row id and default commit version of each file, as two more values a file. */
-static int load_row_ids(struct delta_scan *scan, struct err *err)
+static int load_row_ids(struct delta_scan *scan, struct store *store, struct err *err)
 {
     if (!scan->row_ids)
         return 0;
     if (scan->head->mapping == DELTA_MAPPING_ID)
-        return err_set(err, ERR_UNSUPPORTED, "row ids of a table whose columns are mapped by id cannot be kept");
+        TRY(check_names(scan, store, err));
     scan->no_row_ids = MEM_NEW_N(bool, scan->n + 1);
     scan->row_numbers[0] = MEM_NEW_N(int64_t, scan->n + 1);
     scan->row_numbers[1] = MEM_NEW_N(int64_t, scan->n + 1);
@@ -354,22 +403,6 @@ static int columns_sql(struct delta_scan *scan, bool with_position, struct err *
     return 0;
 }
 
-/* Paths are patterns to DuckDB: what would mean something in one is put in brackets. */
-static void path_sql(struct store *store, struct str key, struct buf *out)
-{
-    CLEANUP(buf_deinit) struct buf path = {0}, pattern = {0};
-    CLEANUP(mem_freep) char *name = mem_strndup(key.p, key.n);
-
-    store_local_path(store, name, &path);
-    for (size_t i = 0; i < path.n; i++) {
-        if (strchr("*?[\\", path.p[i]))
-            buf_printf(&pattern, "[%c]", path.p[i]);
-        else
-            buf_add_char(&pattern, path.p[i]);
-    }
-    buf_add_sql_literal(out, buf_str(&pattern));
-}
-
 /* map {'physical': {name: 'c0', type: 'BIGINT', default_value: NULL}, …} of the columns that the files have. */
 static int schema_sql(struct delta_scan *scan, struct err *err)
 {
@@ -383,7 +416,7 @@ static int schema_sql(struct delta_scan *scan, struct err *err)
             continue;
         buf_add_cstr(&scan->sql, any ? ", " : ", schema = map {");
         any = true;
-        if (head->mapping == DELTA_MAPPING_ID && !scan->change_type) /* that column has no id */
+        if (head->mapping == DELTA_MAPPING_ID && !scan->change_type && !scan->row_ids) /* those columns have no id */
             buf_printf(&scan->sql, "%d", f->id);
         else
             buf_add_sql_literal(&scan->sql, f->physical);
@@ -503,7 +536,7 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
     scan->row_ids = o->with_row_ids;
     scan->change_type = o->with_change_type;
     if (rc == 0)
-        rc = load_row_ids(scan, err);
+        rc = load_row_ids(scan, store, err);
     if (rc == 0) {
         load_numbers(scan, o);
         scan->registered =

@@ -42,8 +42,8 @@ enum { DELTA_SCAN_NUMBERS = 3 };
 #define DELTA_ROW_ID "__row_id"
 #define DELTA_ROW_VERSION "__row_version"
 
-/* Reads the deletion vectors. ERR_UNSUPPORTED names a column of an unknown type, or row ids of a table whose columns are
- * mapped by id; ERR_INPUT a broken partition value. */
+/* Reads the deletion vectors. ERR_UNSUPPORTED names a column of an unknown type, or row ids of a table mapped by id
+ * whose files have other names for its columns; ERR_INPUT a broken partition value. */
 int delta_scan_new(struct engine *engine, struct store *store, struct delta_snapshot *snapshot,
                    const struct delta_scan_options *options, struct delta_scan **ret, struct err *err) MUST_CHECK;
 void delta_scan_free(struct delta_scan *scan); /* takes NULL */

@@ -61,9 +61,8 @@ struct sql_constraint {
 };
 
 struct sql_create {
-    struct sql_table table;
-    bool or_replace, if_not_exists;
-    bool replace_only; /* REPLACE TABLE: it must exist */
+    struct sql_table table, like; /* LIKE: columns, partitions and properties are that table's */
+    bool or_replace, if_not_exists, is_like, replace_only; /* the last: REPLACE TABLE, it must exist */
     uint32_t n_columns, n_constraints, n_partition_by, n_cluster_by, n_properties;
     struct sql_column *columns; /* partition columns that were given with their type are at the end */
     struct sql_constraint *constraints;
@@ -74,8 +73,6 @@ struct sql_create {
     struct str location, comment;
     bool has_comment;
     struct str query; /* AS …; empty: none */
-    bool is_like;     /* LIKE source: columns, partitions and properties are that table's */
-    struct sql_table like;
 };
 
 struct sql_clone {

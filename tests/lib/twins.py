@@ -52,11 +52,11 @@ class Twins:
 
     def step(self, statement, sluice=True):
         others = (None, None)
-        if statement == "CLONE":
+        if statement in ("CLONE", "LIKE"):
             self.clones += 1
             others = self.ours, self.theirs
             self.name(self.clones)
-            statement = "CREATE TABLE {t} SHALLOW CLONE {o}"
+            statement = "CREATE TABLE {t} " + {"CLONE": "SHALLOW CLONE {o}", "LIKE": "LIKE {o} USING delta"}[statement]
         if statement.startswith(("CREATE TABLE", "BOTH")):
             self.points = []
         self.told.append(("" if sluice else "BY SPARK ") + statement)
@@ -105,6 +105,19 @@ def our_rows(sluice, path, log, versions):
 
 def spark_rows(spark, path, version):
     return sorted(spark.rows(f"SELECT * FROM delta.`{path}` VERSION AS OF {version}"), key=repr)
+
+
+def our_changes(sluice, path, log, first, last):
+    """Sorted rows of the change feed of these versions, as sluice reads them: columns, then the kind of the change."""
+    done = sluice.run("sql", "--format", "json", "-c", f"SELECT * FROM table_changes_by_path('{path}', {first}, {last})")
+    fields = log.schema(last)["fields"] + [{"name": "_change_type", "type": "string"}]
+    rows = [json.loads(line, parse_float=Decimal) for line in done.out.splitlines()]
+    return sorted([tuple(plain(f["type"], r[f["name"]]) for f in fields) for r in rows], key=repr)
+
+
+def spark_changes(spark, path, first, last):
+    query = f"SELECT * EXCEPT (_commit_version, _commit_timestamp) FROM table_changes_by_path('{path}', {first}, {last})"
+    return sorted(spark.rows(query), key=repr)
 
 
 # What says when or how fast, or how many bytes a file has, is nobody's to agree on.

@@ -6,7 +6,7 @@ import pytest
 
 from lib.dialect import Statements
 from lib.spark import Log
-from lib.twins import Twins, our_rows, shape, spark_rows
+from lib.twins import Twins, our_changes, our_rows, shape, spark_changes, spark_rows
 
 pytestmark = pytest.mark.spark
 FROM, _, TO = os.environ.get("SLUICE_SPARK_SEEDS", "1:4").partition(":")
@@ -27,6 +27,25 @@ def same_tables(twins):
         assert spark_rows(twins.spark, twins.ours, a) == mine[a], twins.story(f"what sluice wrote, read by Spark, at version {a}")
 
 
+def same_changes(twins):
+    """The change feed of every state that has one, told by sluice of both tables; of some, told by Spark as well."""
+    ours, theirs = Log(twins.ours), Log(twins.theirs)
+    steps = [(old, new) for old, new in zip(twins.points, twins.points[1:])
+             if old[0] < new[0] and old[1] < new[1] and all(feed(log, p[i]) for p in (old, new) for i, log in enumerate((ours, theirs)))]
+    for n, (old, new) in enumerate(steps):
+        mine, other = (our_changes(twins.sluice, path, log, old[i] + 1, new[i])
+                       for i, (path, log) in enumerate(((twins.ours, ours), (twins.theirs, theirs))))
+        assert mine == other, twins.story(f"changes of version {new[0]} ({new[1]})")
+        if n % max(1, len(steps) // 4) == 0:
+            for i, (path, log, told) in enumerate(((twins.ours, ours, mine), (twins.theirs, theirs, other))):
+                if log.schema(new[i]) == log.schema():  # Spark shows them with the columns of now
+                    assert spark_changes(twins.spark, path, old[i] + 1, new[i]) == told, twins.story(f"changes of version {new[i]} of {path.name} as Spark reads it")
+
+
+def feed(log, version):
+    return log.last("metaData", version)["configuration"].get("delta.enableChangeDataFeed", "").lower() == "true"
+
+
 def run_seed(sluice, spark, folder, seed, turns):
     make, twins = Statements(seed), Twins(sluice, spark, folder, seed)
     statement = make.create()
@@ -35,6 +54,7 @@ def run_seed(sluice, spark, folder, seed, turns):
         make.learn(log.last("metaData"), len(twins.points))
         statement = make.next()
     same_tables(twins)
+    same_changes(twins)
     return twins
 
 
