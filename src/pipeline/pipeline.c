@@ -72,6 +72,8 @@ static uint64_t passed_everywhere(struct sync *s)
 
     if (s->copy)
         lsn = MIN(lsn, copy_from_lsn(s->copy));
+    if (s->snapshot)
+        lsn = MIN(lsn, s->snapshot_lsn);
     while (delta_sink_next(s->sink, &cursor, NULL, &t) == 0)
         if (t->state == LAKE_STAGED)
             lsn = MIN(lsn, t->position);
@@ -199,7 +201,7 @@ static bool is_caught_up(const struct sync *s)
     struct lake_table *t;
     size_t cursor = 0;
 
-    if (s->copy || s->applied + 1 < s->target_lsn)
+    if (s->copy || s->snapshot || s->applied + 1 < s->target_lsn)
         return false;
     while (delta_sink_next(s->sink, &cursor, NULL, &t) == 0)
         if (t->state == LAKE_STAGED)
@@ -236,6 +238,7 @@ static int run(struct sync *s, struct err *err)
             return sync_epoch_is_open(s) ? sync_commit_epoch(s, err) : 0;
         if (s->receive.ended)
             return receive_error(s, err);
+        TRY(sync_mind_snapshot(s, err));
         TRY(mind_copy(s, err));
         TRY(sync_barrier_mind(s, &hold, err));
         if (hold || !has_tables(s)) {
@@ -252,6 +255,7 @@ static int run(struct sync *s, struct err *err)
 static void sync_deinit(struct sync *s)
 {
     copy_free(s->copy);
+    snapshot_free(s->snapshot);
     apply_deinit(&s->apply);
     pg_epoch_free(s->epoch);
     delta_sink_free(s->sink);
@@ -360,9 +364,11 @@ int sync_run(const struct sync_options *o, struct err *err)
         bool away = rc == ERR_NET && (ever || is_starting(err));
         if (!away && (rc != ERR_CONFLICT || !(ran || is_passing(err)) || tries >= CONFLICT_TRIES))
             return rc;
-        if (read(o->stop_fd, &ours, sizeof ours) != sizeof ours || ours > 1) /* we were asked to stop as well */
-            return away ? 0 : rc;
         struct err why = *err;
+        if (read(o->stop_fd, &ours, sizeof ours) != sizeof ours || ours > 1) { /* we were asked to stop as well */
+            log_err(LOG_WARN, "stopped_early", &why); /* the next start goes on from the spool */
+            return 0;
+        }
         if (away && !wait_for_server(o, &why, &wait_ms))
             return 0;
         if (!away)

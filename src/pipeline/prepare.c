@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ASK_AGAIN_US = 1000000 };
+enum { ASK_AGAIN_US = 1000000, LOOK_US = 2000, WORKER_MEMORY = 128000000 };
 
 bool sync_is_stopping(const struct sync *s)
 {
@@ -182,7 +182,8 @@ static int open_engine(struct sync *s, struct err *err)
     TRY(file_make_dirs(temp, err));
     TRY(engine_open(&options, &s->engine, err));
     TRY(engine_connect(s->engine, &s->engine_conn, err));
-    TRY(lake_worker_new(s->engine, &s->worker, err));
+    if (s->o->memory_bytes >= WORKER_MEMORY) /* for two statements at a time */
+        TRY(lake_worker_new(s->engine, &s->worker, err));
     s->env = (struct lake_env){.engine = s->engine,
                                .conn = s->engine_conn,
                                .worker = s->worker,
@@ -285,11 +286,12 @@ static int check_source(struct sync *s, const struct pg_tables *tables, struct e
 
 /* A start without state: makes the slot and exports its snapshot, or takes over the slot of a start that was cut short
  * before it could write its state (everything is copied, so going on from where it stands loses nothing). */
-static int make_slot(struct sync *s, struct pg_conn **ret_owner, char snapshot[PG_SNAPSHOT_NAME], struct err *err)
+static int make_slot(struct sync *s, struct snapshot **ret, struct err *err)
 {
-    CLEANUP(pg_conn_freep) struct pg_conn *repl = NULL;
+    CLEANUP(snapshot_freep) struct snapshot *snapshot = NULL;
     struct pg_slot slot;
     char at[LSN_TEXT];
+    int rc;
 
     TRY(pg_slot_read(s->conn, s->state.slot, &slot, err));
     if (slot.exists) {
@@ -297,11 +299,17 @@ static int make_slot(struct sync *s, struct pg_conn **ret_owner, char snapshot[P
         log_warn("slot_taken_over", "slot=%s lsn=%s", s->state.slot, lsn_text(s->state.start, at));
         return 0;
     }
-    TRY(pg_conn_open(s->o->url, PG_CONN_REPLICATION, s->o->stop_fd, &repl, err));
-    TRY(pg_slot_create(repl, s->state.slot, &s->state.start, snapshot, err));
+    TRY(snapshot_begin(s->o->url, s->state.slot, s->o->stop_fd, &snapshot, err));
+    while ((rc = snapshot_poll(snapshot, err)) == 0) {
+        TRY(sync_tell_of_wait(s, snapshot, err));
+        clock_sleep_us(LOOK_US);
+    }
+    if (rc < 0)
+        return rc;
+    s->state.start = snapshot->lsn;
     log_info("slot_created", "slot=%s publication=%s lsn=%s", s->state.slot, s->state.publication,
              lsn_text(s->state.start, at));
-    *ret_owner = TAKE_PTR(repl);
+    *ret = TAKE_PTR(snapshot);
     return 0;
 }
 
@@ -350,8 +358,7 @@ static int start_receiving(struct sync *s, const struct pg_tables *tables, struc
 int sync_prepare(struct sync *s, struct err *err)
 {
     CLEANUP(pg_tables_deinit) struct pg_tables tables = {0};
-    CLEANUP(pg_conn_freep) struct pg_conn *owner = NULL;
-    char snapshot[PG_SNAPSHOT_NAME] = "";
+    CLEANUP(snapshot_freep) struct snapshot *snapshot = NULL;
     struct pg_server server;
 
     s->state_dir = state_dir_of(s->o->lake, s->o->state_dir);
@@ -371,12 +378,12 @@ int sync_prepare(struct sync *s, struct err *err)
     TRY(check_partitions(s, &tables, err));
     TRY(pg_current_wal_lsn(s->conn, &s->target_lsn, err));
     if (!s->state.start)
-        TRY(make_slot(s, &owner, snapshot, err));
+        TRY(make_slot(s, &snapshot, err));
     s->applied = s->state.applied;
     TRY(state_save(&s->state, err));
     TRY(sync_recover_names(s, err));
     TRY(sync_open_tables(s, err));
-    TRY(sync_start_copy(s, &tables, s->state.start, snapshot[0] ? snapshot : NULL, TAKE_PTR(owner), err));
+    TRY(sync_start_copy(s, &tables, TAKE_PTR(snapshot), err));
     TRY(start_receiving(s, &tables, err));
     s->apply.ctx = s;
     return apply_open(&s->apply, s->spool, s->epoch, err);

@@ -7,6 +7,7 @@
 #include "pipeline/copy.h"
 #include "pipeline/progress.h"
 #include "pipeline/receive.h"
+#include "pipeline/snapshot.h"
 #include "pipeline/state.h"
 #include "pipeline/sync.h"
 #include "sink/delta_sink.h"
@@ -28,6 +29,7 @@ struct sync {
     struct state state;
     struct receive receive;
     struct apply apply;
+    struct snapshot *snapshot; /* what the tables that are TABLE_COPYING wait for; NULL: nothing, or `copy` has it */
     struct copy_job *copy;
     struct progress progress;
     struct barrier barrier;
@@ -36,12 +38,14 @@ struct sync {
     uint64_t read_lsn;        /* the last transaction read from the spool, and … */
     uint64_t read_end_lsn;    /* … its end */
     uint64_t trim_lsn;        /* end of the last transaction that is committed everywhere */
+    uint64_t snapshot_lsn;    /* the snapshot that is asked for stands there or later */
     uint64_t changes_at_rest; /* when memory was last given back */
     int64_t epoch_us;         /* when the first transaction of the open epoch was begun to read */
     int64_t last_commit_us, last_remember_us, last_look_us;
     bool state_dirty;
-    bool copied; /* a copy was begun: a table that changes under it is no error of the user's */
-    bool looked; /* the tables of the start were chosen: --resync is done with */
+    bool copied;       /* a copy was begun: a table that changes under it is no error of the user's */
+    bool looked;       /* the tables of the start were chosen: --resync is done with */
+    bool told_of_wait; /* that transactions at the source hold the snapshot up */
 };
 
 /* ---- pipeline.c ---- */
@@ -76,10 +80,13 @@ int sync_mind_partitions(struct sync *s, const struct pg_tables *tables, struct 
 
 /* Opens the tables that follow already. */
 int sync_open_tables(struct sync *s, struct err *err) MUST_CHECK;
-/* Starts to copy the tables that are chosen and not in the lake; `owner` (taken) exports `snapshot` at `lsn`, or NULL:
- * a temporary slot is made when there is something to copy. */
-int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn, const char *snapshot,
-                    struct pg_conn *owner, struct err *err) MUST_CHECK;
+/* Starts to copy the tables that are chosen and not in the lake, in the snapshot (taken), or as soon as there is one (NULL). */
+int sync_start_copy(struct sync *s, const struct pg_tables *tables, struct snapshot *snapshot,
+                    struct err *err) MUST_CHECK;
+/* Starts the copy when its snapshot is there. */
+int sync_mind_snapshot(struct sync *s, struct err *err) MUST_CHECK;
+/* Says who holds a snapshot up, once it takes long. */
+int sync_tell_of_wait(struct sync *s, const struct snapshot *snapshot, struct err *err) MUST_CHECK;
 /* A table that was dropped or altered between the catalog and the snapshot: ERR_CONFLICT, so that everything is looked
  * at anew. `err` is needed. */
 int sync_copy_rc(int rc, struct err *err);

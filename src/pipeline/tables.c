@@ -13,7 +13,7 @@
 
 #include <assert.h>
 
-enum { LOOK_FOR_TABLES_US = 5000000 };
+enum { LOOK_FOR_TABLES_US = 5000000, TELL_OF_WAIT_US = 2000000 };
 
 static bool is_resync(const struct sync *s, struct str schema, struct str name)
 {
@@ -122,8 +122,9 @@ static void begin_copying(struct sync *s, struct state_table *st, const struct r
     st->name = arena_str(&s->state.arena, r->name);
 }
 
-/* Which of the chosen tables have to be copied. */
-static size_t choose(struct sync *s, const struct pg_tables *tables, struct relation **ret)
+/* Which of the tables have to be copied. `again`: of those that were chosen before, since they alone were published when the
+ * snapshot was asked for. */
+static size_t choose(struct sync *s, const struct pg_tables *tables, bool again, struct relation **ret)
 {
     size_t n = 0;
 
@@ -131,9 +132,11 @@ static size_t choose(struct sync *s, const struct pg_tables *tables, struct rela
         struct relation *r = tables->items[i];
         struct state_table *st = state_find(&s->state, r->oid);
         const char *why = cannot_follow(r);
+        if (again && (!st || st->state != TABLE_COPYING))
+            continue;
         if (!st)
             st = state_add(&s->state, r->oid, r->schema, r->name);
-        if (!is_anew(s, st, r) && st->state != TABLE_NEW && st->state != TABLE_COPYING)
+        if (!again && !is_anew(s, st, r) && st->state != TABLE_NEW && st->state != TABLE_COPYING)
             continue;
         if (why) {
             log_warn("table_quarantined", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
@@ -149,23 +152,8 @@ static size_t choose(struct sync *s, const struct pg_tables *tables, struct rela
     return n;
 }
 
-static int temporary_snapshot(struct sync *s, uint64_t *ret_lsn, char snapshot[PG_SNAPSHOT_NAME],
-                              struct pg_conn **ret_owner, struct err *err)
+static int start_copy(struct sync *s, struct relation **chosen, size_t n, struct snapshot *snapshot, struct err *err)
 {
-    CLEANUP(pg_conn_freep) struct pg_conn *repl = NULL;
-
-    TRY(pg_conn_open(s->o->url, PG_CONN_REPLICATION, s->o->stop_fd, &repl, err));
-    TRY(pg_slot_create_temporary(repl, ret_lsn, snapshot, err));
-    *ret_owner = TAKE_PTR(repl);
-    return 0;
-}
-
-int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn, const char *snapshot,
-                    struct pg_conn *owner, struct err *err)
-{
-    CLEANUP(pg_conn_freep) struct pg_conn *held = owner;
-    CLEANUP(mem_freep) struct relation **chosen = MEM_NEW_N(struct relation *, tables->n + 1);
-    char name[PG_SNAPSHOT_NAME], at[LSN_TEXT];
     struct copy_config config = {.url = s->o->url,
                                  .lake = s->o->lake,
                                  .state_dir = s->state_dir,
@@ -175,23 +163,81 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, uint64_t lsn
                                  .filter = &s->filter,
                                  .env = &s->env,
                                  .stop_fd = s->o->stop_fd};
+    char at[LSN_TEXT];
 
-    assert(!s->copy);
+    log_info("copy_started", "tables=%zu lsn=%s sessions=%u", n, lsn_text(snapshot->lsn, at), config.sessions);
+    return sync_copy_rc(
+        copy_start(&config, chosen, n, snapshot->lsn, snapshot->name, TAKE_PTR(snapshot->owner), &s->copy, err), err);
+}
+
+int sync_start_copy(struct sync *s, const struct pg_tables *tables, struct snapshot *snapshot, struct err *err)
+{
+    CLEANUP(snapshot_freep) struct snapshot *held = snapshot;
+    CLEANUP(mem_freep) struct relation **chosen = MEM_NEW_N(struct relation *, tables->n + 1);
+    bool first = !s->looked;
+
+    assert(!s->copy && !s->snapshot);
     TRY(sync_follow_catalog(s, tables, err));
-    if (!s->looked)
+    if (first)
         TRY(sync_mind_partitions(s, tables, err));
-    size_t n = choose(s, tables, chosen);
+    size_t n = choose(s, tables, snapshot && !first, chosen);
     s->looked = true;
     TRY(state_save(&s->state, err));
     if (!n)
         return 0;
-    if (!snapshot) {
-        TRY(temporary_snapshot(s, &lsn, name, &held, err));
-        snapshot = name;
-    }
-    log_info("copy_started", "tables=%zu lsn=%s sessions=%u", n, lsn_text(lsn, at), config.sessions);
     s->copied = true;
-    return sync_copy_rc(copy_start(&config, chosen, n, lsn, snapshot, TAKE_PTR(held), &s->copy, err), err);
+    if (snapshot)
+        return start_copy(s, chosen, n, snapshot, err);
+    s->snapshot_lsn = s->trim_lsn; /* later than all that was received */
+    s->told_of_wait = false;
+    return snapshot_begin(s->o->url, NULL, s->o->stop_fd, &s->snapshot, err);
+}
+
+static int ask_tables(struct sync *s, void *arg, struct err *err)
+{
+    return pg_catalog_relations(s->conn, &s->filter, arg, err);
+}
+
+static int ask_published_tables(struct sync *s, void *arg, struct err *err)
+{
+    TRY(ask_tables(s, arg, err));
+    return pg_publication_ensure(s->conn, s->state.publication, arg, NULL, err);
+}
+
+static int ask_who_is_open(struct sync *s, void *arg, struct err *err)
+{
+    return pg_open_transactions(s->conn, arg, err);
+}
+
+int sync_tell_of_wait(struct sync *s, const struct snapshot *snapshot, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf who = {0};
+
+    if (s->told_of_wait || snapshot_age_us(snapshot) < TELL_OF_WAIT_US)
+        return 0;
+    s->told_of_wait = true;
+    TRY(sync_ask(s, ask_who_is_open, &who, err));
+    log_warn("waiting_for_transactions", "text=%s open=%s",
+             log_quote("the copy begins when the transactions that are open at the source have ended"),
+             log_quote(who.n ? who.p : "see pg_stat_activity and pg_prepared_xacts"));
+    return 0;
+}
+
+int sync_mind_snapshot(struct sync *s, struct err *err)
+{
+    CLEANUP(pg_tables_deinit) struct pg_tables tables = {0};
+
+    if (!s->snapshot)
+        return 0;
+    int rc = snapshot_poll(s->snapshot, err);
+    if (rc < 0)
+        return sync_copy_rc(rc, err);
+    if (rc == 0)
+        return sync_tell_of_wait(s, s->snapshot, err);
+    if (sync_epoch_is_open(s))
+        TRY(sync_commit_epoch(s, err));
+    TRY(sync_ask(s, ask_published_tables, &tables, err)); /* as they are by now */
+    return sync_start_copy(s, &tables, TAKE_PTR(s->snapshot), err);
 }
 
 int sync_copy_rc(int rc, struct err *err)
@@ -287,12 +333,17 @@ int sync_finish_copy(struct sync *s, struct err *err)
 
 /* ---- afterwards ---- */
 
+static bool is_copying(const struct sync *s)
+{
+    return s->copy || s->snapshot;
+}
+
 void sync_note_tables(struct sync *s)
 {
     for (size_t i = 0; i < s->state.n_tables; i++) {
         struct state_table *st = &s->state.tables[i];
         struct lake_table *t = delta_sink_find(s->sink, st->oid);
-        if (!t || (s->copy && st->state == TABLE_COPYING))
+        if (!t || (is_copying(s) && st->state == TABLE_COPYING))
             continue;
         if (t->state == LAKE_QUARANTINED && t->stale) {
             st->state = TABLE_NEW; /* the next look starts a copy, and that is now */
@@ -302,16 +353,11 @@ void sync_note_tables(struct sync *s)
             st->state = TABLE_QUARANTINED;
             state_set_reason(&s->state, st, t->reason);
             s->state_dirty = true;
-        } else if (t->state == LAKE_STREAMING && st->state == TABLE_COPYING && !s->copy) {
+        } else if (t->state == LAKE_STREAMING && st->state == TABLE_COPYING && !is_copying(s)) {
             st->state = TABLE_STREAMING;
             s->state_dirty = true;
         }
     }
-}
-
-static int ask_tables(struct sync *s, void *arg, struct err *err)
-{
-    return pg_catalog_relations(s->conn, &s->filter, arg, err);
 }
 
 /* Tables that wait for a copy and cannot be copied any more. */
@@ -322,7 +368,8 @@ static void give_up_gone(struct sync *s, const struct pg_tables *tables)
         bool there = false;
         for (size_t k = 0; k < tables->n; k++)
             there |= tables->items[k]->oid == st->oid;
-        if (there || st->state != TABLE_NEW)
+        bool waits = st->state == TABLE_NEW || (st->state == TABLE_COPYING && !delta_sink_find(s->sink, st->oid));
+        if (there || !waits)
             continue;
         st->state = TABLE_QUARANTINED;
         state_set_reason(&s->state, st, "the source does not have it any more");
@@ -336,7 +383,7 @@ int sync_look_for_tables(struct sync *s, struct err *err)
     int64_t now = clock_mono_us();
     size_t n_new = 0;
 
-    if (s->copy || now - s->last_look_us < LOOK_FOR_TABLES_US || sync_epoch_is_open(s))
+    if (is_copying(s) || now - s->last_look_us < LOOK_FOR_TABLES_US || sync_epoch_is_open(s))
         return 0;
     s->last_look_us = now;
     TRY(sync_ask(s, ask_tables, &tables, err));
@@ -350,5 +397,5 @@ int sync_look_for_tables(struct sync *s, struct err *err)
         return 0;
     log_info("tables_added", "tables=%zu", n_new);
     TRY(pg_publication_ensure(s->conn, s->state.publication, &tables, NULL, err));
-    return sync_start_copy(s, &tables, 0, NULL, NULL, err);
+    return sync_start_copy(s, &tables, NULL, err);
 }

@@ -10,6 +10,7 @@
 #include "sink/lake_merge.h"
 #include "sink/lake_partition.h"
 
+#include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -17,6 +18,7 @@
 #include "delta/log.h"
 
 enum { N_CLASSES = LAKE_CLASSES - 1, SMALLEST = 16 << 10, MASKED_PERCENT = 25, MERGE_MAX = 512 };
+enum { PUT_OFF_US = 30000000 };
 enum { LOG_RUN = 10, LOG_RUN_MAX = 100 }; /* commits that become one file */
 
 static int class_of(const struct lake_table *t, const struct lake_file *f)
@@ -80,6 +82,24 @@ static uint32_t choose_masked(struct lake_table *t)
     return 0;
 }
 
+/* Upkeep for which memory did not suffice, beside other work perhaps, is put off; all else is an error. */
+static int upkeep_rc(struct lake_table *t, int rc, const struct err *why, struct err *err)
+{
+    if (rc == ERR_LIMIT) {
+        t->upkeep_not_before_us = clock_mono_us() + PUT_OFF_US;
+        log_err(LOG_WARN, "upkeep_put_off", why);
+        return 0;
+    }
+    if (rc && err)
+        *err = *why;
+    return rc;
+}
+
+static bool is_put_off(const struct lake_table *t)
+{
+    return t->upkeep_not_before_us && clock_mono_us() < t->upkeep_not_before_us;
+}
+
 static void drop_merge(struct lake_table *t)
 {
     lake_merge_free(TAKE_PTR(t->merge));
@@ -89,13 +109,13 @@ static void drop_merge(struct lake_table *t)
 static int take_merge(struct lake_table *t, struct err *err)
 {
     struct lake_job *job = lake_merge_job(t->merge);
+    struct err why = job->err;
     bool taken = false;
     int rc = job->rc;
 
     if (rc) {
-        if (err)
-            *err = job->err;
-        err_wrap(err, "table %s, compaction", t->name);
+        err_wrap(&why, "table %s, compaction", t->name);
+        rc = upkeep_rc(t, rc, &why, err);
     } else {
         rc = lake_merge_take(t, t->merge, false, &taken, err);
     }
@@ -110,13 +130,14 @@ static int begin_merge(struct lake_table *t, const uint32_t *ids, size_t n, stru
 {
     struct lake_worker *worker = t->env->worker;
 
-    if (!worker) {
-        TRY(lake_rewrite(t, ids, n, false, NULL, err));
-        return lake_commit_compaction(t, err);
-    }
     TRY(lake_merge_prepare(t, ids, n, NULL, &t->merge, err));
-    lake_worker_submit(worker, lake_merge_job(t->merge));
-    return 0;
+    struct lake_job *job = lake_merge_job(t->merge);
+    if (worker) {
+        lake_worker_submit(worker, job);
+        return 0;
+    }
+    job->rc = job->run(job, t->env->conn, &job->err);
+    return take_merge(t, err);
 }
 
 int lake_compact(struct lake_table *t, struct err *err)
@@ -127,6 +148,8 @@ int lake_compact(struct lake_table *t, struct err *err)
         return 0;
     if (t->merge)
         return lake_worker_is_done(t->env->worker, lake_merge_job(t->merge)) ? take_merge(t, err) : 0;
+    if (is_put_off(t))
+        return 0;
     size_t n = choose_small(t, ids);
     if (!n && (ids[0] = choose_masked(t)))
         n = 1;
@@ -169,12 +192,11 @@ static void drop_checkpoint(struct lake_table *t)
 
 static int take_checkpoint(struct lake_table *t, struct err *err)
 {
+    struct err why = t->checkpoint->job.err;
     int rc = t->checkpoint->job.rc;
 
-    if (rc && err)
-        *err = t->checkpoint->job.err;
     drop_checkpoint(t);
-    return rc;
+    return upkeep_rc(t, rc, &why, err);
 }
 
 /* The commits since the last checkpoint, or the last such file, when there are enough. Not the newest one, which a power cut
@@ -197,6 +219,8 @@ int lake_checkpoint(struct lake_table *t, struct err *err)
 
     if (t->checkpoint)
         return lake_worker_is_done(worker, &t->checkpoint->job) ? take_checkpoint(t, err) : 0;
+    if (is_put_off(t))
+        return 0;
     if (delta_checkpoint_is_due(t->delta))
         c.checkpoint = delta_checkpoint_begin(t->delta);
     else if (log_run(t, &c.first, &c.last))

@@ -148,6 +148,7 @@ struct lake_table {
     bool dirty;              /* something to commit */
     bool being_copied;       /* anew, while it follows: files that no log names are the copy's */
     int64_t last_vacuum_ms;
+    int64_t upkeep_not_before_us;       /* memory did not suffice the last time; 0: never so */
     bool replace_all;                   /* the commit removes every file of the log first (a table copied anew) */
     struct lake_merge *merge;           /* files that the worker merges, or has merged */
     struct lake_checkpoint *checkpoint; /* that the worker writes, or has written */

@@ -144,11 +144,42 @@ static void test_worker__checkpoints_do_not_hold_up_commits(void **state)
     end_with_worker();
 }
 
+/* What the worker lacked memory for is no error of the stream's: it is tried again later. */
+static void test_worker__a_merge_without_memory_is_put_off(void **state)
+{
+    (void)state;
+    begin_with_worker("worker_limit", IDENTITY_KEY, 4);
+    for (int i = 0; i < 4; i++) {
+        insert_some(i * 10, 10);
+        commit();
+    }
+    struct lake_job *job = lake_merge_job(w.t->merge);
+    lake_worker_wait(w.worker, job);
+    job->rc = err_set(&job->err, ERR_LIMIT, "no memory");
+    insert_some(100, 5);
+    commit();
+    assert_null(w.t->merge);
+    insert_some(200, 5);
+    commit();
+    assert_null(w.t->merge); /* not at once */
+    w.t->upkeep_not_before_us = 1;
+    insert_some(300, 5);
+    commit();
+    assert_non_null(w.t->merge);
+    lake_worker_wait(w.worker, lake_merge_job(w.t->merge));
+    insert_some(400, 5);
+    commit();
+    assert_true(live_files() <= 2);
+    check("merged later");
+    end_with_worker();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worker__rows_change_while_their_files_are_merged),
         cmocka_unit_test(test_worker__a_merge_of_files_that_are_gone_is_thrown_away),
+        cmocka_unit_test(test_worker__a_merge_without_memory_is_put_off),
         cmocka_unit_test(test_worker__checkpoints_do_not_hold_up_commits),
     };
 

@@ -354,6 +354,21 @@ int pg_slot_create_temporary(struct pg_conn *repl, uint64_t *ret_lsn, char ret_s
     return create_slot(repl, name, true, ret_lsn, ret_snapshot, err);
 }
 
+int pg_open_transactions(struct pg_conn *conn, struct buf *ret, struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+    const char *sql =
+        "SELECT string_agg(who || ' since ' || to_char(since, 'YYYY-MM-DD HH24:MI:SS'), ', ' ORDER BY since) FROM ("
+        "SELECT 'pid ' || pid || coalesce(' (' || nullif(application_name, '') || ')', ''), xact_start "
+        "FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() UNION ALL "
+        "SELECT 'prepared transaction ' || quote_literal(gid), prepared FROM pg_prepared_xacts "
+        "ORDER BY 2 LIMIT 5) open(who, since)";
+
+    TRY(pg_query(conn, sql, 0, NULL, &r, err));
+    buf_add_str(ret, pg_result_str(r, 0, 0));
+    return 0;
+}
+
 int pg_slot_drop(struct pg_conn *conn, const char *slot, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};

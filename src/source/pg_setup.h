@@ -97,6 +97,9 @@ MUST_CHECK int pg_slot_create(struct pg_conn *repl, const char *slot, uint64_t *
 MUST_CHECK int pg_slot_create_temporary(struct pg_conn *repl, uint64_t *ret_lsn, char ret_snapshot[PG_SNAPSHOT_NAME],
                                         struct err *err);
 MUST_CHECK int pg_slot_drop(struct pg_conn *conn, const char *slot, struct err *err); /* none: no error */
+/* Appends who keeps a slot from being made: transactions that wrote, the oldest first, and prepared ones, of all databases ("pid 71
+ * (psql) since 10:04:12"). Nothing when we may not see them. */
+MUST_CHECK int pg_open_transactions(struct pg_conn *conn, struct buf *ret, struct err *err);
 /* The end of the flushed WAL: a stream that reached it has everything committed before the call. */
 MUST_CHECK int pg_current_wal_lsn(struct pg_conn *conn, uint64_t *ret, struct err *err);
 
