@@ -114,6 +114,7 @@ static struct parquet_spec file_spec(const struct writing *w)
                                 .level = w->data->level,
                                 .tight_bounds = w->data->head->dv,
                                 .no_stats = w->data->changes,
+                                .bare_variants = w->data->bare_variants,
                                 .stats_fields = w->schema->n_fields - (w->data->row_ids ? 2 : 0)};
 
     delta_stats_columns(w->data->head, w->arena, &spec);

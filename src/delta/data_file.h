@@ -14,10 +14,12 @@ struct delta_data {
     const char *from;              /* table expression with the table's columns by logical name: "(SELECT …)" */
     const struct delta_kv *parts;  /* all rows are of this partition (physical names); NULL: split by partition */
     uint32_t n_parts;
-    bool changes;   /* a change file: `from` also has _change_type; no statistics */
-    bool row_ids;   /* `from` also has DELTA_ROW_ID and DELTA_ROW_VERSION, to be kept in the file */
-    bool any_order; /* rows may be in another order than `from` gives them: less memory */
-    int level;      /* of compression, see parquet_spec */
+    bool changes; /* a change file: `from` also has _change_type; no statistics */
+    bool row_ids; /* `from` also has DELTA_ROW_ID and DELTA_ROW_VERSION, to be kept in the file */
+    bool
+        bare_variants; /* where the table has variants, `from` has structs of metadata and value: delta_scan_is_bare() */
+    bool any_order;    /* rows may be in another order than `from` gives them: less memory */
+    int level;         /* of compression, see parquet_spec */
 };
 
 /* The files written, as add (or cdc) actions. Memory of the arena that was given. */

@@ -42,8 +42,12 @@ static int concerns(struct dml *d, const struct delta_file *f, const struct dv *
 {
     CLEANUP(delta_scan_freep) struct delta_scan *scan = NULL;
     CLEANUP(buf_deinit) struct buf sql = {0};
-    struct delta_scan_options options = {
-        .files = &f, .n_files = 1, .head = d->head, .with_position = true, .with_deleted = among != NULL};
+    struct delta_scan_options options = {.files = &f,
+                                         .n_files = 1,
+                                         .head = d->head,
+                                         .with_position = true,
+                                         .with_deleted = among != NULL,
+                                         .variants = DELTA_VARIANTS_EXACT};
     struct scan_files rows = {.n = 1, .deleted = &among};
     struct engine *engine = engine_of(d->t->conn);
     int64_t id = among ? scan_files_register(engine, &rows) : 0, n = 0;

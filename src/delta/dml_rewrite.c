@@ -45,7 +45,11 @@ static int write_rows(struct dml *d, struct engine_conn *conn, const struct delt
 {
     const struct delta_file *f = delta_scan_file(scan, 0);
     struct scan_files hits = {.n = 1, .deleted = &d->hit_list[job->file]};
-    struct delta_data data = {.head = d->head, .row_ids = d->row_ids, .any_order = true, .level = FAST_LEVEL};
+    struct delta_data data = {.head = d->head,
+                              .row_ids = d->row_ids,
+                              .any_order = true,
+                              .level = FAST_LEVEL,
+                              .bare_variants = delta_scan_is_bare(scan)};
     int64_t id = scan_files_register(engine_of(conn), &hits);
     CLEANUP(buf_deinit) struct buf from = {0};
 
@@ -65,8 +69,12 @@ static int rewrite(struct dml *d, struct engine_conn *conn, struct rewrite *job,
 {
     const struct delta_file *f = delta_scan_file(d->scan, job->file);
     CLEANUP(delta_scan_freep) struct delta_scan *one = NULL;
-    struct delta_scan_options options = {
-        .files = &f, .n_files = 1, .head = d->head, .with_position = true, .with_row_ids = d->row_ids};
+    struct delta_scan_options options = {.files = &f,
+                                         .n_files = 1,
+                                         .head = d->head,
+                                         .with_position = true,
+                                         .with_row_ids = d->row_ids,
+                                         .variants = DELTA_VARIANTS_COPIED};
     uint64_t taken = dv_cardinality(&d->hits[job->file]);
 
     TRY(delta_scan_new(engine_of(conn), d->t->table->store, d->tx->read, &options, &one, err));

@@ -104,7 +104,8 @@ void dml_take_schema(struct dml *d)
 
 int dml_open_scan(struct dml *d, const struct prune *keep, struct err *err)
 {
-    struct delta_scan_options options = {.head = d->head, .with_position = true, .with_row_ids = d->row_ids};
+    struct delta_scan_options options = {
+        .head = d->head, .with_position = true, .with_row_ids = d->row_ids, .variants = DELTA_VARIANTS_EXACT};
 
     assert(!d->scan);
     if (keep)

@@ -29,6 +29,7 @@ struct optimizing {
     bool clustered;
     struct str tags; /* of the new files, where the table is clustered */
     int64_t target;
+    bool bare_variants; /* of the files at hand: see delta_data */
     struct delta_data_files written;
     struct delta_optimized r;
 };

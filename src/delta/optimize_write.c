@@ -189,7 +189,8 @@ static int write_rows(struct optimizing *z, const char *select, const struct del
                               .parts = like->parts,
                               .n_parts = like->n_parts,
                               .row_ids = z->head->row_tracking,
-                              .any_order = !z->n_sort};
+                              .any_order = !z->n_sort,
+                              .bare_variants = z->bare_variants};
 
     buf_printf(&from, "(%s)", select);
     data.from = from.p;
@@ -259,7 +260,10 @@ static void note_added(struct optimizing *z, const struct delta_file *f)
 int optimize_rewrite(struct optimizing *z, const struct delta_file *const *files, size_t n, struct err *err)
 {
     CLEANUP(delta_scan_freep) struct delta_scan *scan = NULL;
-    struct delta_scan_options options = {.files = files, .n_files = (uint32_t)n, .with_row_ids = z->head->row_tracking};
+    struct delta_scan_options options = {.files = files,
+                                         .n_files = (uint32_t)n,
+                                         .with_row_ids = z->head->row_tracking,
+                                         .variants = DELTA_VARIANTS_COPIED};
     size_t first = z->written.n;
     uint64_t rows = z->written.rows;
     int64_t live = 0, bytes = 0;
@@ -271,6 +275,7 @@ int optimize_rewrite(struct optimizing *z, const struct delta_file *const *files
         bytes += MAX(files[i]->size, 0);
     }
     TRY(delta_scan_new(engine_of(z->conn), z->t->store, z->tx->read, &options, &scan, err));
+    z->bare_variants = delta_scan_is_bare(scan);
     TRY(write_run(z, delta_scan_sql(scan), bytes, files[0], err));
     rows = z->written.rows - rows;
     if (known && rows != (uint64_t)live)

@@ -52,6 +52,7 @@ int delta_type_of_query(const struct engine_type *from, struct str name, struct 
         [ENGINE_UUID] = TYPE_STRING + 1,
         [ENGINE_TIMESTAMP_TZ] = TYPE_TIMESTAMP + 1,
         [ENGINE_ARRAY] = TYPE_ARRAY + 1,
+        [ENGINE_VARIANT] = TYPE_VARIANT + 1,
     };
 
     *ret = (struct type){.id = TYPE_DECIMAL, .precision = from->precision, .scale = from->scale};

@@ -17,6 +17,7 @@
 #include "codec/delta_partition.h"
 #include "codec/dv.h"
 #include "delta/char_pad.h"
+#include "delta/scan_variants.h"
 #include "engine/parquet_write.h"
 #include "engine/rename.h"
 #include "engine/scan_files.h"
@@ -52,6 +53,7 @@ struct delta_scan {
     uint32_t n_numbers;
     int64_t *row_numbers[2];
     bool *no_row_ids;
+    struct scan_variants variants;
     struct scan_files registered;
     struct buf sql;
 };
@@ -475,6 +477,22 @@ static void add_cardinality(struct delta_scan *scan)
         buf_printf(&scan->sql, ", explicit_cardinality = %lld", (long long)rows);
 }
 
+static int load_variants(struct delta_scan *scan, struct store *store, const struct delta_scan_options *o,
+                         struct err *err)
+{
+    struct delta_head *bare;
+
+    if (o->variants == DELTA_VARIANTS_PLAIN || !delta_schema_find_type(scan->head->schema, TYPE_VARIANT))
+        return 0;
+    TRY(scan_variants_load(&scan->variants, store, scan->files, scan->n, o->variants == DELTA_VARIANTS_COPIED, err));
+    if (!scan->variants.bare)
+        return 0;
+    TRY(scan_bare_head(scan->head, &bare, err));
+    delta_head_unref((struct delta_head *)scan->head);
+    scan->head = bare;
+    return 0;
+}
+
 static int build_sql(struct delta_scan *scan, struct store *store, const struct delta_scan_options *o, struct err *err)
 {
     TRY(columns_sql(scan, o->with_position, err));
@@ -484,7 +502,10 @@ static int build_sql(struct delta_scan *scan, struct store *store, const struct 
     for (uint32_t i = 0; i < scan->n; i++) {
         if (i)
             buf_add_cstr(&scan->sql, ", ");
-        path_sql(store, scan->files[i]->path, &scan->sql);
+        if (scan->variants.copies && scan->variants.copies[i])
+            buf_add_sql_literal(&scan->sql, str_of(scan->variants.copies[i]));
+        else
+            path_sql(store, scan->files[i]->path, &scan->sql);
     }
     buf_add_cstr(&scan->sql, "], hive_partitioning = false");
     TRY(schema_sql(scan, err));
@@ -532,6 +553,8 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
     scan->head = delta_head_ref(head);
     int rc = load_files(scan, store, o, err);
     if (rc == 0)
+        rc = load_variants(scan, store, o, err);
+    if (rc == 0)
         rc = load_parts(scan, err);
     scan->row_ids = o->with_row_ids;
     scan->change_type = o->with_change_type;
@@ -558,6 +581,7 @@ void delta_scan_free(struct delta_scan *scan)
         return;
     if (scan->id)
         scan_files_unregister(scan->engine, scan->id);
+    scan_variants_deinit(&scan->variants, scan->n);
     for (uint32_t i = 0; scan->dvs && i < scan->n; i++)
         dv_deinit(&scan->dvs[i]);
     for (uint32_t k = 0; scan->parts && k < scan->n_parts; k++) {
@@ -585,6 +609,11 @@ void delta_scan_free(struct delta_scan *scan)
 const char *delta_scan_sql(const struct delta_scan *scan)
 {
     return scan->sql.p;
+}
+
+bool delta_scan_is_bare(const struct delta_scan *scan)
+{
+    return scan->variants.bare;
 }
 
 const struct delta_snapshot *delta_scan_snapshot(const struct delta_scan *scan)

@@ -18,6 +18,15 @@
 struct engine;
 struct delta_scan;
 
+/* How variants are read. DuckDB's reader takes the null of JSON for NULL, and what it makes of the others is written again in
+ * other bytes. */
+enum delta_variants {
+    DELTA_VARIANTS_PLAIN, /* as DuckDB reads them: for queries */
+    DELTA_VARIANTS_EXACT, /* the null of JSON is told from NULL, but in shredded ones: a file that may have one is copied */
+    DELTA_VARIANTS_COPIED, /* for rows that are only copied: byte for byte, as structs of metadata and value; see
+                              delta_scan_is_bare() */
+};
+
 struct delta_scan_options {
     const struct delta_file *const *files; /* these of the snapshot, in this order; NULL: all that live */
     uint32_t n_files;
@@ -34,6 +43,7 @@ struct delta_scan_options {
     const int64_t *const *numbers;
     uint32_t n_numbers;    /* at most DELTA_SCAN_NUMBERS */
     bool with_change_type; /* change files: one more column, _change_type */
+    enum delta_variants variants;
 };
 enum { DELTA_SCAN_NUMBERS = 3 };
 
@@ -49,6 +59,8 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
 void delta_scan_free(struct delta_scan *scan); /* takes NULL */
 DEFINE_FREEP(delta_scan)
 const char *delta_scan_sql(const struct delta_scan *scan);
+/* Are variants structs of metadata and value? As was asked for (DELTA_VARIANTS_COPIED), unless a file has shredded ones. */
+bool delta_scan_is_bare(const struct delta_scan *scan);
 const struct delta_snapshot *delta_scan_snapshot(const struct delta_scan *scan);
 uint32_t delta_scan_n_files(const struct delta_scan *scan);
 const struct delta_file *delta_scan_file(const struct delta_scan *scan, uint64_t file);

@@ -87,13 +87,15 @@ static int rewrite(struct unmapping *u, const struct delta_file *f, struct err *
     struct delta_tx *tx = u->a.tx;
     CLEANUP(delta_scan_freep) struct delta_scan *scan = NULL;
     CLEANUP(buf_deinit) struct buf from = {0};
-    struct delta_scan_options options = {.files = &f, .n_files = 1, .with_row_ids = tx->read->head->row_tracking};
+    struct delta_scan_options options = {
+        .files = &f, .n_files = 1, .with_row_ids = tx->read->head->row_tracking, .variants = DELTA_VARIANTS_COPIED};
     struct delta_data data = {.head = u->head, .n_parts = f->n_parts, .row_ids = options.with_row_ids};
     uint64_t before = u->written.rows, live;
 
     TRY(delta_scan_new(engine_of(u->conn), u->a.table->store, tx->read, &options, &scan, err));
     buf_printf(&from, "(%s)", delta_scan_sql(scan));
     data.from = from.p;
+    data.bare_variants = delta_scan_is_bare(scan);
     data.parts = f->n_parts ? partition_of(u, f, &tx->arena) : NULL;
     TRY(delta_data_write(u->conn, u->a.table->store, &data, &tx->arena, &u->written, err));
     live = (uint64_t)(f->num_records - (f->dv ? f->dv->cardinality : 0));

@@ -170,6 +170,7 @@ static int prepare_database(struct engine *engine, struct err *err)
     TRY(scan_functions_register(conn, err));
     TRY(stub_functions_register(conn, err));
     TRY(visit_function_register(conn, err));
+    TRY(variant_functions_register(conn, err));
     duckdb_add_replacement_scan(engine->db, replacement, engine, NULL);
     return 0;
 }

@@ -23,7 +23,8 @@ static void add_leaf(struct leaves *l, const struct type *type)
 {
     const char *column = l->path.p;
     bool real = type->id == TYPE_FLOAT || type->id == TYPE_DOUBLE;
-    bool bounds = type->id != TYPE_BOOLEAN && type->id != TYPE_BINARY && !type_is_nested(type);
+    bool bounds =
+        type->id != TYPE_BOOLEAN && type->id != TYPE_BINARY && type->id != TYPE_VARIANT && !type_is_nested(type);
 
     buf_add_cstr(&l->keys, l->keys.n ? ", " : "");
     buf_add_sql_literal(&l->keys, buf_str(&l->path));

@@ -6,9 +6,12 @@
 #include "engine/parquet_write.h"
 
 #include "base/mem.h"
+#include "codec/parquet_join.h"
 #include "engine/internal.h"
 #include "engine/parquet_stats.h"
 #include "engine/rename.h"
+#include "engine/variant_columns.h"
+#include "engine/variant_file.h"
 
 #include <assert.h>
 #include <unistd.h>
@@ -132,28 +135,90 @@ int parquet_write(struct engine_conn *conn, const char *path, const struct parqu
     return copy_to(conn, select, path, spec, feed, ret, err);
 }
 
+/* Are there variants, and all where they can be written? */
+static int find_variants(const struct type *type, bool *ret, struct err *err)
+{
+    if (type->id == TYPE_MAP && parquet_has_variant(&type->children[0].type))
+        return err_set(err, ERR_UNSUPPORTED, "a map whose keys are variants cannot be written");
+    *ret |= type->id == TYPE_VARIANT;
+    for (uint32_t i = 0; i < type->n_children; i++)
+        TRY(find_variants(&type->children[i].type, ret, err));
+    return 0;
+}
+
+/* The columns as the file has them, out of those of the type, which are named x0, x1, …: see codec/parquet_join.h. */
+static void split_sql(const struct schema *schema, bool bare, struct buf *sql)
+{
+    CLEANUP(arena_deinit) struct arena arena = {0};
+    const char *comma = "";
+
+    for (int metadata = 0; metadata <= 1; metadata++) {
+        for (uint32_t i = 0; i < schema->n_fields; i++) {
+            const struct field *f = &schema->fields[i];
+            if (metadata && !parquet_has_variant(&f->type))
+                continue;
+            buf_add_cstr(sql, comma);
+            comma = ", ";
+            variant_column_sql(&f->type, str_of(arena_printf(&arena, "x%u", i)), metadata, bare, sql);
+            buf_add_cstr(sql, " AS ");
+            if (metadata) /* a name that no other column has: theirs have no such byte */
+                buf_printf(sql, "\"metadata\x01%u\"", i);
+            else
+                buf_add_sql_ident(sql, f->physical);
+        }
+    }
+}
+
+/* The SELECT's columns c0, c1, … as the file is to have them: renamed, cast, and those with variants as two. */
+static int file_columns_sql(const struct parquet_spec *spec, bool variants, struct buf *sql, struct err *err)
+{
+    CLEANUP(schema_unrefp) struct schema *bare = NULL;
+    const struct schema *schema = spec->schema;
+
+    if (variants && spec->bare_variants) {
+        schema = bare = schema_clone(spec->schema);
+        parquet_bare_schema(bare);
+    }
+    buf_add_cstr(sql, "SELECT ");
+    if (variants) {
+        split_sql(spec->schema, spec->bare_variants, sql);
+        buf_add_cstr(sql, " FROM (SELECT ");
+    }
+    for (uint32_t i = 0; i < schema->n_fields; i++) {
+        const struct field *f = &schema->fields[i];
+        char name[16];
+        snprintf(name, sizeof name, "c%u", i);
+        buf_add_cstr(sql, i ? ", CAST(" : "CAST(");
+        rename_sql(&f->type, str_of(name), true, sql);
+        buf_add_cstr(sql, " AS ");
+        TRY(parquet_type_sql(&f->type, sql, err));
+        buf_add_cstr(sql, ") AS ");
+        if (variants)
+            buf_printf(sql, "x%u", i);
+        else
+            buf_add_sql_ident(sql, f->physical);
+    }
+    return 0;
+}
+
 int parquet_write_query(struct engine_conn *conn, const char *select, const char *path, const struct parquet_spec *spec,
                         struct parquet_file *ret, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
+    bool variants = false;
 
-    buf_add_cstr(&sql, "SELECT ");
-    for (uint32_t i = 0; i < spec->schema->n_fields; i++) {
-        const struct field *f = &spec->schema->fields[i];
-        char name[16];
-        snprintf(name, sizeof name, "c%u", i);
-        buf_add_cstr(&sql, i ? ", CAST(" : "CAST(");
-        rename_sql(&f->type, str_of(name), true, &sql);
-        buf_add_cstr(&sql, " AS ");
-        TRY(parquet_type_sql(&f->type, &sql, err));
-        buf_add_cstr(&sql, ") AS ");
-        buf_add_sql_ident(&sql, f->physical);
-    }
+    for (uint32_t i = 0; i < spec->schema->n_fields; i++)
+        TRY(find_variants(&spec->schema->fields[i].type, &variants, err));
+    TRY(file_columns_sql(spec, variants, &sql, err));
     buf_printf(&sql, " FROM (%s\n) AS q(", select);
     for (uint32_t i = 0; i < spec->schema->n_fields; i++)
         buf_printf(&sql, i ? ",c%u" : "c%u", i);
-    buf_add_char(&sql, ')');
-    return copy_to(conn, sql.p, path, spec, NULL, ret, err);
+    buf_add_cstr(&sql, variants ? "))" : ")");
+    TRY(copy_to(conn, sql.p, path, spec, NULL, ret, err));
+    int rc = variants ? variant_file_join(path, spec->schema, &ret->bytes, err) : 0;
+    if (rc < 0)
+        unlink(path);
+    return rc;
 }
 
 int parquet_write_rows(const struct parquet_spec *spec, const struct parquet_rows *rows, size_t n_rows, struct buf *out,

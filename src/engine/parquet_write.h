@@ -6,7 +6,7 @@
  *
  * Types (Delta → Parquet): boolean, byte INT32(8), short INT32(16), integer, long, float, double, decimal by precision
  * INT32/INT64/FIXED(16), string UTF8, binary, date, timestamp INT64 MICROS UTC, timestamp_ntz INT64 MICROS,
- * array: 3-level list.
+ * array: 3-level list, variant: unshredded (parquet_write_query() alone takes it).
  */
 #ifndef SLUICE_ENGINE_PARQUET_WRITE_H
 #define SLUICE_ENGINE_PARQUET_WRITE_H
@@ -27,7 +27,9 @@ struct parquet_spec {
     const struct str *stats_paths; /* these have statistics, and what is in them, instead of stats_columns: "a"."b" (SQL
                                       identifiers of physical names); NULL: by stats_columns */
     uint32_t n_stats_paths;
-    bool no_stats;     /* numRecords only */
+    bool no_stats; /* numRecords only */
+    bool
+        bare_variants; /* the SELECT has structs of metadata and value where the schema has variants: written as they are */
     bool tight_bounds; /* writes "tightBounds":true (tables with deletion vectors) */
 };
 

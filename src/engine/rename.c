@@ -1,13 +1,7 @@
 /* struct_pack over the fields by position, list_transform into arrays, map_from_entries for maps. */
 #include "engine/rename.h"
 
-static bool has_variant(const struct type *type)
-{
-    for (uint32_t i = 0; i < type->n_children; i++)
-        if (has_variant(&type->children[i].type))
-            return true;
-    return type->id == TYPE_VARIANT;
-}
+#include "codec/parquet_join.h"
 
 bool rename_needed(const struct type *type)
 {
@@ -46,7 +40,7 @@ static void decode_variant(struct str expr, struct buf *out)
     buf_printf(out,
                "CASE WHEN variant_typeof(%.*s) IN ('OBJECT(value, metadata)', 'OBJECT(metadata, value)') AND"
                " variant_typeof(variant_extract(%.*s, 'metadata')) = 'BLOB' THEN"
-               " variant_bytes_to_variant(CAST(variant_extract(%.*s, 'metadata') AS BLOB) ||"
+               " variant_of_bytes(CAST(variant_extract(%.*s, 'metadata') AS BLOB) ||"
                " CAST(variant_extract(%.*s, 'value') AS BLOB)) ELSE %.*s END",
                STR_ARG(expr), STR_ARG(expr), STR_ARG(expr), STR_ARG(expr), STR_ARG(expr));
 }
@@ -55,7 +49,7 @@ static void rename_at(const struct type *type, struct str expr, bool to_physical
 {
     CLEANUP(buf_deinit) struct buf var = {0};
 
-    if (!rename_needed(type) && (to_physical || !has_variant(type))) {
+    if (!rename_needed(type) && (to_physical || !parquet_has_variant(type))) {
         buf_add_str(out, expr);
         return;
     }

@@ -14,6 +14,9 @@
 
 void render_json(struct buf *out, const struct engine_vector *v, uint64_t row);
 void render_variant(struct buf *out, const struct engine_vector *v, uint64_t row); /* not NULL */
+/* One value within a VARIANT as text, if its bytes are its own; false: they are not. */
+struct variant_part;
+bool variant_part_text(const struct variant_part *p, struct buf *out);
 /* NULL adds nothing: ask engine_is_null() first. */
 void render_text(struct buf *out, const struct engine_vector *v, uint64_t row);
 /* One CSV field (RFC 4180): quoted when it must be; NULL is empty, the empty string is "". */

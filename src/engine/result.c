@@ -84,7 +84,7 @@ static void enum_read(struct arena *arena, duckdb_logical_type t, struct engine_
         ret->dictionary[i] = take_text(arena, duckdb_enum_dictionary_value(t, i));
 }
 
-/* The four parts of a VARIANT: see render_variant.c. */
+/* The four parts of a VARIANT: see variant_parts.h. */
 static void variant_read(struct arena *arena, struct engine_type *ret)
 {
     static const enum engine_kind parts[2][2] = {{ENGINE_UINTEGER, ENGINE_UINTEGER},

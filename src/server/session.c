@@ -74,7 +74,8 @@ void session_table_free(struct open_table *t)
 static int pin(struct session *s, const char *path, int64_t version, bool row_ids, struct buf *ret_sql, struct err *err)
 {
     struct str key = str_of(arena_printf(&s->arena, "%lld%s:%s", (long long)version, row_ids ? IDS : "", path));
-    struct delta_scan_options options = {.with_row_ids = row_ids};
+    struct delta_scan_options options = {.with_row_ids = row_ids,
+                                         .variants = s->writes ? DELTA_VARIANTS_EXACT : DELTA_VARIANTS_PLAIN};
     struct delta_scan *scan = map_get(&s->pins, key);
     struct delta_stub *stub = map_get(&s->stubs, key);
     CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *snapshot = NULL;
@@ -405,6 +406,7 @@ static int translate(struct session *s, struct str text, struct buf *out, bool *
     if (rc == 0 && st.kind == STATEMENT_DESCRIBE) {
         text = str_of(arena_printf(&s->arena, "DESCRIBE %.*s", STR_ARG(st.show.table.name.text)));
     } else if (rc == 0 && st.kind != STATEMENT_QUERY && !is_own_table(s, target_of(&st))) {
+        s->writes = true;
         rc = session_execute(s, &st, out, err);
         text = (struct str){0};
         *ret_done = true;
@@ -477,7 +479,7 @@ int session_run(struct session *s, struct str statement, struct engine_result **
     session_unplan(s);
     arena_reset(&s->arena);
     s->statement++;
-    s->relisted = false;
+    s->relisted = s->writes = false;
     current = s;
     int rc = translate(s, statement, &sql, &done, err);
     if (rc == 0)

@@ -38,8 +38,8 @@ static int check_partitions(const struct sql_create *c, const struct schema *sch
         if (k < 0)
             return err_set(err, ERR_USAGE, "PARTITIONED BY %.*s: the table has no such column",
                            STR_ARG(c->partition_by[i]));
-        if (type_is_nested(&schema->fields[k].type))
-            return err_set(err, ERR_USAGE, "PARTITIONED BY %.*s: a column of a nested type cannot be one",
+        if (type_is_nested(&schema->fields[k].type) || schema->fields[k].type.id == TYPE_VARIANT)
+            return err_set(err, ERR_USAGE, "PARTITIONED BY %.*s: a column of a nested type or VARIANT cannot be one",
                            STR_ARG(c->partition_by[i]));
         c->partition_by[i] = schema->fields[k].name;
     }

@@ -29,6 +29,7 @@ struct session {
     struct arena arena; /* of the statement: keys of the pins */
     uint64_t statement;
     bool relisted;       /* in this statement */
+    bool writes;         /* the statement changes a table: what it reads is copied as it is */
     struct map stubs;    /* key of a pin → struct delta_stub: what the statement needs of the table */
     bool planning;       /* tables are asked for to plan the statement, not yet to run it */
     bool hidden_clock;   /* a view or macro may ask the clock */

@@ -156,7 +156,10 @@ static int read_nested(struct parser *p, struct type *ret, struct type_out *out)
         if (!round)
             TRY(parser_expect(p, "<"));
         struct field *pair = children_new(p, ret, 2);
+        size_t at = parser_peek(p, 0)->at;
         TRY(read_type(p, &pair[0].type, out));
+        if (pair[0].type.id == TYPE_VARIANT)
+            return sql_error(p->err, ERR_UNSUPPORTED, p->lx.script, at, "the keys of a MAP cannot be VARIANT");
         TRY(parser_expect(p, ","));
         buf_add_char(&out->text, ',');
         TRY(read_type(p, &pair[1].type, out));

@@ -4,6 +4,7 @@ import json
 import os
 import struct
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 from .values import decimal_text, scale_of
@@ -99,7 +100,17 @@ def plain(kind, value):
     if kind.startswith("timestamp"):
         head, _, fraction = value.removesuffix("Z").replace(" ", "T").partition(".")
         return f"{head}.{(fraction + '000000')[:6]}{'Z' if kind == 'timestamp' else ''}"
-    return value
+    return "variant " + json.dumps(by_value(value), sort_keys=True) if kind == "variant" else value
+
+
+def by_value(value):
+    """A variant's JSON with numbers as the driver has them."""
+    if isinstance(value, dict):
+        return {k: by_value(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [by_value(v) for v in value]
+    number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+    return "n" + str(Decimal(value).normalize()) if number else value
 
 
 def float_repr(value, kind):

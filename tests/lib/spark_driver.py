@@ -2,7 +2,7 @@
 
 A line of JSON in, {"sql": statement, "raw": bool}; a line out: {"columns", "types", "rows"} or {"error": class, "message"}.
 Values of rows are plain JSON: decimals and dates as text, bytes as hex, timestamps in ISO 8601 with six digits (Z: with
-a zone), floats by repr, maps as sorted [[key, value], …]. The JVM's own words go to standard error.
+a zone), floats by repr, variants as JSON, maps as sorted [[key, value], …]. The JVM's own words go to standard error.
 """
 import datetime
 import decimal
@@ -54,7 +54,14 @@ def plain(value, kind):
         return value.isoformat(timespec="microseconds")
     if isinstance(value, datetime.date):
         return value.isoformat()
-    return value.toJson() if hasattr(value, "toJson") else str(value)
+    return variant(value.toJson()) if hasattr(value, "toJson") else str(value)
+
+
+def variant(text):
+    """JSON in one form, numbers by value. A null is None, as it is to sluice's JSON."""
+    number = lambda digits: "n" + str(decimal.Decimal(digits).normalize())  # noqa: E731
+    value = json.loads(text, parse_float=number, parse_int=number)
+    return None if value is None else "variant " + json.dumps(value, sort_keys=True)
 
 
 def answer(spark, sql):

@@ -41,6 +41,14 @@ CHANGES = ["UPDATE {t} SET s = 'u' WHERE id = 1", "DELETE FROM {t} WHERE id = 2"
            "DELETE FROM {t}"]
 MANY = [f"INSERT INTO {{t}} VALUES ({i}, '{i % 3}', {i}.5), ({i + 10}, 'x', NULL)" for i in range(4)]
 
+VARIANTS = ["INSERT INTO {t} VALUES (1, parse_json('{\"a\":1,\"b\":[true,null,\"x\"],\"c\":{\"d\":1.25}}'), «array:parse_json('1'),NULL», «struct:parse_json('{\"z\":[]}'),5»), "
+            "(2, NULL, NULL, NULL), (3, parse_json('null'), «array:parse_json('null')», «struct:NULL,NULL»), (4, parse_json('12345678901234567890'), NULL, NULL)",
+            "UPDATE {t} SET v = parse_json('{\"u\":[1e5,-0.5]}') WHERE id = 1", "UPDATE {t} SET id = 30 WHERE id = 3", "DELETE FROM {t} WHERE id = 2",
+            "MERGE INTO {t} AS t USING (SELECT id, parse_json(j) AS v FROM (VALUES (4, '\"four\"'), (9, '9.50')) AS x(id, j)) AS s ON t.id = s.id "
+            "WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, s.v)",
+            "INSERT INTO {t} (id, v) SELECT 10, parse_json('{\"k\":\"v\"}')"]
+VARIANT_COLUMNS = "id INT, v VARIANT, l ARRAY<VARIANT>, n STRUCT<a: VARIANT, b: INT>"
+
 FEATURES = {
     "create": [table(DV)],
     "create: comments, NOT NULL, partitions": [
@@ -106,6 +114,14 @@ FEATURES = {
                  "ALTER TABLE {t} ALTER COLUMN id TYPE BIGINT", "ALTER TABLE {t} ALTER COLUMN k TYPE INT", "ALTER TABLE {t} ALTER COLUMN d TYPE DECIMAL(10,4)",
                  "ALTER TABLE {t} ALTER COLUMN f TYPE DOUBLE", "INSERT INTO {t} VALUES (5000000000, 70000, 3.2525, 0.1)", "ALTER TABLE {t} ALTER COLUMN id TYPE INT",
                  "UPDATE {t} SET k = 1 WHERE id = 1"],
+    "variants by vectors": [table(DV, CDF, columns=VARIANT_COLUMNS), *VARIANTS, "OPTIMIZE {t}"],
+    "variants by copies": [table(COW, CDF, columns=VARIANT_COLUMNS), *VARIANTS, "OPTIMIZE {t}", "RESTORE TABLE {t} TO VERSION AS OF 1"],
+    "variants, mapped": [table(DV, MAPPED, "'delta.enableRowTracking' = 'true'", columns=VARIANT_COLUMNS), *VARIANTS, "ALTER TABLE {t} RENAME COLUMN v TO w",
+                         "ALTER TABLE {t} ADD COLUMN x VARIANT", "UPDATE {t} SET x = w", "REORG TABLE {t} APPLY (PURGE)"],
+    "variants as select": [f"CREATE TABLE {{t}} USING delta TBLPROPERTIES ({DV}) AS SELECT id, parse_json(s) AS v FROM (VALUES (1, '[1, 2.50]'), (2, 'true')) AS x(id, s)",
+                           "CLONE", "DELETE FROM {t} WHERE id = 1"],
+    "variants later": [table(DV), ROWS, "ALTER TABLE {t} ADD COLUMN v VARIANT", "UPDATE {t} SET v = parse_json('1') WHERE id < 3",
+                       "CREATE OR REPLACE TABLE {t} (v VARIANT, p INT) USING delta PARTITIONED BY (v)"],
     "properties": [table(DV), ROWS, "ALTER TABLE {t} SET TBLPROPERTIES ('a' = 'b', 'delta.checkpointInterval' = '20')", "ALTER TABLE {t} UNSET TBLPROPERTIES ('a')",
                    "ALTER TABLE {t} UNSET TBLPROPERTIES ('nope')", "ALTER TABLE {t} UNSET TBLPROPERTIES IF EXISTS ('nope')",
                    "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')", "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",

@@ -1,0 +1,234 @@
+/* See the header. */
+#include "engine/variant_functions.h"
+
+#include "base/mem.h"
+#include "engine/internal.h"
+#include "engine/render.h"
+#include "engine/variant_decode.h"
+
+static void set_null(duckdb_vector out, idx_t i)
+{
+    duckdb_vector_ensure_validity_writable(out);
+    duckdb_validity_set_row_invalid(duckdb_vector_get_validity(out), i);
+}
+
+/* ---- of variants ---- */
+
+/* One call over a vector of variants. */
+struct call {
+    struct arena arena;
+    struct engine_vector in;
+    struct variant_writer w;
+    struct buf text;
+};
+
+static void call_deinit(struct call *c)
+{
+    arena_deinit(&c->arena);
+    variant_writer_deinit(&c->w);
+    buf_deinit(&c->text);
+}
+
+typedef int variant_fn(struct call *c, idx_t row, duckdb_vector out, struct err *err);
+
+static int value_of(struct call *c, idx_t row, duckdb_vector out, struct err *err)
+{
+    const struct variant_parts parts = variant_parts_of(&c->in, row);
+
+    variant_writer_reset(&c->w);
+    TRY(variant_encode(&c->w, &parts, 0, err));
+    duckdb_vector_assign_string_element_len(out, row, c->w.value.p, c->w.value.n);
+    return 0;
+}
+
+static int metadata_of(struct call *c, idx_t row, duckdb_vector out, struct err *err)
+{
+    const struct variant_parts parts = variant_parts_of(&c->in, row);
+
+    variant_writer_reset(&c->w);
+    TRY(variant_encode(&c->w, &parts, 0, err));
+    buf_reset(&c->text);
+    TRY(variant_metadata(&c->w, &c->text, err));
+    duckdb_vector_assign_string_element_len(out, row, c->text.p, c->text.n);
+    return 0;
+}
+
+static int json_of(struct call *c, idx_t row, duckdb_vector out, struct err *err)
+{
+    (void)err;
+    buf_reset(&c->text);
+    render_variant(&c->text, &c->in, row);
+    duckdb_vector_assign_string_element_len(out, row, c->text.p, c->text.n);
+    return 0;
+}
+
+static int is_null_of(struct call *c, idx_t row, duckdb_vector out, struct err *err)
+{
+    const struct variant_parts parts = variant_parts_of(&c->in, row);
+
+    (void)err;
+    ((bool *)duckdb_vector_get_data(out))[row] = variant_part_at(&parts, 0).kind == PART_NULL;
+    return 0;
+}
+
+static void run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out, variant_fn *fn)
+{
+    CLEANUP(call_deinit) struct call c = {0};
+    struct engine_type *type = ARENA_NEW(&c.arena, struct engine_type);
+    CLEANUP(duckdb_destroy_logical_type)
+    duckdb_logical_type t = duckdb_vector_get_column_type(duckdb_data_chunk_get_vector(in, 0));
+    struct err err = {0};
+
+    engine_type_read(&c.arena, t, type);
+    engine_view_init(&c.arena, &c.in, type);
+    engine_view_set(&c.in, duckdb_data_chunk_get_vector(in, 0));
+    for (idx_t i = 0; i < duckdb_data_chunk_get_size(in); i++) {
+        if (engine_is_null(&c.in, i)) {
+            set_null(out, i);
+        } else if (fn(&c, i, out, &err) < 0) {
+            duckdb_scalar_function_set_error(info, err.msg);
+            return;
+        }
+    }
+}
+
+static void value_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
+{
+    run(info, in, out, value_of);
+}
+
+static void metadata_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
+{
+    run(info, in, out, metadata_of);
+}
+
+static void json_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
+{
+    run(info, in, out, json_of);
+}
+
+static void is_null_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
+{
+    run(info, in, out, is_null_of);
+}
+
+/* ---- to variants ---- */
+
+/* One call over a vector of texts or bytes. */
+struct making {
+    struct variant_writer w;
+    struct variant_build build;
+    struct arena arena; /* of bytes that were written */
+};
+
+static void making_deinit(struct making *m)
+{
+    variant_writer_deinit(&m->w);
+    variant_build_deinit(&m->build);
+    arena_deinit(&m->arena);
+}
+
+typedef int make_fn(struct making *m, struct str in, struct err *err);
+
+static int make_of_bytes(struct making *m, struct str in, struct err *err)
+{
+    return variant_build_add(&m->build, in, err);
+}
+
+static int make_of_json(struct making *m, struct str in, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf bytes = {0};
+
+    variant_writer_reset(&m->w);
+    TRY(variant_from_json(&m->w, in, err));
+    TRY(variant_metadata(&m->w, &bytes, err));
+    buf_add_str(&bytes, buf_str(&m->w.value));
+    return variant_build_add(&m->build, arena_str(&m->arena, buf_str(&bytes)), err);
+}
+
+static int make_of_json_or_null(struct making *m, struct str in, struct err *err)
+{
+    if (make_of_json(m, in, err) < 0)
+        variant_build_add_null(&m->build);
+    return 0;
+}
+
+static void make(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out, make_fn *fn)
+{
+    CLEANUP(making_deinit) struct making m = {0};
+    static const struct engine_type text = {.kind = ENGINE_BLOB};
+    duckdb_vector v = duckdb_data_chunk_get_vector(in, 0);
+    const struct engine_vector view = {
+        .type = &text, .data = duckdb_vector_get_data(v), .valid = duckdb_vector_get_validity(v)};
+    struct err err = {0};
+
+    for (idx_t i = 0; i < duckdb_data_chunk_get_size(in); i++) {
+        if (engine_is_null(&view, i)) {
+            variant_build_add_null(&m.build);
+        } else if (fn(&m, engine_str(&view, i), &err) < 0) {
+            duckdb_scalar_function_set_error(info, err.msg);
+            return;
+        }
+    }
+    variant_build_fill(&m.build, out);
+}
+
+static void of_bytes_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
+{
+    make(info, in, out, make_of_bytes);
+}
+
+static void parse_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
+{
+    make(info, in, out, make_of_json);
+}
+
+static void try_parse_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
+{
+    make(info, in, out, make_of_json_or_null);
+}
+
+/* ---- registered ---- */
+
+/* DuckDB's type with its parts, which a handle made from the number of the type lacks; to be destroyed. */
+static duckdb_logical_type variant_type(struct engine_conn *conn)
+{
+    CLEANUP(duckdb_destroy_prepare) duckdb_prepared_statement stmt = NULL;
+
+    if (duckdb_prepare(conn->c, "SELECT NULL::VARIANT", &stmt) != DuckDBSuccess)
+        return NULL;
+    return duckdb_prepared_statement_column_logical_type(stmt, 0);
+}
+
+static int add(struct engine_conn *conn, const char *name, duckdb_logical_type from, duckdb_logical_type to,
+               duckdb_scalar_function_t fn, struct err *err)
+{
+    CLEANUP(duckdb_destroy_scalar_function) duckdb_scalar_function f = duckdb_create_scalar_function();
+
+    duckdb_scalar_function_set_name(f, name);
+    duckdb_scalar_function_add_parameter(f, from);
+    duckdb_scalar_function_set_return_type(f, to);
+    duckdb_scalar_function_set_special_handling(f);
+    duckdb_scalar_function_set_function(f, fn);
+    if (duckdb_register_scalar_function(conn->c, f) != DuckDBSuccess)
+        return err_set(err, ERR_INTERNAL, "the SQL engine does not take the function %s", name);
+    return 0;
+}
+
+int variant_functions_register(struct engine_conn *conn, struct err *err)
+{
+    CLEANUP(duckdb_destroy_logical_type) duckdb_logical_type variant = variant_type(conn);
+    CLEANUP(duckdb_destroy_logical_type) duckdb_logical_type text = duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR);
+    CLEANUP(duckdb_destroy_logical_type) duckdb_logical_type blob = duckdb_create_logical_type(DUCKDB_TYPE_BLOB);
+    CLEANUP(duckdb_destroy_logical_type) duckdb_logical_type truth = duckdb_create_logical_type(DUCKDB_TYPE_BOOLEAN);
+
+    if (!variant)
+        return err_set(err, ERR_INTERNAL, "the SQL engine has no type VARIANT");
+    TRY(add(conn, "variant_value", variant, blob, value_run, err));
+    TRY(add(conn, "variant_metadata", variant, blob, metadata_run, err));
+    TRY(add(conn, "variant_of_bytes", blob, variant, of_bytes_run, err));
+    TRY(add(conn, "parse_json", text, variant, parse_run, err));
+    TRY(add(conn, "try_parse_json", text, variant, try_parse_run, err));
+    TRY(add(conn, "to_json", variant, text, json_run, err));
+    return add(conn, "is_variant_null", variant, truth, is_null_run, err);
+}
