@@ -20,9 +20,9 @@ def test_usage(sluice, tmp_path):
         done = sluice.run(*args, code=USAGE)
         assert done.err.strip(), args
     few = sluice.run("sync", "postgresql://x/y", tmp_path / "l", "--memory", "16MB", code=USAGE)
-    assert "64MB" in few.err
-    least = sluice.run("sync", "postgresql://x@127.0.0.1:1/y", tmp_path / "l", "--once", "--memory", "64MB", code=REFUSED)
-    assert "64MB" not in least.err
+    assert "128MB" in few.err
+    least = sluice.run("sync", "postgresql://x@127.0.0.1:1/y", tmp_path / "l", "--once", "--memory", "128MB", code=REFUSED)
+    assert "128MB" not in least.err
     assert "sync" in sluice.run("--help").out
     assert sluice.run("--version").out.startswith("sluice ")
 
@@ -31,7 +31,7 @@ def test_a_table_that_breaks_off_in_its_copy_leaves_the_others_alone(db, sluice,
     """A value that no memory of this size holds, read by the same session as the tables after it."""
     db.sql("CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a VALUES (1, repeat('x', 60000000)), (2, repeat('y', 60000000))",
            *(f"CREATE TABLE t{i} (id int PRIMARY KEY)" for i in range(4)), *(f"INSERT INTO t{i} VALUES (1)" for i in range(4)))
-    done = sluice.sync_once(db.url, lake, "--memory", "64MB", "--sessions", "1")
+    done = sluice.sync_once(db.url, lake, "--memory", "128MB", "--sessions", "1")
     assert "table public.a" in done.err and "allow more memory: --memory" in done.err
     assert not lake.exists("a") and all(len(lake.read(f"t{i}").rows) == 1 for i in range(4))
     sluice.sync_once(db.url, lake, "--resync", "a", "--memory", "1GB")

@@ -37,7 +37,7 @@ PARTITIONS = ("--partition-by", "wl_part.day,wl_single.b,wl_single.e,wl_full.a,w
 ON_WRITE = ("--copy-on-write", "*.*")
 FEED = ("--change-feed", "wl_*")
 OPTIONS = [(), PARTITIONS, FEED, ("--history", "beside"), ON_WRITE, ("--history", "only"), (*PARTITIONS, *FEED),
-           (*PARTITIONS, "--history", "beside", "--binary"), (*ON_WRITE, *FEED, "--epoch", "0", "--memory", "64MB"), (*PARTITIONS, *ON_WRITE)]
+           (*PARTITIONS, "--history", "beside", "--binary"), (*ON_WRITE, *FEED, "--epoch", "0", "--memory", "128MB"), (*PARTITIONS, *ON_WRITE)]
 
 
 def points_in_sources():

@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { MEMORY_MIN = 64000000 };
+enum { MEMORY_MIN = 128000000 };
 
 struct options {
     const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch, *history,
@@ -36,7 +36,7 @@ static const struct cli_option OPTIONS[] = {
     {"state", 0, CLI_TEXT, AT(state), "DIR", "where sluice keeps its log and notes (LAKE/_sluice)"},
     {"slot", 0, CLI_TEXT, AT(slot), "NAME", "replication slot (sluice_ and a hash of the lake's path)"},
     {"publication", 0, CLI_TEXT, AT(publication), "NAME", "publication, made or extended as needed (the slot's name)"},
-    {"memory", 0, CLI_SIZE, AT(memory), "SIZE", "about how much memory to use (256MB), at least 64MB"},
+    {"memory", 0, CLI_SIZE, AT(memory), "SIZE", "about how much memory to use (256MB), at least 128MB"},
     {"spool-quota", 0, CLI_SIZE, AT(spool_quota), "SIZE", "most disk for changes not in the lake yet (no limit)"},
     {"sessions", 0, CLI_NUMBER, AT(sessions), "N", "connections that read the first copy in parallel (2)"},
     {"chunk", 0, CLI_NUMBER, AT(chunk), "PAGES",
@@ -103,12 +103,12 @@ static int catch_signals(struct err *err)
     return 0;
 }
 
-/* With less than MEMORY_MIN DuckDB cannot write the files of a wide table, which would then be set aside. */
+/* With less than MEMORY_MIN DuckDB cannot write the files of a wide table, which would then be set aside, nor a checkpoint. */
 static int read_memory(uint64_t given, size_t *ret, struct err *err)
 {
     if (given && given < MEMORY_MIN) {
         err_set(err, ERR_USAGE, "--memory: %llu bytes are too few", (unsigned long long)given);
-        return err_hint(err, "64MB is the least");
+        return err_hint(err, "128MB is the least");
     }
     if (given)
         *ret = (size_t)given;

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ASK_AGAIN_US = 1000000, LOOK_US = 2000, WORKER_MEMORY = 128000000 };
+enum { ASK_AGAIN_US = 1000000, LOOK_US = 2000 };
 
 bool sync_is_stopping(const struct sync *s)
 {
@@ -182,8 +182,7 @@ static int open_engine(struct sync *s, struct err *err)
     TRY(file_make_dirs(temp, err));
     TRY(engine_open(&options, &s->engine, err));
     TRY(engine_connect(s->engine, &s->engine_conn, err));
-    if (s->o->memory_bytes >= WORKER_MEMORY) /* for two statements at a time */
-        TRY(lake_worker_new(s->engine, &s->worker, err));
+    TRY(lake_worker_new(s->engine, &s->worker, err));
     s->env = (struct lake_env){.engine = s->engine,
                                .conn = s->engine_conn,
                                .worker = s->worker,
