@@ -5,6 +5,7 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
 from lib.sluice import REFUSED, USAGE
 from test_dml import SPARK, folder, rows, sql  # noqa: F401
@@ -66,6 +67,13 @@ def test_files_are_as_spark_writes_them(sluice, folder):
     stats = json.loads(add["stats"])
     assert stats["minValues"] == {"id": 1, "st": {"x": 1}} and stats["maxValues"] == {"id": 3, "st": {"x": 5}}
     assert stats["nullCount"] == {"id": 0, "v": 2, "st": {"x": 1, "v": 2}}
+
+
+def test_delta_rs_reads_them(sluice, folder):
+    table(sluice, folder, COW, columns="id INT, v VARIANT, a ARRAY<VARIANT>")
+    sql(sluice, folder, "INSERT INTO t VALUES (1, parse_json('2.50'), [parse_json('1'), NULL]), (2, NULL, NULL)")
+    got = DeltaTable(folder.table_path("t")).to_pyarrow_table().to_pylist()
+    assert [(r["id"], pair(r["v"]), r["a"] and [pair(v) for v in r["a"]]) for r in got] == [(1, TWO_AND_A_HALF, [ONE, None]), (2, None, None)]
 
 
 def test_several_row_groups_and_a_large_dictionary(sluice, folder):
@@ -283,6 +291,21 @@ def test_functions(sluice, folder):
     assert found == ('{"a":[1,null],"b":1.5}', True, "[1]", True, {"a": 1}, "x", 1, "VARIANT")
     assert "no JSON" in sql(sluice, folder, "SELECT parse_json('{')", code=USAGE).err
     assert "twice" in sql(sluice, folder, """SELECT parse_json('{"a":1,"a":2}')""", code=USAGE).err
+
+
+@pytest.mark.parametrize("path,expected", [("$", {"a": {"b": [1, {"c d": "x"}]}, "n": None}), ("$.a.b[0]", 1), ("$.a.b[1]['c d']", "x"), ('$["a"].b[1]["c d"]', "x"),
+                                           ("$.n", None), ("$.z", None), ("$.a.b[2]", None), ("$[0]", None), ("$.a.b.c", None)])
+def test_variant_get(sluice, folder, path, expected):
+    value = """parse_json('{"a":{"b":[1,{"c d":"x"}]},"n":null}')"""
+    text = path.replace("'", "''")
+    [found] = rows(sluice, folder, f"SELECT variant_get({value}, '{text}') AS v, variant_get({value}, '{text}') IS NULL AS n")
+    assert found == (expected, expected is None and path != "$.n")
+
+
+@pytest.mark.parametrize("path", ["", "a", "$a", "$.", "$[", "$[x]", "$[-1]", "$['a]", "$['a'", "$.a."])
+def test_variant_get_of_no_path(sluice, folder, path):
+    text = path.replace("'", "''")
+    assert "no path" in sql(sluice, folder, f"SELECT variant_get(parse_json('1'), '{text}')", code=USAGE).err
 
 
 def test_where_a_variant_cannot_be(sluice, folder):

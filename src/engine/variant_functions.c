@@ -71,17 +71,23 @@ static int is_null_of(struct call *c, idx_t row, duckdb_vector out, struct err *
     return 0;
 }
 
+static void call_begin(struct call *c, duckdb_data_chunk in)
+{
+    struct engine_type *type = ARENA_NEW(&c->arena, struct engine_type);
+    CLEANUP(duckdb_destroy_logical_type)
+    duckdb_logical_type t = duckdb_vector_get_column_type(duckdb_data_chunk_get_vector(in, 0));
+
+    engine_type_read(&c->arena, t, type);
+    engine_view_init(&c->arena, &c->in, type);
+    engine_view_set(&c->in, duckdb_data_chunk_get_vector(in, 0));
+}
+
 static void run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out, variant_fn *fn)
 {
     CLEANUP(call_deinit) struct call c = {0};
-    struct engine_type *type = ARENA_NEW(&c.arena, struct engine_type);
-    CLEANUP(duckdb_destroy_logical_type)
-    duckdb_logical_type t = duckdb_vector_get_column_type(duckdb_data_chunk_get_vector(in, 0));
     struct err err = {0};
 
-    engine_type_read(&c.arena, t, type);
-    engine_view_init(&c.arena, &c.in, type);
-    engine_view_set(&c.in, duckdb_data_chunk_get_vector(in, 0));
+    call_begin(&c, in);
     for (idx_t i = 0; i < duckdb_data_chunk_get_size(in); i++) {
         if (engine_is_null(&c.in, i)) {
             set_null(out, i);
@@ -188,6 +194,93 @@ static void try_parse_run(duckdb_function_info info, duckdb_data_chunk in, duckd
     make(info, in, out, make_of_json_or_null);
 }
 
+/* ---- a part of a variant ---- */
+
+/* The next step of "$.name", "$['name']", "$[0]": a name, or an element's number. 1: the path is at its end. */
+static int take_step(struct str *path, struct str *ret_name, int64_t *ret_element)
+{
+    struct str s = *path;
+    bool bracket = s.n && s.p[0] == '[', quoted = bracket && s.n > 1 && (s.p[1] == '\'' || s.p[1] == '"');
+    size_t begin = quoted ? 2 : 1, n;
+
+    if (!s.n)
+        return 1;
+    for (n = begin; n < s.n; n++)
+        if (quoted ? s.p[n] == s.p[1] : bracket ? s.p[n] == ']' : s.p[n] == '.' || s.p[n] == '[')
+            break;
+    *ret_name = str_make(s.p + begin, n - begin);
+    *ret_element = -1;
+    n += quoted;
+    if (bracket ? n >= s.n || s.p[n] != ']' : s.p[0] != '.' || !ret_name->n)
+        return ERR_USAGE;
+    n += bracket;
+    if (bracket && !quoted && (!str_to_i64(*ret_name, ret_element) || *ret_element < 0))
+        return ERR_USAGE;
+    *path = str_make(s.p + n, s.n - n);
+    return 0;
+}
+
+/* The place of the member, or -1. */
+static int64_t find_member(const struct variant_parts *v, uint64_t place, struct str name, int64_t element)
+{
+    const struct variant_part p = variant_part_at(v, place);
+
+    if (p.kind != (element < 0 ? PART_OBJECT : PART_ARRAY))
+        return -1;
+    if (element >= 0)
+        return element < p.n ? (int64_t)variant_member(v, p.first + (uint64_t)element) : -1;
+    for (uint64_t c = p.first; c < p.first + p.n; c++)
+        if (str_eq(variant_member_name(v, c), name))
+            return (int64_t)variant_member(v, c);
+    return -1;
+}
+
+static int add_part(struct call *c, struct making *m, idx_t row, struct str path, struct err *err)
+{
+    const struct variant_parts parts = variant_parts_of(&c->in, row);
+    struct str rest = path.n ? str_make(path.p + 1, path.n - 1) : path, name;
+    int64_t place = 0, element;
+    int rc = path.n && path.p[0] == '$' ? 0 : ERR_USAGE;
+
+    while (rc == 0 && (rc = take_step(&rest, &name, &element)) == 0)
+        place = place < 0 ? -1 : find_member(&parts, (uint64_t)place, name, element);
+    if (rc < 0)
+        return err_set(err, ERR_USAGE, "\"%.*s\" is no path into a variant, as $.name, $['name'] and $[0] are",
+                       STR_ARG(path));
+    if (place < 0) {
+        variant_build_add_null(&m->build);
+        return 0;
+    }
+    variant_writer_reset(&c->w);
+    buf_reset(&c->text);
+    TRY(variant_encode(&c->w, &parts, (uint64_t)place, err));
+    TRY(variant_metadata(&c->w, &c->text, err));
+    buf_add_str(&c->text, buf_str(&c->w.value));
+    return variant_build_add(&m->build, arena_str(&m->arena, buf_str(&c->text)), err);
+}
+
+static void get_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
+{
+    CLEANUP(call_deinit) struct call c = {0};
+    CLEANUP(making_deinit) struct making m = {0};
+    static const struct engine_type text = {.kind = ENGINE_VARCHAR};
+    duckdb_vector path = duckdb_data_chunk_get_vector(in, 1);
+    const struct engine_vector paths = {
+        .type = &text, .data = duckdb_vector_get_data(path), .valid = duckdb_vector_get_validity(path)};
+    struct err err = {0};
+
+    call_begin(&c, in);
+    for (idx_t i = 0; i < duckdb_data_chunk_get_size(in); i++) {
+        if (engine_is_null(&c.in, i) || engine_is_null(&paths, i)) {
+            variant_build_add_null(&m.build);
+        } else if (add_part(&c, &m, i, engine_str(&paths, i), &err) < 0) {
+            duckdb_scalar_function_set_error(info, err.msg);
+            return;
+        }
+    }
+    variant_build_fill(&m.build, out);
+}
+
 /* ---- registered ---- */
 
 /* DuckDB's type with its parts, which a handle made from the number of the type lacks; to be destroyed. */
@@ -200,13 +293,16 @@ static duckdb_logical_type variant_type(struct engine_conn *conn)
     return duckdb_prepared_statement_column_logical_type(stmt, 0);
 }
 
-static int add(struct engine_conn *conn, const char *name, duckdb_logical_type from, duckdb_logical_type to,
-               duckdb_scalar_function_t fn, struct err *err)
+/* `more`: a second parameter, or NULL. */
+static int add(struct engine_conn *conn, const char *name, duckdb_logical_type from, duckdb_logical_type more,
+               duckdb_logical_type to, duckdb_scalar_function_t fn, struct err *err)
 {
     CLEANUP(duckdb_destroy_scalar_function) duckdb_scalar_function f = duckdb_create_scalar_function();
 
     duckdb_scalar_function_set_name(f, name);
     duckdb_scalar_function_add_parameter(f, from);
+    if (more)
+        duckdb_scalar_function_add_parameter(f, more);
     duckdb_scalar_function_set_return_type(f, to);
     duckdb_scalar_function_set_special_handling(f);
     duckdb_scalar_function_set_function(f, fn);
@@ -224,11 +320,12 @@ int variant_functions_register(struct engine_conn *conn, struct err *err)
 
     if (!variant)
         return err_set(err, ERR_INTERNAL, "the SQL engine has no type VARIANT");
-    TRY(add(conn, "variant_value", variant, blob, value_run, err));
-    TRY(add(conn, "variant_metadata", variant, blob, metadata_run, err));
-    TRY(add(conn, "variant_of_bytes", blob, variant, of_bytes_run, err));
-    TRY(add(conn, "parse_json", text, variant, parse_run, err));
-    TRY(add(conn, "try_parse_json", text, variant, try_parse_run, err));
-    TRY(add(conn, "to_json", variant, text, json_run, err));
-    return add(conn, "is_variant_null", variant, truth, is_null_run, err);
+    TRY(add(conn, "variant_value", variant, NULL, blob, value_run, err));
+    TRY(add(conn, "variant_metadata", variant, NULL, blob, metadata_run, err));
+    TRY(add(conn, "variant_of_bytes", blob, NULL, variant, of_bytes_run, err));
+    TRY(add(conn, "parse_json", text, NULL, variant, parse_run, err));
+    TRY(add(conn, "try_parse_json", text, NULL, variant, try_parse_run, err));
+    TRY(add(conn, "to_json", variant, NULL, text, json_run, err));
+    TRY(add(conn, "variant_get", variant, text, variant, get_run, err));
+    return add(conn, "is_variant_null", variant, NULL, truth, is_null_run, err);
 }

@@ -5,6 +5,7 @@
  *   variant_of_bytes(BLOB) → VARIANT                                  both in one, the metadata first
  *   parse_json(VARCHAR) → VARIANT, try_parse_json(VARCHAR) → VARIANT  as Spark reads JSON; NULL where the second cannot
  *   to_json(VARIANT) → VARCHAR                                        as Spark writes it; DuckDB has it for other types
+ *   variant_get(VARIANT, VARCHAR) → VARIANT                           the part at a path, $.a['b'][0]; NULL: there is none
  *   is_variant_null(VARIANT) → BOOLEAN                                JSON's null, which is not SQL's
  */
 #ifndef SLUICE_ENGINE_VARIANT_FUNCTIONS_H
