@@ -245,6 +245,35 @@ def test_row_ids_are_not_guessed_where_files_have_other_names(folder):
     refused(f"FROM delta_scan('{t.path}', row_ids => true)", "mapped by id")
 
 
+def test_a_removed_file_of_the_partition_null(folder):
+    """Spark leaves NULL values out of a remove; without extendedFileMetadata nobody knows them."""
+    t = Table(folder, [*IDS, field("p", "string")], partition=["p"], **{"delta.enableChangeDataFeed": "true"})
+    t.add(ids(1), parts={"p": None})
+    gone = {"path": "a.parquet", "deletionTimestamp": 1700000000000, "dataChange": True, "extendedFileMetadata": True, "partitionValues": {}, "size": 1}
+    t.commit({"remove": gone})
+    changes = f"SELECT id, p, _change_type AS c FROM table_changes_by_path('{t.path}', 2)"
+    assert ask(changes) == [[{"id": 1, "p": None, "c": "delete"}]]
+    t.log(2).write_text(json.dumps({"remove": {k: gone[k] for k in ("path", "deletionTimestamp", "dataChange")}}) + "\n")
+    refused(changes, "without its partition values")
+
+
+def test_changes_have_the_columns_of_now(folder):
+    """As in Spark: where columns are not mapped, those of the newest version and not of the last in the range."""
+    t = Table(folder, IDS, **{"delta.enableChangeDataFeed": "true"})
+    t.add(ids(1))
+    newer = json.loads(t.log(0).read_text().splitlines()[1])
+    newer["metaData"]["schemaString"] = json.dumps(struct(*IDS, field("more", "string")))
+    t.commit(newer)
+    assert ask(f"SELECT * EXCLUDE (_commit_timestamp) FROM table_changes_by_path('{t.path}', 1, 1)") == [
+        [{"id": 1, "more": None, "_change_type": "insert", "_commit_version": 1}]]
+
+
+def test_features_that_a_writer_version_stands_for(folder):
+    t = Table(folder, IDS)
+    ((detail,),) = ask(f"DESCRIBE DETAIL {path_of(t.path)}")
+    assert detail["tableFeatures"] == ["appendOnly", "invariants"]
+
+
 def test_unknown_features_are_named(folder):
     t = Table(folder, IDS, protocol={"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["timeTravel9"],
                                      "writerFeatures": ["timeTravel9"]})

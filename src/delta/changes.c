@@ -33,7 +33,8 @@ struct delta_changes {
     struct engine *engine;
     struct store *store;
     struct arena arena;
-    struct delta_snapshot *end; /* whose schema the rows have */
+    struct delta_snapshot *end;
+    struct delta_snapshot *shown; /* whose schema the rows have: the newest; where columns are mapped, `end` */
     struct delta_history history;
     int64_t first, last;
     struct group groups[N_GROUPS];
@@ -63,6 +64,7 @@ void delta_changes_free(struct delta_changes *c)
     mem_free(c->row_list);
     delta_history_deinit(&c->history);
     delta_snapshot_unref(c->end);
+    delta_snapshot_unref(c->shown);
     store_unref(c->store);
     buf_deinit(&c->sql);
     arena_deinit(&c->arena);
@@ -181,7 +183,8 @@ static int add_file(struct delta_changes *c, const struct delta_actions *all, co
         TRY(add_rows(c, other, f, commit, DELETED, err));
         return add_rows(c, f, other, commit, INSERTED, err);
     }
-    if (a->kind == DELTA_REMOVE && !f->n_parts && c->end->head->metadata->n_partition_columns)
+    /* extended: the values are there, and those that are not are NULL */
+    if (a->kind == DELTA_REMOVE && !f->n_parts && !f->extended && c->end->head->metadata->n_partition_columns)
         return err_set(err, ERR_UNSUPPORTED, "version %lld removes %.*s without its partition values",
                        (long long)commit->version, STR_ARG(f->path));
     add(c, WHOLE_FILES, f, commit, a->kind == DELTA_ADD ? INSERTED : DELETED);
@@ -217,6 +220,11 @@ static int read_commits(struct delta_changes *c, struct err *err)
     if (!is_on(start->head->metadata))
         return not_on(c->first, err);
     TRY(delta_snapshot_open(c->store, c->engine, c->last, &c->end, err));
+    TRY(delta_snapshot_open(c->store, c->engine, c->history.v[c->history.n - 1].version, &c->shown, err));
+    if (c->shown->head->mapping != DELTA_MAPPING_NONE) {
+        delta_snapshot_unref(c->shown);
+        c->shown = delta_snapshot_ref(c->end);
+    }
     for (size_t i = 0; i < c->history.n; i++)
         if (c->history.v[i].version >= c->first && c->history.v[i].version <= c->last)
             TRY(read_commit(c, &c->history.v[i], err));
@@ -240,7 +248,7 @@ static int add_scan(struct delta_changes *c, int group, struct err *err)
     };
 
     assert(g->n || group == WHOLE_FILES);
-    TRY(delta_scan_new(c->engine, c->store, c->end, &options, &g->scan, err));
+    TRY(delta_scan_new(c->engine, c->store, c->shown, &options, &g->scan, err));
     buf_printf(&c->sql, "%sSELECT * EXCLUDE (%s__file, __row, __n0, __n1, __n2), ", c->sql.n ? " UNION ALL " : "",
                group == CHANGE_FILES ? "_change_type, " : "");
     if (group == CHANGE_FILES)

@@ -1,7 +1,7 @@
 /*
  * The change data feed of a table: what each commit of a range did to the rows.
  *
- *     columns of the table at the end of the range, _change_type, _commit_version, _commit_timestamp
+ *     columns of the newest version (of the last in the range where they are mapped), _change_type, _commit_version, _commit_timestamp
  *
  * _change_type is insert, delete, update_preimage or update_postimage. Of a commit with change files those are read; of any
  * other, files added are inserts, files removed are deletes, and rows that a new deletion vector masks (or shows again)

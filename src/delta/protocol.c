@@ -74,6 +74,16 @@ bool delta_protocol_has(const struct delta_protocol *p, const char *feature)
     return f && f->writer && p->writer >= f->writer && p->writer < 7;
 }
 
+uint32_t delta_protocol_implied(const struct delta_protocol *p, struct str *ret, uint32_t max)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(features) && n < max; i++)
+        if (p->writer < 7 && features[i].writer && features[i].writer <= p->writer)
+            ret[n++] = str_of(features[i].name);
+    return n;
+}
+
 static int refuse(const char *who, struct str name, struct err *err)
 {
     return err_set(err, ERR_UNSUPPORTED, "the table needs the %s feature \"%.*s\", which is not supported", who,

@@ -112,6 +112,8 @@ int delta_protocol_property(const struct delta_protocol *p, struct str key, stru
 /* The protocol without a feature that it has, with the lowest version numbers that say the rest. */
 const struct delta_protocol *delta_protocol_without(const struct delta_protocol *p, const char *feature,
                                                     struct arena *arena);
+/* The features that a writer version below 7 stands for. */
+uint32_t delta_protocol_implied(const struct delta_protocol *p, struct str *ret, uint32_t max);
 /* Must readers know the feature, too? */
 bool delta_feature_is_for_readers(const char *feature);
 /* A property that somebody sets: ERR_USAGE when it begins with delta. and there is none, or its value is none of its. The key gets

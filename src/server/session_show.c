@@ -121,6 +121,8 @@ static void add_features(struct buf *out, const struct delta_protocol *p)
 
     for (uint32_t i = 0; i < p->n_writer_features && n < ARRAY_LEN(all); i++)
         all[n++] = p->writer_features[i];
+    if (p->writer < 7) /* the number stands for them */
+        n = delta_protocol_implied(p, all, ARRAY_LEN(all));
     buf_add_cstr(out, "list_sort(");
     add_list(out, all, n);
     buf_add_char(out, ')');
