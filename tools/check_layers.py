@@ -5,7 +5,8 @@ usage: tools/check_layers.py [ROOT]      (default: the repository this file is i
 
 Prints one line a violation, `path:line: what is wrong`, and exits 1 when there is one. The rules:
 
-  layers    a file includes only its own layer and those before it in LAYERS, less what APART forbids
+  layers    a file includes only its own layer and those before it in LAYERS, less what APART forbids; a layer of
+            several folders keeps the order of PARTS
   libraries a third-party header appears only where WRAPPED allows it
   includes  a .c includes its own .h first (or its layer's internal.h, which includes that)
   extern    never in a .c: a shared name is declared in one header
@@ -20,6 +21,9 @@ from pathlib import Path
 
 LAYERS = ["base", "model", "codec", "engine", "store", "delta", "source", "spool", "sink", "view", "sql", "server",
           "pipeline", "cli"]
+
+# Folders of a layer, in the order in which they may include one another (tests may look at all of them).
+PARTS = {"delta": ["log", "index", "scan", "dml", "ddl", "upkeep"]}
 
 # What a layer may not include although it comes before: the data path's parts are blind to each other, sql is pure.
 APART = {
@@ -62,6 +66,10 @@ def check_include(path, layer, name, quoted):
     other = name.split("/")[0]
     if "/" not in name or other not in LAYERS:
         return f'"{name}": write "<layer>/<file>.h"'
+    if layer == other and layer in PARTS and not path.endswith("_test.c"):
+        mine, theirs = (PARTS[layer].index(p.split("/")[1]) for p in (path, name))
+        if theirs > mine:
+            return f"{PARTS[layer][mine]}/ includes {name}, and {PARTS[layer][theirs]}/ comes after it"
     if LAYERS.index(other) > LAYERS.index(layer):
         return f"{layer}/ includes {name}, and {other}/ comes after it"
     if other in APART.get(layer, ()):

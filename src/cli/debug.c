@@ -12,8 +12,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "delta/key_index.h"
-#include "delta/log.h"
+#include "delta/index/key_index.h"
+#include "delta/log/log.h"
 #include "model/position.h"
 #include "spool/spool_look.h"
 

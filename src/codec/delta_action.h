@@ -54,9 +54,9 @@ struct delta_file {
     struct str path, raw_path;
     struct str stats; /* JSON text, empty when absent; decimals are as the writer wrote them */
     const struct file_block
-        *packed;              /* a file of a snapshot: where the text is (delta/file_block.h); then stats.p is NULL */
-    struct delta_kv *parts;   /* partition values by physical column name */
-    struct delta_dv_desc *dv; /* NULL: none */
+        *packed;            /* a file of a snapshot: where the text is (delta/log/file_block.h); then stats.p is NULL */
+    struct delta_kv *parts; /* partition values by physical column name */
+    struct delta_dv_desc *dv;       /* NULL: none */
     struct delta_file_extra *extra; /* NULL: none */
     int64_t size;                   /* bytes; -1 absent (an old remove) */
     int64_t time_ms;                /* add: modificationTime; remove: deletionTimestamp, 0 when absent */

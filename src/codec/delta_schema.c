@@ -382,3 +382,15 @@ const struct field *delta_schema_find_type(const struct schema *s, enum type_id 
 {
     return find_type(s->fields, s->n_fields, id);
 }
+
+struct str delta_field_text(const struct field *f, const char *key, struct arena *arena)
+{
+    struct str json = field_meta_get(f, str_of(key)), text = {0};
+    yyjson_doc *doc = json.n ? yyjson_read(json.p, json.n, YYJSON_READ_ALLOW_INVALID_UNICODE) : NULL;
+    yyjson_val *v = yyjson_doc_get_root(doc);
+
+    if (yyjson_is_str(v))
+        text = arena_str(arena, str_make(yyjson_get_str(v), yyjson_get_len(v)));
+    yyjson_doc_free(doc);
+    return text;
+}

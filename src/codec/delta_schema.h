@@ -41,4 +41,7 @@ int delta_schema_find_physical(const struct schema *s, struct str physical);
 /* Is any type in the schema one that we cannot read? Returns its field, or NULL. */
 const struct field *delta_schema_find_type(const struct schema *s, enum type_id id);
 
+/* A text in a field's metadata ("comment", CURRENT_DEFAULT), without its JSON quotes; empty when it has none. */
+struct str delta_field_text(const struct field *f, const char *key, struct arena *arena);
+
 #endif

@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "delta/table.h"
+#include "delta/log/table.h"
 #include "pipeline/barrier.h"
 #include "pipeline/state.h"
 #include "pipeline/verify_table.h"

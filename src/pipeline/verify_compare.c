@@ -6,13 +6,13 @@
  *   2  of buckets that differ (as many as ENTRIES_MAX allows): key hash and row hash of each row, sorted and matched
  *   3  of the keys that did not match: the values
  *
- * Hashes are those of delta/key_hash.h over every column: -0 and 0 count as equal, and so do all NaNs.
+ * Hashes are those of delta/index/key_hash.h over every column: -0 and 0 count as equal, and so do all NaNs.
  */
 #include "pipeline/verify_table.h"
 
 #include "base/mem.h"
 #include "codec/pg_value.h"
-#include "delta/key_hash.h"
+#include "delta/index/key_hash.h"
 
 #include <stdlib.h>
 

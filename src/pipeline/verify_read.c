@@ -10,13 +10,13 @@
 #include "codec/pg_copy.h"
 #include "codec/pg_schema.h"
 #include "codec/pg_value.h"
-#include "delta/scan.h"
+#include "delta/scan/scan.h"
 
 enum { BATCH_ROWS = 8192, ROW_MAX = 1 << 30 };
 
 /* ---- the columns ---- */
 
-/* Can values of the two types be compared by their hashes (delta/key_hash.h)? */
+/* Can values of the two types be compared by their hashes (delta/index/key_hash.h)? */
 static bool comparable(const struct type *a, const struct type *b)
 {
     bool int_a = a->id >= TYPE_BYTE && a->id <= TYPE_LONG, int_b = b->id >= TYPE_BYTE && b->id <= TYPE_LONG;

@@ -2,7 +2,7 @@
 #ifndef SLUICE_PIPELINE_VERIFY_TABLE_H
 #define SLUICE_PIPELINE_VERIFY_TABLE_H
 
-#include "delta/snapshot.h"
+#include "delta/log/snapshot.h"
 #include "engine/engine.h"
 #include "model/batch.h"
 #include "model/relation.h"

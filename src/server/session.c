@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "delta/changes.h"
+#include "delta/scan/changes.h"
 #include "server/session_internal.h"
 #include "sql/rewrite.h"
 

@@ -1,12 +1,12 @@
 /*
- * INSERT, UPDATE, DELETE and MERGE of a session: the parsed statement as delta/dml.h wants it.
+ * INSERT, UPDATE, DELETE and MERGE of a session: the parsed statement as delta/dml/dml.h wants it.
  *
  * Tables inside conditions and queries are rewritten to what DuckDB can read before they are handed on.
  */
 #include "server/session_internal.h"
 
 #include "base/mem.h"
-#include "delta/dml_internal.h"
+#include "delta/dml/dml_internal.h"
 
 #include <ctype.h>
 

@@ -4,7 +4,7 @@
  * when it binds.
  */
 #include "base/mem.h"
-#include "delta/changes.h"
+#include "delta/scan/changes.h"
 #include "server/session_internal.h"
 
 /* The next argument: up to a comma or the end. False: there is none. */

@@ -1,8 +1,8 @@
 /* CREATE TABLE … SHALLOW CLONE and CONVERT TO DELTA of a session. */
 #include "server/session_internal.h"
 
-#include "delta/clone.h"
-#include "delta/convert.h"
+#include "delta/ddl/clone.h"
+#include "delta/ddl/convert.h"
 
 static int open_source(struct session *s, const struct sql_table *source, struct open_table **ret,
                        struct delta_snapshot **ret_snapshot, struct err *err)

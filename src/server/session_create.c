@@ -7,12 +7,12 @@
 #include "server/session_internal.h"
 
 #include "base/mem.h"
-#include "delta/clustering.h"
-#include "delta/data_file.h"
-#include "delta/dml_internal.h"
-#include "delta/manifest.h"
-#include "delta/query_columns.h"
-#include "delta/transaction.h"
+#include "delta/log/clustering.h"
+#include "delta/dml/data_file.h"
+#include "delta/dml/dml_internal.h"
+#include "delta/log/manifest.h"
+#include "delta/scan/query_columns.h"
+#include "delta/log/transaction.h"
 #include "engine/parquet_write.h"
 
 #include <assert.h>

@@ -3,10 +3,10 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "delta/alter.h"
-#include "delta/clustering.h"
-#include "delta/drop_feature.h"
-#include "delta/transaction.h"
+#include "delta/ddl/alter.h"
+#include "delta/log/clustering.h"
+#include "delta/upkeep/drop_feature.h"
+#include "delta/log/transaction.h"
 #include "sql/types.h"
 
 #include <assert.h>

@@ -3,10 +3,10 @@
 #define SLUICE_SERVER_SESSION_INTERNAL_H
 
 #include "base/map.h"
-#include "delta/lake.h"
-#include "delta/plan.h"
-#include "delta/scan.h"
-#include "delta/table.h"
+#include "delta/log/lake.h"
+#include "delta/scan/plan.h"
+#include "delta/scan/scan.h"
+#include "delta/log/table.h"
 #include "server/session.h"
 #include "sql/rewrite.h"
 #include "sql/statement.h"

@@ -1,8 +1,8 @@
 /* OPTIMIZE, REORG and GENERATE of a session; the answer is a row as Spark has it. */
 #include "server/session_internal.h"
 
-#include "delta/manifest.h"
-#include "delta/optimize.h"
+#include "delta/log/manifest.h"
+#include "delta/upkeep/optimize.h"
 
 static void add_sizes(struct buf *out, const char *name, const struct delta_sizes *s)
 {

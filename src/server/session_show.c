@@ -6,8 +6,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "delta/clustering.h"
-#include "delta/restore.h"
+#include "delta/log/clustering.h"
+#include "delta/upkeep/restore.h"
 #include "engine/parquet_write.h"
 
 static int open_shown(struct session *s, const struct sql_table *name, struct open_table **ret, struct err *err)

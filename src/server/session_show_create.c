@@ -7,8 +7,8 @@
 #include "server/session_internal.h"
 
 #include "base/mem.h"
-#include "delta/clustering.h"
-#include "delta/dml.h"
+#include "delta/log/clustering.h"
+#include "delta/dml/dml.h"
 
 #include <ctype.h>
 
@@ -25,7 +25,7 @@ static void add_name(struct buf *out, struct str name)
 
 static void add_comment(const struct field *f, struct arena *arena, struct buf *out)
 {
-    struct str comment = dml_meta_text(f, "comment", arena);
+    struct str comment = delta_field_text(f, "comment", arena);
 
     if (!comment.n)
         return;
@@ -37,7 +37,7 @@ static void add_type(const struct field *f, struct arena *arena, struct buf *out
 {
     CLEANUP(buf_deinit) struct buf text = {0};
     const struct type *t = &f->type;
-    struct str chars = dml_meta_text(f, "__CHAR_VARCHAR_TYPE_STRING", arena);
+    struct str chars = delta_field_text(f, "__CHAR_VARCHAR_TYPE_STRING", arena);
 
     if (t->id == TYPE_ARRAY || t->id == TYPE_MAP || t->id == TYPE_STRUCT) {
         buf_add_cstr(out, t->id == TYPE_ARRAY ? "ARRAY<" : t->id == TYPE_MAP ? "MAP<" : "STRUCT<");
@@ -64,8 +64,8 @@ static void add_type(const struct field *f, struct arena *arena, struct buf *out
 
 static void add_column(const struct field *f, struct arena *arena, struct buf *out)
 {
-    struct str generated = dml_meta_text(f, "delta.generationExpression", arena);
-    struct str value = dml_meta_text(f, "CURRENT_DEFAULT", arena);
+    struct str generated = delta_field_text(f, "delta.generationExpression", arena);
+    struct str value = delta_field_text(f, "CURRENT_DEFAULT", arena);
     struct str step = field_meta_get(f, STR("delta.identity.step"));
     bool by_default = str_is(field_meta_get(f, STR("delta.identity.allowExplicitInsert")), "true");
 

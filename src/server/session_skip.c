@@ -1,6 +1,6 @@
 /*
  * A query is planned before it is run, with stubs for its lake tables, so that only the files are opened that can hold
- * rows it needs (delta/plan.h).
+ * rows it needs (delta/scan/plan.h).
  *
  * The plan and the run must mean the same: DuckDB computes now() and its like while it plans, from the start of the
  * transaction, so that what asks the clock gets a transaction of its own for both.

@@ -1,5 +1,5 @@
 /* VALUES (a, b), (c, d) → its expressions. */
-#include "delta/dml.h"
+#include "delta/dml/dml.h"
 #include "server/session_internal.h"
 
 struct values {

@@ -7,7 +7,7 @@
 #include "base/test_ok.h"
 #include "codec/pg_schema.h"
 #include "codec/pg_type.h"
-#include "delta/scan.h"
+#include "delta/scan/scan.h"
 
 #include <setjmp.h>
 #include <stdio.h>

@@ -14,7 +14,7 @@
 
 #include "base/mem.h"
 #include "codec/pg_value.h"
-#include "delta/key_hash.h"
+#include "delta/index/key_hash.h"
 
 static bool is_key(const struct lake_table *t, uint32_t col)
 {

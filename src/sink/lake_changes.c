@@ -14,7 +14,7 @@
 #include "sink/lake_changes.h"
 
 #include "base/mem.h"
-#include "delta/data_file.h"
+#include "delta/dml/data_file.h"
 #include "engine/parquet_write.h"
 #include "engine/scan_files.h"
 #include "sink/lake_file.h"

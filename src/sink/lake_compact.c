@@ -14,8 +14,8 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "delta/checkpoint.h"
-#include "delta/log.h"
+#include "delta/log/checkpoint.h"
+#include "delta/log/log.h"
 
 enum { N_CLASSES = LAKE_CLASSES - 1, SMALLEST = 16 << 10, MASKED_PERCENT = 25, MERGE_MAX = 512 };
 enum { PUT_OFF_US = 30000000 };

@@ -7,7 +7,7 @@
 #include "sink/lake_file.h"
 
 #include "base/mem.h"
-#include "delta/stats_columns.h"
+#include "delta/dml/stats_columns.h"
 #include "engine/parquet_write.h"
 #include "sink/lake_partition.h"
 

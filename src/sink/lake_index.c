@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "delta/key_hash.h"
+#include "delta/index/key_hash.h"
 
 #include <assert.h>
 #include <errno.h>

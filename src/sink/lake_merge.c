@@ -14,7 +14,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "delta/key_hash.h"
+#include "delta/index/key_hash.h"
 #include "engine/parquet_write.h"
 #include "engine/scan_files.h"
 #include "sink/lake_file.h"

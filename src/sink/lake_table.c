@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/pg_schema.h"
-#include "delta/key_hash.h"
+#include "delta/index/key_hash.h"
 #include "engine/parquet_write.h"
 #include "sink/lake_file.h"
 #include "sink/lake_partition.h"

@@ -16,9 +16,9 @@
 #define SLUICE_SINK_LAKE_TABLE_H
 
 #include "codec/dv.h"
-#include "delta/key_index.h"
-#include "delta/table.h"
-#include "delta/transaction.h"
+#include "delta/index/key_index.h"
+#include "delta/log/table.h"
+#include "delta/log/transaction.h"
 #include "engine/engine.h"
 #include "model/relation.h"
 #include "sink/row_buffer.h"

@@ -1,0 +1,383 @@
+/*
+ * ALTER TABLE of columns.
+ *
+ * Data files are never touched: a column that is new reads as NULL in old files, one that is dropped is not read any more,
+ * one that is renamed keeps its physical name, one whose type is widened is cast while reading.
+ */
+#include "delta/ddl/alter_internal.h"
+#include "delta/log/clustering.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "codec/delta_schema.h"
+#include "delta/dml/stats_columns.h"
+
+#include <assert.h>
+#include <ctype.h>
+
+/* New fields get ids and physical names where the table has column mapping. */
+static int map_new(struct alter *a, struct err *err)
+{
+    struct str known = delta_kv_get(a->m->configuration, a->m->n_configuration, STR("delta.columnMapping.maxColumnId"));
+    int64_t max = 0;
+
+    if (a->tx->read->head->mapping == DELTA_MAPPING_NONE)
+        return 0;
+    if (known.n && (!str_to_i64(known, &max) || max < 0 || max > INT32_MAX))
+        return err_set(err, ERR_INPUT, "delta.columnMapping.maxColumnId is %.*s", STR_ARG(known));
+    int32_t id = (int32_t)max;
+    delta_schema_map(a->next, &id, true, (uint64_t)clock_now_us());
+    alter_property(a, STR("delta.columnMapping.maxColumnId"), str_of(arena_printf(&a->tx->arena, "%d", id)));
+    return 0;
+}
+
+static int need_struct(struct field_list list, struct err *err)
+{
+    return list.fixed
+               ? err_set(err, ERR_USAGE, "the parts of an array or map cannot be added, dropped, renamed or moved")
+               : 0;
+}
+
+static int add_column(struct alter *a, const struct delta_new_column *c, bool if_not_exists, bool *ret_added,
+                      struct err *err)
+{
+    struct field_list list;
+    int i;
+
+    TRY(alter_find(a, c->path, &list, &i, err));
+    *ret_added = i < 0;
+    TRY(need_struct(list, err));
+    if (i >= 0 && if_not_exists)
+        return 0;
+    if (i >= 0)
+        return err_set(err, ERR_USAGE, "there is a column \"%.*s\" already", STR_ARG(c->field.name));
+    if (!c->field.nullable)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "the new column \"%.*s\" cannot be NOT NULL: existing rows have nothing in it",
+                       STR_ARG(c->field.name));
+    if (field_meta_get(&c->field, STR("CURRENT_DEFAULT")).n) {
+        err_set(err, ERR_UNSUPPORTED, "a new column cannot come with a default: existing rows would read NULL");
+        return err_hint(err, "add the column, then ALTER TABLE … ALTER COLUMN %.*s SET DEFAULT …",
+                        STR_ARG(c->field.name));
+    }
+    struct field *more = ARENA_NEW_N(&a->next->arena, struct field, *list.n + 1);
+    memcpy(more, *list.fields, *list.n * sizeof *more);
+    more[*list.n] = c->field;
+    more[*list.n].physical = c->field.name;
+    *list.fields = more;
+    ++*list.n;
+    return alter_move(list, (int)*list.n - 1, c->place, c->after, err);
+}
+
+static void add_place(enum delta_place place, struct str after, struct buf *out)
+{
+    if (place == DELTA_PLACE_FIRST)
+        buf_add_cstr(out, "FIRST");
+    else if (place == DELTA_PLACE_AFTER)
+        buf_printf(out, "AFTER %.*s", STR_ARG(after));
+}
+
+/* a.b, as the history names a field. */
+static struct str path_text(struct alter *a, struct delta_path path)
+{
+    CLEANUP(buf_deinit) struct buf text = {0};
+
+    for (uint32_t i = 0; i < path.n; i++)
+        buf_printf(&text, "%s%.*s", i ? "." : "", STR_ARG(path.parts[i]));
+    return arena_str(&a->tx->arena, buf_str(&text));
+}
+
+int delta_add_columns(struct delta_table *t, const struct delta_new_column *columns, uint32_t n, bool if_not_exists,
+                      struct err *err)
+{
+    CLEANUP(alter_deinit) struct alter a = {0};
+    CLEANUP(buf_deinit) struct buf list = {0}, place = {0};
+    bool added;
+
+    TRY(alter_begin(&a, t, "ADD COLUMNS", err));
+    for (uint32_t i = 0; i < n; i++) {
+        TRY(add_column(&a, &columns[i], if_not_exists, &added, err));
+        if (!added)
+            continue;
+        buf_add_cstr(&list, list.n ? ",{\"column\":" : "[{\"column\":");
+        struct field shown = columns[i].field;
+        shown.name = path_text(&a, columns[i].path);
+        alter_field_json(&shown, &list);
+        buf_reset(&place);
+        add_place(columns[i].place, columns[i].after, &place);
+        if (place.n) {
+            buf_add_cstr(&list, ",\"position\":");
+            buf_add_json_str(&list, buf_str(&place));
+        }
+        buf_add_char(&list, '}');
+    }
+    if (!list.n)
+        return 0;
+    buf_add_char(&list, ']');
+    alter_param(&a, "columns", buf_str(&list));
+    TRY(map_new(&a, err));
+    return alter_commit(&a, err);
+}
+
+/* ---- drop and rename ---- */
+
+static int need_mapping(const struct alter *a, const char *what, struct err *err)
+{
+    if (a->tx->read->head->mapping != DELTA_MAPPING_NONE)
+        return 0;
+    err_set(err, ERR_UNSUPPORTED, "%s needs column mapping, since the data files keep their columns", what);
+    return err_hint(err, "ALTER TABLE … SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')");
+}
+
+/* Is the name a word of the expression? */
+static bool mentions(struct str expr, struct str name)
+{
+    for (size_t i = 0; i + name.n <= expr.n; i++) {
+        bool start = i == 0 || !(isalnum((unsigned char)expr.p[i - 1]) || expr.p[i - 1] == '_');
+        bool end = i + name.n == expr.n || !(isalnum((unsigned char)expr.p[i + name.n]) || expr.p[i + name.n] == '_');
+        if (start && end && str_eq_nocase(str_make(expr.p + i, name.n), name))
+            return true;
+    }
+    return false;
+}
+
+/* A column that a constraint or a generated column is made of must stay as it is. */
+static int check_unused(const struct alter *a, struct str name, struct err *err)
+{
+    for (uint32_t i = 0; i < a->m->n_configuration; i++)
+        if (str_has_prefix(a->m->configuration[i].key, STR("delta.constraints.")) &&
+            mentions(a->m->configuration[i].value, name))
+            return err_set(err, ERR_USAGE, "the column \"%.*s\" is used by the constraint %.*s", STR_ARG(name),
+                           STR_ARG(a->m->configuration[i].key));
+    for (uint32_t i = 0; i < a->next->n_fields; i++)
+        if (mentions(field_meta_get(&a->next->fields[i], STR("delta.generationExpression")), name))
+            return err_set(err, ERR_USAGE, "the column \"%.*s\" is used to generate \"%.*s\"", STR_ARG(name),
+                           STR_ARG(a->next->fields[i].name));
+    return 0;
+}
+
+static int partition_of(const struct alter *a, struct str name)
+{
+    for (uint32_t i = 0; i < a->m->n_partition_columns; i++)
+        if (str_eq_nocase(a->m->partition_columns[i], name))
+            return (int)i;
+    return -1;
+}
+
+/* A column that the table is clustered by, or a part of one, stays. */
+static int check_not_clustered(struct alter *a, struct delta_path path, struct err *err)
+{
+    struct delta_path *by;
+    uint32_t n;
+
+    TRY(delta_clustering_read(a->tx->read, &a->tx->arena, &by, &n, err));
+    for (uint32_t i = 0; i < n; i++) {
+        bool within = path.n <= by[i].n;
+        for (uint32_t k = 0; within && k < path.n; k++)
+            within = str_eq_nocase(path.parts[k], by[i].parts[k]);
+        if (within)
+            return err_set(err, ERR_USAGE, "the table is clustered by \"%.*s\": it cannot be dropped",
+                           STR_ARG(path.parts[path.n - 1]));
+    }
+    return 0;
+}
+
+/* The columns with statistics are named by what they are called. */
+static void rename_in_stats(struct alter *a, struct delta_path path, struct str name)
+{
+    struct str key = STR("delta.dataSkippingStatsColumns");
+    struct str list = delta_kv_get(a->m->configuration, a->m->n_configuration, key);
+
+    if (list.p)
+        alter_property(a, key, delta_stats_columns_renamed(list, path.parts, path.n, name, &a->tx->arena));
+}
+
+int delta_drop_columns(struct delta_table *t, const struct delta_path *paths, uint32_t n, bool if_exists,
+                       struct err *err)
+{
+    CLEANUP(alter_deinit) struct alter a = {0};
+    CLEANUP(buf_deinit) struct buf list = {0}, text = {0};
+
+    TRY(alter_begin(&a, t, "DROP COLUMNS", err));
+    TRY(need_mapping(&a, "dropping a column", err));
+    for (uint32_t k = 0; k < n; k++) {
+        struct field_list in;
+        int i;
+        TRY(if_exists ? alter_find(&a, paths[k], &in, &i, err) : alter_get(&a, paths[k], &in, &i, err));
+        TRY(need_struct(in, err));
+        if (i < 0)
+            continue;
+        if (paths[k].n == 1 && partition_of(&a, paths[k].parts[0]) >= 0)
+            return err_set(err, ERR_USAGE, "\"%.*s\" is a partition column: it cannot be dropped",
+                           STR_ARG(paths[k].parts[0]));
+        if (*in.n == 1)
+            return err_set(err, ERR_USAGE, "\"%.*s\" is the only column there: it cannot be dropped",
+                           STR_ARG(paths[k].parts[paths[k].n - 1]));
+        TRY(check_unused(&a, paths[k].parts[0], err));
+        TRY(check_not_clustered(&a, paths[k], err));
+        rename_in_stats(&a, paths[k], (struct str){0});
+        memmove(&(*in.fields)[i], &(*in.fields)[i + 1], (*in.n - (uint32_t)i - 1) * sizeof(struct field));
+        --*in.n;
+        buf_reset(&text);
+        alter_path_text(paths[k], &text);
+        buf_add_cstr(&list, list.n ? "," : "[");
+        buf_add_json_str(&list, buf_str(&text));
+    }
+    if (!list.n)
+        return 0;
+    buf_add_char(&list, ']');
+    alter_param(&a, "columns", buf_str(&list));
+    return alter_commit(&a, err);
+}
+
+int delta_rename_column(struct delta_table *t, struct delta_path path, struct str name, struct err *err)
+{
+    CLEANUP(alter_deinit) struct alter a = {0};
+    CLEANUP(buf_deinit) struct buf from = {0}, to = {0};
+    struct field_list list, other;
+    int i, clash;
+
+    TRY(alter_begin(&a, t, "RENAME COLUMN", err));
+    TRY(need_mapping(&a, "renaming a column", err));
+    TRY(alter_get(&a, path, &list, &i, err));
+    TRY(need_struct(list, err));
+    struct str *parts = arena_dup(&a.tx->arena, path.parts, path.n * sizeof *parts);
+    parts[path.n - 1] = name;
+    TRY(alter_find(&a, (struct delta_path){parts, path.n}, &other, &clash, err));
+    if (clash >= 0 && clash != i)
+        return err_set(err, ERR_USAGE, "there is a column \"%.*s\" already", STR_ARG(name));
+    TRY(check_unused(&a, path.parts[0], err));
+    int partition = path.n == 1 ? partition_of(&a, path.parts[0]) : -1;
+    if (partition >= 0)
+        a.m->partition_columns[partition] = arena_str(&a.tx->arena, name);
+    (*list.fields)[i].name = arena_str(&a.next->arena, name);
+    rename_in_stats(&a, path, name);
+    alter_path_text(path, &from);
+    alter_path_text((struct delta_path){parts, path.n}, &to);
+    alter_param(&a, "oldColumnPath", buf_str(&from));
+    alter_param(&a, "newColumnPath", buf_str(&to));
+    return alter_commit(&a, err);
+}
+
+/* ---- types ---- */
+
+static int int_rank(enum type_id id)
+{
+    return id >= TYPE_BYTE && id <= TYPE_LONG ? (int)id - (int)TYPE_BYTE + 1 : 0;
+}
+
+/* Delta protocol, "Type Widening". */
+static bool widens(const struct type *from, const struct type *to)
+{
+    int rank = int_rank(from->id);
+
+    if (rank && int_rank(to->id))
+        return int_rank(to->id) > rank;
+    if (rank && to->id == TYPE_DECIMAL)
+        return to->precision - to->scale >= (from->id == TYPE_LONG ? 20 : 10);
+    if (to->id == TYPE_DOUBLE)
+        return from->id == TYPE_FLOAT || (rank && from->id != TYPE_LONG);
+    if (from->id == TYPE_DATE)
+        return to->id == TYPE_TIMESTAMP_NTZ;
+    return from->id == TYPE_DECIMAL && to->id == TYPE_DECIMAL && to->scale >= from->scale &&
+           to->precision - from->precision >= to->scale - from->scale;
+}
+
+/* A change of a part of an array or map is noted at the nearest field of a struct, with the way from there. */
+static void note_widening(struct alter *a, struct delta_path path, const struct type *from, const struct type *to)
+{
+    struct field *fields = a->next->fields, *host = NULL;
+    uint32_t n = a->next->n_fields, host_at = 0;
+    CLEANUP(buf_deinit) struct buf way = {0};
+    bool named = true;
+
+    for (uint32_t k = 0; k < path.n; k++) {
+        uint32_t i = 0;
+        while (i < n && !str_eq_nocase(fields[i].name, path.parts[k]))
+            i++;
+        assert(i < n);
+        if (named) {
+            host = &fields[i];
+            host_at = k;
+        }
+        named = fields[i].type.id == TYPE_STRUCT;
+        n = fields[i].type.n_children;
+        fields = fields[i].type.children;
+    }
+    alter_path_text((struct delta_path){path.parts + host_at + 1, path.n - host_at - 1}, &way);
+    assert(host);
+    delta_schema_note_widening(host, from, to, buf_str(&way), &a->next->arena);
+}
+
+static int change_type(struct alter *a, struct delta_path path, struct field *f, const struct type *to, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf from_text = {0}, to_text = {0};
+
+    if (type_eq(&f->type, to))
+        return 0;
+    type_text(&f->type, &from_text);
+    type_text(to, &to_text);
+    if (!widens(&f->type, to))
+        return err_set(err, ERR_UNSUPPORTED, "\"%.*s\" cannot go from %s to %s: a type can only be widened",
+                       STR_ARG(f->name), from_text.p, to_text.p);
+    if (!delta_snapshot_property_is_true(a->tx->read, STR("delta.enableTypeWidening"))) {
+        err_set(err, ERR_UNSUPPORTED, "widening \"%.*s\" from %s to %s needs type widening", STR_ARG(f->name),
+                from_text.p, to_text.p);
+        return err_hint(err, "ALTER TABLE … SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')");
+    }
+    note_widening(a, path, &f->type, to);
+    f->type = type_clone(to, &a->next->arena);
+    return 0;
+}
+
+static void set_text(struct alter *a, struct field *f, const char *key, struct str value)
+{
+    CLEANUP(buf_deinit) struct buf json = {0};
+
+    if (value.n)
+        buf_add_json_str(&json, value);
+    field_meta_set(f, &a->next->arena, str_of(key), buf_str(&json));
+}
+
+/* Only a type is given, and the column has it: Spark makes no commit of that. */
+static bool changes_nothing(const struct field *f, const struct delta_column_change *c)
+{
+    return c->type && type_eq(&f->type, c->type) &&
+           str_eq(field_meta_get(f, STR("__CHAR_VARCHAR_TYPE_STRING")), c->char_type) && !c->comment &&
+           !c->default_to && !c->drop_not_null && c->place == DELTA_PLACE_KEEP;
+}
+
+int delta_change_column(struct delta_table *t, struct delta_path path, const struct delta_column_change *c,
+                        struct err *err)
+{
+    CLEANUP(alter_deinit) struct alter a = {0};
+    CLEANUP(buf_deinit) struct buf json = {0}, place = {0};
+    struct field_list list;
+    int i;
+
+    TRY(alter_begin(&a, t, "CHANGE COLUMN", err));
+    TRY(alter_get(&a, path, &list, &i, err));
+    struct field *f = &(*list.fields)[i];
+    if (changes_nothing(f, c))
+        return 0;
+    if (c->type) {
+        TRY(change_type(&a, path, f, c->type, err));
+        field_meta_set(f, &a.next->arena, STR("__CHAR_VARCHAR_TYPE_STRING"), c->char_type);
+    }
+    if (c->comment)
+        set_text(&a, f, "comment", *c->comment);
+    if (c->default_to)
+        set_text(&a, f, "CURRENT_DEFAULT", *c->default_to);
+    f->nullable |= c->drop_not_null;
+    struct field shown = *f;
+    field_meta_set(&shown, &a.tx->arena, STR("delta.typeChanges"), (struct str){0});
+    alter_field_json(&shown, &json);
+    alter_param(&a, "column", buf_str(&json));
+    add_place(c->place, c->after, &place);
+    if (place.n)
+        alter_param(&a, "position", buf_str(&place));
+    if (c->place != DELTA_PLACE_KEEP)
+        TRY(need_struct(list, err));
+    TRY(alter_move(list, i, c->place, c->after, err));
+    return alter_commit(&a, err);
+}

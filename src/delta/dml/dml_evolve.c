@@ -1,0 +1,133 @@
+/*
+ * Schema evolution of a statement: the columns of its source that the table lacks, and what structs of the source have
+ * inside and the table's have not, are added to the table, in the commit of the statement itself. Old files do not have
+ * them, so that they read as NULL there.
+ */
+#include "delta/dml/dml_internal.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "codec/delta_schema.h"
+#include "delta/scan/query_type.h"
+
+static struct field *find(struct field *fields, uint32_t n, struct str name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (str_eq_nocase(fields[i].name, name))
+            return &fields[i];
+    return NULL;
+}
+
+/* Adds a copy of `more` to a list of fields; all can be NULL. */
+static void append(struct field **fields, uint32_t *n, const struct field *more, struct arena *arena)
+{
+    struct field *v = ARENA_NEW_N(arena, struct field, *n + 1);
+
+    if (*fields && *n)
+        memcpy(v, *fields, *n * sizeof *v);
+    v[*n] = *more;
+    v[*n].nullable = true;
+    *fields = v;
+    ++*n;
+}
+
+/* What `source` has inside and `target` lacks, at any depth. */
+static bool widen(struct type *target, const struct type *source, struct arena *arena)
+{
+    bool changed = false;
+
+    if (target->id != source->id || !type_is_nested(target))
+        return false;
+    for (uint32_t i = 0; i < source->n_children; i++) {
+        const struct field *from = &source->children[i];
+        struct field *to =
+            target->id == TYPE_STRUCT ? find(target->children, target->n_children, from->name) : &target->children[i];
+        if (to)
+            changed |= widen(&to->type, &from->type, arena);
+        else
+            append(&target->children, &target->n_children, from, arena);
+        changed |= !to;
+    }
+    return changed;
+}
+
+/* Makes `next` hold the wanted columns of the result. */
+static int add_columns(struct dml *d, struct engine_result *result, const bool *wanted, struct schema *next,
+                       bool *ret_changed, struct err *err)
+{
+    struct arena *arena = &next->arena;
+
+    *ret_changed = false;
+    for (uint32_t i = 0; i < engine_result_n_columns(result); i++) {
+        const struct engine_column *c = engine_result_column(result, i);
+        struct field *there = find(next->fields, next->n_fields, c->name), f = {0};
+        if (wanted && !wanted[i])
+            continue;
+        f.name = f.physical = arena_str(arena, c->name);
+        if (delta_type_of_query(&c->type, c->name, arena, &f.type, err) < 0) {
+            if (!there)
+                return err_wrap(err, "a column for \"%.*s\" of table %.*s", STR_ARG(c->name), STR_ARG(d->t->name));
+            continue; /* it is converted */
+        }
+        if (there)
+            *ret_changed |= widen(&there->type, &f.type, arena);
+        else
+            append(&next->fields, &next->n_fields, &f, arena);
+        *ret_changed |= !there;
+    }
+    return 0;
+}
+
+/* A property of the metadata-to-be, in place of the one that is there. */
+static void set_property(struct dml *d, struct delta_metadata *m, const char *key, int64_t value)
+{
+    struct delta_kv *kv = ARENA_NEW_N(&d->tx->arena, struct delta_kv, m->n_configuration + 1);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < m->n_configuration; i++)
+        if (!str_is(m->configuration[i].key, key))
+            kv[n++] = m->configuration[i];
+    kv[n++] = (struct delta_kv){str_of(key), str_of(arena_printf(&d->tx->arena, "%lld", (long long)value))};
+    m->configuration = kv;
+    m->n_configuration = n;
+}
+
+/* Ids and physical names of the new columns, where the table has column mapping. */
+static int map_columns(struct dml *d, struct schema *next, struct delta_metadata *m, struct err *err)
+{
+    const char *key = "delta.columnMapping.maxColumnId";
+    struct str known = delta_kv_get(m->configuration, m->n_configuration, str_of(key));
+    int64_t max = 0;
+
+    if (d->head->mapping == DELTA_MAPPING_NONE)
+        return 0;
+    if (known.n && (!str_to_i64(known, &max) || max < 0 || max > INT32_MAX))
+        return err_set(err, ERR_INPUT, "%s is %.*s", key, STR_ARG(known));
+    int32_t id = (int32_t)max;
+    delta_schema_map(next, &id, true, (uint64_t)clock_now_us());
+    set_property(d, m, key, id);
+    return 0;
+}
+
+int dml_evolve(struct dml *d, struct engine_result *result, const bool *wanted, struct err *err)
+{
+    CLEANUP(schema_unrefp) struct schema *next = schema_clone(d->schema);
+    CLEANUP(buf_deinit) struct buf json = {0};
+    struct delta_metadata m = *d->head->metadata;
+    const struct delta_protocol *p = d->head->protocol;
+    bool changed;
+
+    TRY(add_columns(d, result, wanted, next, &changed, err));
+    if (!changed)
+        return 0;
+    TRY(map_columns(d, next, &m, err));
+    delta_schema_write(next, &json);
+    m.schema_json = buf_str(&json);
+    TRY(delta_protocol_for(p, &m, next, &d->tx->arena, &p, err));
+    TRY(delta_protocol_check_write(p, err));
+    TRY(delta_head_new(p, &m, &d->evolved, err));
+    delta_tx_set_metadata(d->tx, &m);
+    d->head = d->evolved;
+    dml_take_schema(d);
+    return 0;
+}

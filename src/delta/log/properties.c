@@ -1,0 +1,146 @@
+/* Table properties that begin with delta.: which there are, and what values they take (asked of Spark, one by one). */
+#include "delta/log/snapshot.h"
+
+enum kind {
+    ANY, /* or checked by those who read it */
+    SWITCH,
+    POSITIVE,
+    COLUMNS,
+    INTERVAL,
+    ISOLATION,
+    POLICY,
+    OF_TABLE, /* is not for users to set */
+};
+
+static const struct property {
+    const char *name;
+    enum kind kind;
+} properties[] = {
+    {"delta.appendOnly", SWITCH},
+    {"delta.autoOptimize", SWITCH},
+    {"delta.autoOptimize.autoCompact", SWITCH},
+    {"delta.autoOptimize.optimizeWrite", SWITCH},
+    {"delta.castIcebergTimeType", SWITCH},
+    {"delta.checkpoint.partSize", POSITIVE},
+    {"delta.checkpoint.writeStatsAsJson", SWITCH},
+    {"delta.checkpoint.writeStatsAsStruct", SWITCH},
+    {"delta.checkpointInterval", POSITIVE},
+    {"delta.checkpointPolicy", POLICY},
+    {"delta.checkpointV2.topLevelFileFormat", ANY},
+    {"delta.columnMapping.maxColumnId", OF_TABLE},
+    {"delta.columnMapping.mode", ANY},
+    {"delta.compatibility.symlinkFormatManifest.enabled", SWITCH},
+    {"delta.dataSkippingNumIndexedCols", COLUMNS},
+    {"delta.dataSkippingStatsColumns", ANY},
+    {"delta.deletedFileRetentionDuration", INTERVAL},
+    {"delta.dropFeatureTruncateHistory.retentionDuration", INTERVAL},
+    {"delta.enableChangeDataFeed", SWITCH},
+    {"delta.enableDeletionVectors", SWITCH},
+    {"delta.enableExpiredLogCleanup", SWITCH},
+    {"delta.enableFullRetentionRollback", SWITCH},
+    {"delta.enableIcebergCompatV1", SWITCH},
+    {"delta.enableIcebergCompatV2", SWITCH},
+    {"delta.enableIcebergCompatV3", SWITCH},
+    {"delta.enableInCommitTimestamps", SWITCH},
+    {"delta.enableRowTracking", SWITCH},
+    {"delta.enableTypeWidening", SWITCH},
+    {"delta.enableVariantShredding", SWITCH},
+    {"delta.ignoreProtocolDefaults", SWITCH},
+    {"delta.inCommitTimestampEnablementTimestamp", ANY},
+    {"delta.inCommitTimestampEnablementVersion", ANY},
+    {"delta.isolationLevel", ISOLATION},
+    {"delta.logRetentionDuration", INTERVAL},
+    {"delta.minReaderVersion", ANY},
+    {"delta.minWriterVersion", ANY},
+    {"delta.parquet.format.version", ANY},
+    {"delta.randomPrefixLength", POSITIVE},
+    {"delta.randomizeFilePrefixes", SWITCH},
+    {"delta.requireCheckpointProtectionBeforeVersion", ANY},
+    {"delta.rowTracking.materializedRowCommitVersionColumnName", OF_TABLE},
+    {"delta.rowTracking.materializedRowIdColumnName", OF_TABLE},
+    {"delta.rowTrackingSuspended", SWITCH},
+    {"delta.sampleRetentionDuration", INTERVAL},
+    {"delta.setTransactionRetentionDuration", INTERVAL},
+    {"delta.targetFileSize", ANY},
+    {"delta.tuneFileSizesForRewrites", SWITCH},
+    {"clusteringColumns", OF_TABLE},
+};
+
+static const char *const prefixes[] = {"delta.feature.", "delta.constraints.", "delta.universalFormat.",
+                                       "delta.coordinatedCommits."};
+
+static bool begins(struct str key, const char *prefix)
+{
+    size_t n = strlen(prefix);
+
+    return key.n >= n && str_eq_nocase(str_make(key.p, n), str_make(prefix, n));
+}
+
+static const struct property *find(struct str key)
+{
+    for (size_t i = 0; i < ARRAY_LEN(properties); i++)
+        if (str_eq_nocase(key, str_of(properties[i].name)))
+            return &properties[i];
+    return NULL;
+}
+
+static int check_value(const struct property *p, struct str value, struct err *err)
+{
+    int64_t n = 0;
+    bool number = str_to_i64(str_trim(value), &n), ok = true;
+    const char *want = "";
+
+    switch (p->kind) {
+    case OF_TABLE:
+        return err_set(err, ERR_USAGE, "the property %s is kept by the table itself: it cannot be set", p->name);
+    case SWITCH:
+        ok = str_eq_nocase(value, STR("true")) || str_eq_nocase(value, STR("false"));
+        want = "true or false";
+        break;
+    case POSITIVE:
+        ok = number && n > 0 && n <= INT32_MAX;
+        want = "a positive number";
+        break;
+    case COLUMNS:
+        ok = number && n >= -1 && n <= INT32_MAX;
+        want = "a number of columns, or -1 for all";
+        break;
+    case INTERVAL:
+        ok = delta_interval_ms(value) >= 0;
+        want = "an interval, like interval 7 days";
+        break;
+    case ISOLATION:
+        ok = str_eq_nocase(value, STR("Serializable")) || str_eq_nocase(value, STR("WriteSerializable"));
+        want = "Serializable or WriteSerializable";
+        break;
+    case POLICY:
+        ok = str_eq_nocase(value, STR("classic")) || str_eq_nocase(value, STR("v2"));
+        want = "classic or v2";
+        break;
+    case ANY:
+        break;
+    }
+    return ok ? 0 : err_set(err, ERR_USAGE, "the property %s is %s, not %.*s", p->name, want, STR_ARG(value));
+}
+
+int delta_property_check(struct delta_kv *kv, struct err *err)
+{
+    static const char *const reserved[] = {"location", "provider", "owner", "external"};
+    const struct property *p = find(kv->key);
+
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+        if (begins(kv->key, prefixes[i]))
+            return 0;
+    for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
+        if (str_eq_nocase(kv->key, str_of(reserved[i])))
+            return err_set(err, ERR_USAGE, "\"%s\" is no property that can be set", reserved[i]);
+    if (p) {
+        TRY(check_value(p, kv->value, err));
+        kv->key = str_of(p->name);
+    } else if (begins(kv->key, "delta.")) {
+        err_set(err, ERR_USAGE, "there is no table property %.*s", STR_ARG(kv->key));
+        return err_hint(err,
+                        "Delta has the names that begin with delta. to itself: properties of your own go without it");
+    }
+    return 0;
+}
