@@ -82,6 +82,11 @@ def test_properties_that_there_are_not(sluice, folder, key, value):
         assert key.rpartition(".")[2].lower() in said.lower(), said
 
 
+def test_mapping_that_is_not_there_can_be_unset(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT)", "ALTER TABLE t UNSET TBLPROPERTIES ('delta.columnMapping.mode')", "ALTER TABLE t SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
+    assert "cannot be unset" in sql(sluice, folder, "ALTER TABLE t UNSET TBLPROPERTIES ('delta.columnMapping.mode')", code=USAGE).err
+
+
 def test_properties_have_one_spelling(sluice, folder):
     """Spark takes names of any case, and writes its own; `comment` is the table's."""
     sql(sluice, folder, "CREATE TABLE t (a INT) TBLPROPERTIES ('delta.CHECKPOINTinterval' = '7', 'Mine' = 'x')", "ALTER TABLE t SET TBLPROPERTIES ('Delta.appendonly' = 'FALSE', 'comment' = 'said')")

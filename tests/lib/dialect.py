@@ -220,7 +220,7 @@ class Statements:
 
     def properties(self):
         key = self.one([*SWITCHES, "columnMapping.mode", "dataSkippingNumIndexedCols"])
-        if self.chance(0.15):
+        if self.chance(0.15) and key != "columnMapping.mode":  # Spark takes it from a mapped table, which loses its columns
             return f"ALTER TABLE {{t}} UNSET TBLPROPERTIES ('delta.{key}')"
         value = {"columnMapping.mode": "name", "dataSkippingNumIndexedCols": "2"}.get(key) or self.one(["true", "true", "false"])
         if key == "appendOnly":

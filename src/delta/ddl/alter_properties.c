@@ -78,7 +78,9 @@ int delta_unset_properties(struct delta_table *t, const struct str *keys, uint32
     for (uint32_t i = 0; i < n; i++) {
         buf_add_char(&list, i ? ',' : '[');
         buf_add_json_str(&list, keys[i]);
-        if (str_has_prefix(keys[i], STR("delta.constraints.")) || str_has_prefix(keys[i], STR("delta.columnMapping.")))
+        bool there = delta_kv_get(a.m->configuration, a.m->n_configuration, keys[i]).p;
+        if (str_has_prefix(keys[i], STR("delta.constraints.")) ||
+            (there && str_has_prefix(keys[i], STR("delta.columnMapping."))))
             return err_set(err, ERR_USAGE, "the property %.*s cannot be unset", STR_ARG(keys[i]));
         (void)alter_property(&a, keys[i], (struct str){0}); /* one that is not there is no error to Spark either */
     }
