@@ -1,8 +1,11 @@
 """Stopped, killed, cut off: after a restart the lake is what the source is."""
+import shutil
+
 import pytest
 
 from lib.oracle import assert_equal
-from lib.sluice import DONE
+from lib.pg import Postgres
+from lib.sluice import DONE, REFUSED
 from lib.wait import wait_until
 
 TABLE = ["CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'a' FROM generate_series(1, 1000) g"]
@@ -187,3 +190,42 @@ def test_asked_to_stop_while_it_connects(sluice, lake):
         peer, _ = silent.accept()  # it has come as far as connecting
         sync.term()
         peer.close()
+
+
+def test_starting_again_without_state_copies_anew(db, sluice, lake):
+    """What is to be done when the slot is lost for good."""
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'a' FROM generate_series(1, 100) g")
+    sluice.sync_once(db.url, lake)
+    db.sql("DELETE FROM t WHERE id < 50", "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()")
+    assert "copy the tables anew" in sluice.sync_once(db.url, lake, code=REFUSED).err
+    shutil.rmtree(lake.path / "_sluice")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"])
+    db.sql("UPDATE t SET v = 'b' WHERE id < 60")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"])
+    assert len(lake.read("t", 0).rows) == 100
+
+
+def test_a_server_that_cannot_decode_its_wal_is_not_asked_for_ever(sluice, lake):
+    server = Postgres().start()
+    try:
+        db = server.create("broken")
+        db.sql("CREATE TABLE t (id int PRIMARY KEY)")
+        sluice.sync_once(db.url, lake)
+        db.sql("SELECT pg_switch_wal()", "INSERT INTO t VALUES (1)")
+        name, at = db.sql("SELECT pg_walfile_name(pg_current_wal_insert_lsn()), (pg_current_wal_insert_lsn() - '0/0')::bigint % 16777216")[0]
+        db.sql("INSERT INTO t SELECT generate_series(2, 1000)")
+        server.stop("fast")  # after its checkpoint nobody but the slot reads the WAL before it
+        with open(server.data / "pg_wal" / name, "r+b") as wal:
+            wal.seek(int(at) + 2000)
+            wal.write(bytes(64))
+        server.start()
+        done = sluice.sync_once(db.url, lake, code=REFUSED)
+        assert "the server fails to decode its own WAL" in done.err and "copies the tables anew" in done.err
+        db.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+        shutil.rmtree(lake.path / "_sluice")
+        sluice.sync_once(db.url, lake)
+        assert lake.count("t") == 1000
+    finally:
+        server.remove()

@@ -188,11 +188,21 @@ static int connect_and_pump(struct receive *r, struct err *err)
     return rc;
 }
 
-/* The server stumbled over its own WAL ("could not map filenode … to relation OID", with tables that are rewritten in
- * transactions that it sends while they are in progress). Mostly it gets past it at the second try. */
+/* The server stumbled over its own WAL ("could not map filenode … to relation OID", where tables are rewritten about the time
+ * that slots are made or it crashes). Mostly it gets past it at the second try; else never. */
 static bool is_internal(const struct err *err)
 {
     return strncmp(err->sqlstate, "XX", 2) == 0;
+}
+
+static void cannot_decode(const struct receive *r, struct err *err)
+{
+    err_wrap(err, "the server fails to decode its own WAL, by a fault of its own");
+    (void)err_hint(
+        err,
+        "nothing in the lake is wrong, but it cannot go on from here: SELECT pg_drop_replication_slot('%s'); "
+        "then " PG_COPY_ANEW,
+        r->config.slot);
 }
 
 static void *run(void *arg)
@@ -203,14 +213,14 @@ static void *run(void *arg)
     struct err err;
 
     for (;;) {
-        uint64_t frames = r->frames;
+        uint64_t frames = r->frames, seen = r->seen_lsn;
         int rc = connect_and_pump(r, &err);
-        fruitless++;
-        if (r->frames != frames) {
+        if (r->frames != frames && !is_internal(&err))
             backoff = BACKOFF_MIN_US;
-            fruitless = 0;
-        }
+        fruitless = r->seen_lsn == seen ? fruitless + 1 : 0;
         bool again = rc == ERR_NET || rc == ERR_CONFLICT || (is_internal(&err) && fruitless < INTERNAL_TRIES);
+        if (!again && is_internal(&err))
+            cannot_decode(r, &err);
         if (!again)
             break;
         log_err(LOG_WARN, "stream_lost", &err);

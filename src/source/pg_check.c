@@ -378,13 +378,15 @@ static int check_publication(struct check *c, struct err *err)
 static int check_slot(struct check *c, struct err *err)
 {
     struct pg_slot slot;
-    CLEANUP(buf_deinit) struct buf none = {0};
+    CLEANUP(buf_deinit) struct buf mend = {0};
 
     if (c->setup->create_slot)
         return 0;
     TRY(pg_slot_read(c->conn, c->setup->slot, &slot, err));
+    buf_add_cstr(&mend, "-- " PG_COPY_ANEW);
     if (!slot.exists)
-        add(c, true, &none, "replication slot %s does not exist", c->setup->slot);
+        add(c, true, &mend, "replication slot %s is not there any more: changes since then are lost to it",
+            c->setup->slot);
     return 0;
 }
 

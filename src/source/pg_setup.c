@@ -241,8 +241,9 @@ static int check_slot_kind(const char *slot, const struct pg_slot *s, const char
 {
     if (!s->exists) {
         err_set(err, ERR_REFUSED, "replication slot %s is not there any more: changes since then are lost to it", slot);
-        return err_hint(err, "it was dropped, or the server failed over to one without it; copy the tables anew "
-                             "(starting from now instead would lose changes silently)");
+        return err_hint(err,
+                        "it was dropped, or the server failed over to one without it (starting from now instead would "
+                        "lose changes silently); " PG_COPY_ANEW);
     }
     if (strcmp(s->plugin, "pgoutput") != 0) {
         err_set(err, ERR_REFUSED, "replication slot %s belongs to the output plugin %s, not pgoutput", slot,
@@ -261,7 +262,7 @@ static int check_slot_kind(const char *slot, const struct pg_slot *s, const char
         err_set(err, ERR_REFUSED, "replication slot %s was invalidated: the server has removed WAL that it needed",
                 slot);
         return err_hint(err,
-                        "SELECT pg_drop_replication_slot('%s');\nthen copy the tables anew; raise "
+                        "SELECT pg_drop_replication_slot('%s');\nthen " PG_COPY_ANEW "; raise "
                         "max_slot_wal_keep_size so that it does not happen again",
                         slot);
     }
@@ -284,14 +285,14 @@ static int check_slot_position(const char *slot, const struct pg_slot *s, uint64
                 "replication slot %s stands at %s, but we have changes only up to %s: it was moved or made anew, and "
                 "what lies between is lost",
                 slot, lsn_text(s->confirmed_lsn, theirs), lsn_text(our_lsn, ours));
-        return err_hint(err, "find out who reads from or advances this slot; then copy the tables anew");
+        return err_hint(err, "find out who reads from or advances this slot; then " PG_COPY_ANEW);
     }
     if (our_lsn > s->server_lsn) {
         err_set(err, ERR_REFUSED,
                 "the server's WAL ends at %s, but we have changes up to %s: it was restored from a backup or failed "
                 "over to a standby that lagged",
                 lsn_text(s->server_lsn, theirs), lsn_text(our_lsn, ours));
-        return err_hint(err, "what we hold contains changes that the server has lost; copy the tables anew");
+        return err_hint(err, "what we hold contains changes that the server has lost; " PG_COPY_ANEW);
     }
     return 0;
 }
@@ -308,7 +309,7 @@ int pg_slot_adopt(struct pg_conn *conn, const char *slot, uint64_t our_lsn, uint
     if (system_id && id != system_id) {
         err_set(err, ERR_REFUSED, "this is another PostgreSQL cluster (system identifier %llu) than before (%llu)",
                 (unsigned long long)id, (unsigned long long)system_id);
-        return err_hint(err, "connect to the cluster that the tables were copied from, or copy them anew");
+        return err_hint(err, "connect to the cluster that the tables were copied from, or " PG_COPY_ANEW);
     }
     TRY(pg_slot_read(conn, slot, ret, err));
     TRY(check_slot_kind(slot, ret, pg_result_str(r, 0, 1).p, err));

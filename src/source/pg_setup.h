@@ -7,6 +7,9 @@
 #include "base/buf.h"
 #include "source/pg_catalog.h"
 
+/* What is left to do when a slot, or what it had kept, is lost. */
+#define PG_COPY_ANEW "copy the tables anew: remove LAKE/_sluice (or what --state names) and start again"
+
 enum { PG_NAME_MAX = 64, PG_SNAPSHOT_NAME = 64 };
 
 struct pg_setup {
