@@ -1,4 +1,6 @@
 """A snapshot waits for the transactions that are open at the source: whoever waits says so, and nobody else has to."""
+from contextlib import contextmanager
+
 import pytest
 
 from lib.oracle import assert_equal
@@ -23,6 +25,20 @@ def writer(db):
         yield conn
 
 
+@contextmanager
+def new_table_waits(db, sluice, lake):
+    """A sync of t and w to which the table "late" came, and the transaction that keeps it from being copied."""
+    db.sql("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE w (id int PRIMARY KEY)")
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t") and lake.exists("w"))
+    with db.connect() as open_one:
+        open_one.execute("BEGIN")
+        open_one.execute("INSERT INTO w VALUES (1)")
+        db.sql("CREATE TABLE late (id int PRIMARY KEY)", "INSERT INTO late VALUES (1)")
+        sync.wait_log("waiting_for_transactions")
+        yield sync, open_one
+
+
 def ids(lake, table):
     return sorted(r["id"] for r in lake.read(table).dicts())
 
@@ -45,14 +61,7 @@ def test_it_stops_while_it_waits(db, sluice, lake, writer):
 
 
 def test_changes_flow_while_a_new_table_waits(db, sluice, lake):
-    db.sql("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE w (id int PRIMARY KEY)")
-    sync = sluice.start_sync(db.url, lake)
-    sync.wait_until(lambda: lake.exists("t") and lake.exists("w"))
-    with db.connect() as open_one:
-        open_one.execute("BEGIN")
-        open_one.execute("INSERT INTO w VALUES (1)")
-        db.sql("CREATE TABLE late (id int PRIMARY KEY)", "INSERT INTO late VALUES (1)")
-        sync.wait_log("waiting_for_transactions")
+    with new_table_waits(db, sluice, lake) as (sync, open_one):
         db.sql("INSERT INTO t VALUES (1)", "INSERT INTO late VALUES (2)", "CREATE TABLE later (id int PRIMARY KEY)",
                "INSERT INTO later VALUES (1)")
         sync.wait_until(lambda: ids(lake, "t") == [1])
@@ -72,14 +81,7 @@ def test_changes_flow_while_a_new_table_waits(db, sluice, lake):
 
 
 def test_a_table_that_goes_while_it_waits(db, sluice, lake):
-    db.sql("CREATE TABLE t (id int PRIMARY KEY)", "CREATE TABLE w (id int PRIMARY KEY)")
-    sync = sluice.start_sync(db.url, lake)
-    sync.wait_until(lambda: lake.exists("t") and lake.exists("w"))
-    with db.connect() as open_one:
-        open_one.execute("BEGIN")
-        open_one.execute("INSERT INTO w VALUES (1)")
-        db.sql("CREATE TABLE late (id int PRIMARY KEY)", "INSERT INTO late VALUES (1)")
-        sync.wait_log("waiting_for_transactions")
+    with new_table_waits(db, sluice, lake) as (sync, open_one):
         db.sql("DROP TABLE late", "CREATE TABLE other (id int PRIMARY KEY)", "INSERT INTO other VALUES (1)")
         open_one.execute("COMMIT")
     sync.wait_until(lambda: lake.exists("other") and ids(lake, "other") == [1])

@@ -165,6 +165,20 @@ static void add_quoted(struct buf *b, struct str s, char quote)
     buf_add_char(b, quote);
 }
 
+void buf_add_base64(struct buf *b, struct str s)
+{
+    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (size_t i = 0; i < s.n; i += 3) {
+        uint32_t n = (uint32_t)(uint8_t)s.p[i] << 16;
+        n |= i + 1 < s.n ? (uint32_t)(uint8_t)s.p[i + 1] << 8 : 0;
+        n |= i + 2 < s.n ? (uint8_t)s.p[i + 2] : 0;
+        char text[4] = {set[n >> 18], set[n >> 12 & 63], i + 1 < s.n ? set[n >> 6 & 63] : '=',
+                        i + 2 < s.n ? set[n & 63] : '='};
+        buf_add(b, text, 4);
+    }
+}
+
 void buf_add_sql_literal(struct buf *b, struct str s)
 {
     add_quoted(b, s, '\'');

@@ -168,22 +168,6 @@ static void add_time(struct buf *out, enum variant_primitive what, int64_t t)
     buf_add_char(out, '"');
 }
 
-static void add_base64(struct buf *out, struct str s)
-{
-    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    buf_add_char(out, '"');
-    for (size_t i = 0; i < s.n; i += 3) {
-        uint32_t n = (uint32_t)(uint8_t)s.p[i] << 16;
-        n |= i + 1 < s.n ? (uint32_t)(uint8_t)s.p[i + 1] << 8 : 0;
-        n |= i + 2 < s.n ? (uint8_t)s.p[i + 2] : 0;
-        char text[4] = {set[n >> 18], set[n >> 12 & 63], i + 1 < s.n ? set[n >> 6 & 63] : '=',
-                        i + 2 < s.n ? set[n & 63] : '='};
-        buf_add(out, text, 4);
-    }
-    buf_add_char(out, '"');
-}
-
 static void add_uuid(struct buf *out, const uint8_t *p)
 {
     buf_add_char(out, '"');
@@ -244,7 +228,9 @@ static int add_primitive(struct variant_reader *r, const struct variant_item *it
         buf_add_cstr(r->out, item->primitive == VARIANT_TRUE ? "true" : "false");
         return 0;
     case VARIANT_BINARY:
-        add_base64(r->out, item->bytes);
+        buf_add_char(r->out, '"');
+        buf_add_base64(r->out, item->bytes);
+        buf_add_char(r->out, '"');
         return 0;
     default:
         return add_fixed(r, item);

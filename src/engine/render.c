@@ -196,20 +196,6 @@ static void add_bignum(struct buf *out, struct str s)
         buf_add_char(out, (char)('0' + digits.p[k]));
 }
 
-static void add_base64(struct buf *out, struct str s)
-{
-    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < s.n; i += 3) {
-        uint32_t n = (uint32_t)(uint8_t)s.p[i] << 16;
-        n |= i + 1 < s.n ? (uint32_t)(uint8_t)s.p[i + 1] << 8 : 0;
-        n |= i + 2 < s.n ? (uint8_t)s.p[i + 2] : 0;
-        char text[4] = {set[n >> 18], set[n >> 12 & 63], i + 1 < s.n ? set[n >> 6 & 63] : '=',
-                        i + 2 < s.n ? set[n & 63] : '='};
-        buf_add(out, text, 4);
-    }
-}
-
 static void add_blob_text(struct buf *out, struct str s)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -395,7 +381,7 @@ void render_json(struct buf *out, const struct engine_vector *v, uint64_t row)
     switch (v->type->kind) {
     case ENGINE_BLOB:
         buf_add_char(out, '"');
-        add_base64(out, engine_str(v, row));
+        buf_add_base64(out, engine_str(v, row));
         buf_add_char(out, '"');
         return;
     case ENGINE_ENUM:
