@@ -112,6 +112,17 @@ def test_the_history_of_restore_and_clone(sluice, folder):
     assert set(parameters(folder, 0)) == {"source", "sourceVersion"} and info(folder, 0)["isBlindAppend"] is False
 
 
+def test_arrays_and_maps_that_are_null_are_counted(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (i INT, a ARRAY<INT>, m MAP<STRING, INT>, s STRUCT<x: INT, b: ARRAY<STRING>>)",
+        "INSERT INTO t VALUES (1, [1, NULL], MAP {'a': 1}, {'x': 1, 'b': ['q']}), (2, NULL, NULL, NULL), (3, [], MAP {}, {'x': NULL, 'b': NULL})")
+    stats = json.loads([a["add"] for a in list(folder.log("t"))[-1][1] if "add" in a][0]["stats"])
+    assert stats["nullCount"] == {"i": 0, "a": 1, "m": 1, "s": {"x": 2, "b": 2}}
+    sql(sluice, folder, "OPTIMIZE t")
+    sql(sluice, folder, "ALTER TABLE t SET TBLPROPERTIES ('delta.dataSkippingNumIndexedCols' = '2')", "INSERT INTO t VALUES (4, NULL, NULL, NULL)")
+    stats = json.loads([a["add"] for a in list(folder.log("t"))[-1][1] if "add" in a][0]["stats"])
+    assert stats["nullCount"] == {"i": 0, "a": 1}
+
+
 def test_a_struct_of_nulls_has_empty_bounds(sluice, folder):
     sql(sluice, folder, "CREATE TABLE t (n STRUCT<a: INT, b: BOOLEAN>, m STRUCT<l: INT[]>, i INT)",
         "INSERT INTO t VALUES ({'a': NULL, 'b': true}, {'l': [1]}, NULL)")

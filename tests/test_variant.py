@@ -66,7 +66,7 @@ def test_files_are_as_spark_writes_them(sluice, folder):
     assert third == {"id": 3, "v": None, "st": {"x": 1, "v": None}, "a": [], "m": []}
     stats = json.loads(add["stats"])
     assert stats["minValues"] == {"id": 1, "st": {"x": 1}} and stats["maxValues"] == {"id": 3, "st": {"x": 5}}
-    assert stats["nullCount"] == {"id": 0, "v": 2, "st": {"x": 1, "v": 2}}
+    assert stats["nullCount"] == {"id": 0, "v": 2, "st": {"x": 1, "v": 2}, "a": 1, "m": 1}
 
 
 def test_delta_rs_reads_them(sluice, folder):

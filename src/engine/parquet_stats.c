@@ -21,6 +21,7 @@ enum { STRING_CHARS = 32 };
 struct leaf {
     struct str min, max, nulls; /* p NULL: not known */
     bool has_nan;
+    bool counts_lists; /* `nulls` is right for arrays and maps, too */
 };
 
 struct stats {
@@ -158,7 +159,7 @@ static bool leaf_json(struct stats *st, const struct type *type, int column, str
     if (st->what == NULL_COUNT) {
         if (column >= 0 && st->nulls)
             buf_printf(out, "%llu", (unsigned long long)st->nulls[column]);
-        else if (leaf && leaf->nulls.p && !type_is_nested(type))
+        else if (leaf && leaf->nulls.p && (leaf->counts_lists || !type_is_nested(type)))
             buf_add_str(out, leaf->nulls);
         else
             return false;
@@ -221,16 +222,21 @@ static bool fields_json(struct stats *st, const struct field *fields, uint32_t n
     return could;
 }
 
-/* Reads the map of maps. The strings are borrowed from the result. */
-static void leaves_read(struct stats *st, const struct engine_vector *columns)
+static uint64_t n_leaves(const struct engine_vector *columns)
 {
-    if (engine_is_null(columns, 0))
+    return columns && !engine_is_null(columns, 0) ? ((const struct listview *)columns->data)->length : 0;
+}
+
+/* Reads the map of maps. The strings are borrowed from the result. */
+static void leaves_read(struct stats *st, const struct engine_vector *columns, bool counts_lists, struct leaf *to)
+{
+    if (!n_leaves(columns))
         return;
     const struct listview *outer = columns->data;
     const struct engine_vector *entry = &columns->children[0], *values = &entry->children[1];
-    st->all = MEM_NEW_N(struct leaf, outer->length + 1);
     for (uint64_t i = 0; i < outer->length; i++) {
-        struct leaf *leaf = &st->all[i];
+        struct leaf *leaf = &to[i];
+        leaf->counts_lists = counts_lists;
         const struct listview *inner = (const struct listview *)values->data + outer->offset + i;
         const struct engine_vector *keys = &values->children[0].children[0], *texts = &values->children[0].children[1];
         for (uint64_t j = inner->offset; j < inner->offset + inner->length; j++) {
@@ -273,12 +279,15 @@ static void stats_deinit(struct stats *st)
 }
 
 void parquet_stats_json(const struct parquet_spec *spec, uint64_t rows, const struct engine_vector *columns,
-                        const uint64_t *nulls, struct buf *out)
+                        const struct engine_vector *lists, const uint64_t *nulls, struct buf *out)
 {
     CLEANUP(stats_deinit) struct stats st = {.spec = spec, .nulls = nulls};
 
-    if (!spec->no_stats)
-        leaves_read(&st, columns);
+    if (!spec->no_stats) {
+        st.all = MEM_NEW_N(struct leaf, n_leaves(columns) + n_leaves(lists) + 1);
+        leaves_read(&st, columns, false, st.all);
+        leaves_read(&st, lists, true, st.all + n_leaves(columns));
+    }
     stats_json(&st, rows, out);
 }
 

@@ -6,11 +6,17 @@
 #include "engine/parquet_write.h"
 
 /*
- * `columns` is the MAP(VARCHAR, MAP(VARCHAR, VARCHAR)) of row 0, keyed by quoted path ("st"."a"). `nulls` (may be NULL):
- * NULLs of each top-level column, for arrays, which DuckDB does not count. Adds a JSON object to `out`.
+ * `columns` is the MAP(VARCHAR, MAP(VARCHAR, VARCHAR)) of row 0, keyed by quoted path ("st"."a"). How often arrays and maps are
+ * NULL, which COPY does not count, is in `nulls` (of each top-level column) or in `lists` (more of `columns`); both may be
+ * NULL. Adds a JSON object to `out`.
  */
 void parquet_stats_json(const struct parquet_spec *spec, uint64_t rows, const struct engine_vector *columns,
-                        const uint64_t *nulls, struct buf *out);
+                        const struct engine_vector *lists, const uint64_t *nulls, struct buf *out);
+
+/* Reads the arrays and maps of a file for `lists`, borrowed from the result; NULL: there are none. */
+int parquet_list_nulls(struct engine_conn *conn, const char *path, const struct parquet_spec *spec,
+                       struct engine_result **ret, const struct engine_vector **ret_columns,
+                       struct err *err) MUST_CHECK;
 
 /* The same from what our own encoder saw of each top-level column. `arena` is scratch. */
 void parquet_stats_json_of(const struct parquet_spec *spec, uint64_t rows, const struct parquet_column_stats *columns,

@@ -83,11 +83,12 @@ static int copy_sql(const char *select, const char *path, const struct parquet_s
     return 0;
 }
 
-/* Runs the COPY and reads its one row: filename, count, file_size_bytes, footer_size_bytes, column_statistics, … */
-static int copy_run(struct engine_conn *conn, const char *sql, const struct parquet_spec *spec, const struct feed *feed,
-                    struct parquet_file *ret, struct err *err)
+/* Runs the COPY to `path` and reads its one row: filename, count, file_size_bytes, footer_size_bytes, column_statistics, … */
+static int copy_run(struct engine_conn *conn, const char *sql, const char *path, const struct parquet_spec *spec,
+                    const struct feed *feed, struct parquet_file *ret, struct err *err)
 {
-    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL, *counted = NULL;
+    const struct engine_vector *lists = NULL;
     CLEANUP(mem_freep) uint64_t *nulls = NULL;
     const struct engine_chunk *chunk;
 
@@ -104,8 +105,10 @@ static int copy_run(struct engine_conn *conn, const char *sql, const struct parq
         for (uint32_t i = 0; i < spec->schema->n_fields; i++)
             nulls[i] = feed_nulls(feed, i);
     }
+    if (!feed)
+        TRY(parquet_list_nulls(conn, path, spec, &counted, &lists, err));
     buf_reset(&ret->stats);
-    parquet_stats_json(spec, ret->rows, &chunk->cols[4], nulls, &ret->stats);
+    parquet_stats_json(spec, ret->rows, &chunk->cols[4], lists, nulls, &ret->stats);
     return 0;
 }
 
@@ -116,7 +119,7 @@ static int copy_to(struct engine_conn *conn, const char *select, const char *pat
     CLEANUP(buf_deinit) struct buf sql = {0};
 
     TRY(copy_sql(select, path, spec, &sql, err));
-    int rc = copy_run(conn, sql.p, spec, feed, ret, err);
+    int rc = copy_run(conn, sql.p, path, spec, feed, ret, err);
     if (rc < 0 && feed && feed_error(feed, err) < 0)
         rc = feed_error(feed, err); /* the cause, with its own code */
     if (rc < 0)

@@ -176,25 +176,10 @@ def told_stats(log, version, names=None):
     out = []
     for add in log.actions(version, "add"):
         stats = json.loads(add["stats"], parse_float=Decimal) if add.get("stats") else None
-        if stats and "nullCount" in stats:
-            stats["nullCount"] = without_lists(stats["nullCount"], log.schema(version)["fields"])
         vector = add.get("deletionVector")
         out.append([{names.get(k, k): v for k, v in add["partitionValues"].items()}, logical(stats, names), add["dataChange"],
                     vector and vector["cardinality"]])
     return sorted(out, key=repr)
-
-
-def without_lists(counts, fields):
-    """Spark counts arrays and maps that are NULL; sluice does where rows come from the source, and not where they come from
-    a query."""
-    for f in fields:
-        name = f["metadata"].get("delta.columnMapping.physicalName", f["name"])
-        kind = f["type"]["type"] if isinstance(f["type"], dict) else None
-        if kind == "struct" and name in counts:
-            without_lists(counts[name], f["type"]["fields"])
-        elif kind:
-            counts.pop(name, None)
-    return counts
 
 
 def physical_names(fields, out=None):
