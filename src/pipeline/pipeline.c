@@ -9,7 +9,7 @@
  *   remember  position, states of tables; the spool is trimmed            pipeline/state, spool/
  *
  * This thread prepares, applies, commits and remembers; the others are one for receive, one that merges files and writes
- * checkpoints (sink/lake_worker), and a few for copy.
+ * checkpoints (sink/lake_worker), one that asks for a snapshot (pipeline/snapshot), and a few for copy.
  */
 #include "base/clock.h"
 #include "base/crash.h"
