@@ -188,9 +188,8 @@ static int connect_and_pump(struct receive *r, struct err *err)
     return rc;
 }
 
-/* The server stumbled over its own WAL ("could not map filenode … to relation OID"). In transactions that it sends while they are in
- * progress, it mostly gets past it at the second try. Never, when a table was truncated or rewritten as the slot was made: by a
- * transaction that began before snapbuild.c tracked changes of the catalog, and ended before its snapshot was consistent. */
+/* The server stumbled over its own WAL ("could not map filenode … to relation OID", where tables are truncated and rewritten all the
+ * time). Mostly it gets past it at the second try; sometimes never, and neither does pg_logical_slot_peek_changes(). */
 static bool is_internal(const struct err *err)
 {
     return strncmp(err->sqlstate, "XX", 2) == 0;
