@@ -154,7 +154,7 @@ FEATURES = {
     "in-commit timestamps later": [table(DV), ROWS, "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableInCommitTimestamps' = 'true')", CHANGES[1]],
     "row tracking": [table(DV, "'delta.enableRowTracking' = 'true'"), ROWS, *CHANGES[:3], MANY[0], MERGE + "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED AND s.id = 7 THEN INSERT *",
                      "OPTIMIZE {t}"],
-    "row tracking, mapped by id": [table(COW, "'delta.enableRowTracking' = 'true'", "'delta.columnMapping.mode' = 'id'"), ROWS, "ALTER TABLE {t} RENAME COLUMN s TO text", *[
+    "row tracking, mapped by id": [table(DV, "'delta.enableRowTracking' = 'true'", "'delta.columnMapping.mode' = 'id'"), ROWS, "ALTER TABLE {t} RENAME COLUMN s TO text", *[
         c.replace("SET s", "SET text") for c in CHANGES[:3]], "ALTER TABLE {t} ADD COLUMN z INT", "INSERT INTO {t} (id, z) VALUES (9, 9)", "OPTIMIZE {t}"],
     "create like": ["CREATE TABLE {t} (a INT COMMENT 'n', p STRING, q DATE) USING delta PARTITIONED BY (p, q) COMMENT 'of all' "
                     f"TBLPROPERTIES ({DV}, {CDF}, 'mine' = 'x')", "LIKE", "INSERT INTO {t} VALUES (1, 'x', DATE '2024-01-02')"],
