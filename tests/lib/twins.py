@@ -108,10 +108,11 @@ def spark_rows(spark, path, version):
 
 
 def our_changes(sluice, path, log, first, last):
-    """Sorted rows of the change feed of these versions, as sluice reads them: columns, then the kind of the change."""
+    """Sorted rows of the change feed of these versions, as sluice reads them: columns, then the kind of the change. Both sluice
+    and Spark show the columns of now: one that a RESTORE has taken away since is not among them."""
     done = sluice.run("sql", "--format", "json", "-c", f"SELECT * FROM table_changes_by_path('{path}', {first}, {last})")
-    fields = log.schema(last)["fields"] + [{"name": "_change_type", "type": "string"}]
     rows = [json.loads(line, parse_float=Decimal) for line in done.out.splitlines()]
+    fields = [f for f in log.schema(last)["fields"] if not rows or f["name"] in rows[0]] + [{"name": "_change_type", "type": "string"}]
     return sorted([tuple(plain(f["type"], r[f["name"]]) for f in fields) for r in rows], key=repr)
 
 
