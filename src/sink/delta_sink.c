@@ -203,8 +203,20 @@ static int tell_table(struct delta_sink *s, struct lake_table *t, const struct r
     return 0;
 }
 
+/* A history whose next values may belong to another column: it is copied anew, as the table would be. */
+static int begin_again(struct lake_table *t, const struct relation *rel, struct err *err)
+{
+    struct err why;
+    int rc = ERR_UNSUPPORTED;
+
+    for (uint32_t i = 0; i < rel->n_columns; i++)
+        if (rel->columns[i].attnum == rel->doubtful)
+            rc = lake_cannot_tell(t, rel->columns[i].name, &why);
+    return quarantine_or_fail(t, rc, &why, err);
+}
+
 /* The table is its history itself: it learns of another schema with the first row. */
-static void relation_of_history(struct delta_sink *s, struct lake_table *t, const struct relation *rel)
+static int relation_of_history(struct delta_sink *s, struct lake_table *t, const struct relation *rel)
 {
     struct lake_history *h = imap_get(&s->histories, rel->oid);
 
@@ -212,6 +224,7 @@ static void relation_of_history(struct delta_sink *s, struct lake_table *t, cons
         lake_history_relation(h, rel);
     else
         imap_put(&s->histories, rel->oid, lake_history_of(t, rel));
+    return 0;
 }
 
 static int sink_relation(void *self, const struct relation *rel, const struct schema *schema, uint64_t lsn,
@@ -223,10 +236,8 @@ static int sink_relation(void *self, const struct relation *rel, const struct sc
     *ret_from = UINT64_MAX;
     if (t && t->state != LAKE_QUARANTINED) {
         *ret_from = t->position;
-        if (s->env.history == LAKE_CHANGES_ONLY) {
-            relation_of_history(s, t, rel);
-            return 0;
-        }
+        if (s->env.history == LAKE_CHANGES_ONLY)
+            return rel->doubtful && lsn > t->position ? begin_again(t, rel, err) : relation_of_history(s, t, rel);
         if (lsn <= t->position)
             return 0; /* read again: the lake may have a later schema already */
         TRY(tell_table(s, t, rel, schema, err));
