@@ -210,7 +210,7 @@ static void *run(void *arg)
     struct receive *r = arg;
     int64_t backoff = BACKOFF_MIN_US;
     unsigned fruitless = 0;
-    struct err err;
+    struct err err = {0};
 
     for (;;) {
         uint64_t frames = r->frames, seen = r->seen_lsn;

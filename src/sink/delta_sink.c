@@ -207,11 +207,8 @@ static int tell_table(struct delta_sink *s, struct lake_table *t, const struct r
 static int begin_again(struct lake_table *t, const struct relation *rel, struct err *err)
 {
     struct err why;
-    int rc = ERR_UNSUPPORTED;
+    int rc = lake_cannot_tell(t, rel, &why);
 
-    for (uint32_t i = 0; i < rel->n_columns; i++)
-        if (rel->columns[i].attnum == rel->doubtful)
-            rc = lake_cannot_tell(t, rel->columns[i].name, &why);
     return quarantine_or_fail(t, rc, &why, err);
 }
 

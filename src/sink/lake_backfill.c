@@ -165,24 +165,22 @@ static void remember_storage(struct lake_table *t, bool known)
         t->attributes = MAX(t->attributes, (int)rel->columns[i].attnum);
 }
 
-int lake_cannot_tell(struct lake_table *t, struct str column, struct err *err)
+int lake_cannot_tell(struct lake_table *t, const struct relation *rel, struct err *err)
 {
+    struct str column = {0};
+
+    for (uint32_t i = 0; i < rel->n_columns; i++)
+        if (rel->columns[i].attnum == rel->doubtful)
+            column = rel->columns[i].name;
     return lake_copy_anew(t, column, "the source dropped and added columns, and nothing tells which values belong to",
                           err);
-}
-
-static int check_doubt(struct lake_table *t, struct err *err)
-{
-    int at = t->rel->doubtful ? field_at(t->lake, t->rel->doubtful) : -1;
-
-    return at < 0 ? 0 : lake_cannot_tell(t, t->lake->fields[at].name, err);
 }
 
 int lake_backfill(struct lake_table *t, const struct schema *old, struct err *err)
 {
     char **constants = MEM_NEW_N(char *, t->lake->n_fields);
     bool any = false, known = true, rewritten = t->storage && t->rel->storage && t->storage != t->rel->storage;
-    int rc = old ? check_doubt(t, err) : 0;
+    int rc = old && t->rel->doubtful ? lake_cannot_tell(t, t->rel, err) : 0;
 
     for (uint32_t i = 0; rc == 0 && old && has_live_rows(t) && i < t->rel->n_columns; i++) {
         const struct relation_column *col = &t->rel->columns[i];

@@ -218,8 +218,8 @@ int lake_backfill(struct lake_table *t, const struct schema *old, struct err *er
 int lake_check_altered(struct lake_table *t, bool *ret_known, struct err *err) MUST_CHECK;
 /* Sets t->stale and the error that goes with it. */
 int lake_copy_anew(struct lake_table *t, struct str column, const char *why, struct err *err);
-/* The same for a column that may be another (relation.doubtful). */
-int lake_cannot_tell(struct lake_table *t, struct str column, struct err *err);
+/* The same for the relation's column that may be another (relation.doubtful). */
+int lake_cannot_tell(struct lake_table *t, const struct relation *rel, struct err *err);
 enum { LAKE_PROPERTIES = 13 };
 /* The table properties that are ours, put into `kv` (n used, LAKE_PROPERTIES more allocated). Returns how many there are. */
 uint32_t lake_schema_properties(const struct lake_table *t, struct arena *arena, struct delta_kv *kv, uint32_t n);

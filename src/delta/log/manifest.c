@@ -53,12 +53,16 @@ static const char *manifest_key(struct manifests *m, const struct delta_metadata
     return arena_strdup(&m->arena, buf_str(&key));
 }
 
-static int by_manifest(const void *a, const void *b)
+static int by_key(const void *a, const void *b)
 {
-    const struct line *x = a, *y = b;
-    int order = strcmp(x->key, y->key);
+    return strcmp(((const struct line *)a)->key, ((const struct line *)b)->key);
+}
 
-    return order ? order : strcmp(x->path, y->path);
+static int by_key_and_path(const void *a, const void *b)
+{
+    int order = by_key(a, b);
+
+    return order ? order : strcmp(((const struct line *)a)->path, ((const struct line *)b)->path);
 }
 
 static void collect(struct manifests *m, struct store *store, const struct delta_snapshot *s)
@@ -79,19 +83,12 @@ static void collect(struct manifests *m, struct store *store, const struct delta
         m->lines[m->n++] = (struct line){FOLDER "/manifest", NULL};
     }
     if (m->n)
-        qsort(m->lines, m->n, sizeof *m->lines, by_manifest);
+        qsort(m->lines, m->n, sizeof *m->lines, by_key_and_path);
 }
 
 static bool is_written(const struct manifests *m, const char *key)
 {
-    for (size_t lo = 0, hi = m->n; lo < hi;) {
-        size_t mid = lo + (hi - lo) / 2;
-        int order = strcmp(m->lines[mid].key, key);
-        if (order == 0)
-            return true;
-        *(order < 0 ? &lo : &hi) = order < 0 ? mid + 1 : mid;
-    }
-    return false;
+    return m->n && bsearch(&(struct line){.key = key}, m->lines, m->n, sizeof *m->lines, by_key);
 }
 
 /* Manifests of partitions that are gone, and Hadoop's checksums of what was there before. */
