@@ -200,10 +200,8 @@ void engine_free(struct engine *engine)
         return;
     if (engine->db)
         duckdb_close(&engine->db);
-    imap_deinit(&engine->feeds);
-    imap_deinit(&engine->scans);
-    imap_deinit(&engine->stubs);
-    imap_deinit(&engine->visits);
+    for (int i = 0; i < NUMBERED_KINDS; i++)
+        imap_deinit(&engine->numbered[i]);
     pthread_mutex_destroy(&engine->mutex);
     mem_free(engine);
 }
@@ -237,18 +235,6 @@ struct engine *engine_of(struct engine_conn *conn)
 void engine_interrupt(struct engine_conn *conn)
 {
     duckdb_interrupt(conn->c);
-}
-
-int engine_exec(struct engine_conn *conn, const char *sql, struct err *err)
-{
-    duckdb_result result = {0};
-    int rc = 0;
-
-    lookup_err.code = 0;
-    if (duckdb_query(conn->c, sql, &result) != DuckDBSuccess)
-        rc = statement_error(err, duckdb_result_error(&result));
-    duckdb_destroy_result(&result);
-    return rc;
 }
 
 /*
@@ -314,6 +300,18 @@ int engine_query(struct engine_conn *conn, const char *sql, struct engine_result
         rc = run_one(conn, all, i, i + 1 == n ? ret : NULL, err);
     duckdb_destroy_extracted(&all);
     return rc;
+}
+
+int engine_exec(struct engine_conn *conn, const char *sql, struct err *err)
+{
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    const struct engine_chunk *chunk;
+    int rc;
+
+    TRY(engine_query(conn, sql, &result, err));
+    while ((rc = engine_result_next(result, &chunk, err)) == 0)
+        ;
+    return rc < 0 ? rc : 0;
 }
 
 int engine_query_i64(struct engine_conn *conn, const char *sql, int64_t *ret, struct err *err)

@@ -2,8 +2,7 @@
  * The table function feed(id): batches in, DuckDB vectors out.
  *
  * A batch's columns have DuckDB's physical layout already, so that a run of consecutive rows is one memcpy a column;
- * rows picked by a selection are gathered. Strings go over as 16-byte views that point into the batch. Feeds are found
- * by number and not by address, so that a statement that names a wrong one gets an error and not a crash.
+ * rows picked by a selection are gathered. Strings go over as 16-byte views that point into the batch.
  */
 #include "engine/feed.h"
 
@@ -46,10 +45,7 @@ int feed_open(struct engine *engine, const struct schema *schema, struct feed_so
     feed->source = source;
     feed->expected = rows;
     feed->nulls = MEM_NEW_N(uint64_t, schema->n_fields + 1);
-    pthread_mutex_lock(&engine->mutex);
-    feed->id = ++engine->next_id;
-    imap_put(&engine->feeds, (uint64_t)feed->id, feed);
-    pthread_mutex_unlock(&engine->mutex);
+    feed->id = engine_number(engine, NUMBERED_FEED, feed);
     *ret = feed;
     return 0;
 }
@@ -58,9 +54,7 @@ void feed_free(struct feed *feed)
 {
     if (!feed)
         return;
-    pthread_mutex_lock(&feed->engine->mutex);
-    imap_remove(&feed->engine->feeds, (uint64_t)feed->id);
-    pthread_mutex_unlock(&feed->engine->mutex);
+    engine_number_free(feed->engine, NUMBERED_FEED, feed->id);
     schema_unref(feed->schema);
     mem_free(feed->nulls);
     mem_free(feed);
@@ -93,11 +87,8 @@ static void feed_bind(duckdb_bind_info info)
 {
     struct engine *engine = duckdb_bind_get_extra_info(info);
     CLEANUP(duckdb_destroy_value) duckdb_value v = duckdb_bind_get_parameter(info, 0);
-    int64_t id = duckdb_get_int64(v);
+    struct feed *feed = engine_numbered(engine, NUMBERED_FEED, duckdb_get_int64(v));
 
-    pthread_mutex_lock(&engine->mutex);
-    struct feed *feed = imap_get(&engine->feeds, (uint64_t)id);
-    pthread_mutex_unlock(&engine->mutex);
     if (!feed) {
         duckdb_bind_set_error(info, "there is no feed of this number");
         return;
@@ -260,16 +251,7 @@ static void feed_run(duckdb_function_info info, duckdb_data_chunk out)
 
 int feed_functions_register(struct engine_conn *conn, struct err *err)
 {
-    CLEANUP(duckdb_destroy_table_function) duckdb_table_function f = duckdb_create_table_function();
-    CLEANUP(duckdb_destroy_logical_type) duckdb_logical_type bigint = duckdb_create_logical_type(DUCKDB_TYPE_BIGINT);
+    static const struct engine_table_function feed = {"feed", feed_bind, feed_init, feed_run, .picks_columns = false};
 
-    duckdb_table_function_set_name(f, "feed");
-    duckdb_table_function_add_parameter(f, bigint);
-    duckdb_table_function_set_extra_info(f, conn->engine, NULL);
-    duckdb_table_function_set_bind(f, feed_bind);
-    duckdb_table_function_set_init(f, feed_init);
-    duckdb_table_function_set_function(f, feed_run);
-    if (duckdb_register_table_function(conn->c, f) != DuckDBSuccess)
-        return err_set(err, ERR_INTERNAL, "DuckDB does not take the function feed()");
-    return 0;
+    return engine_add_table_function(conn, &feed, err);
 }

@@ -9,14 +9,14 @@
 #include <duckdb.h>
 #include <pthread.h>
 
+/* What statements name by a number, and not by its address: one that names a wrong one gets an error and not a crash. */
+enum numbered_kind { NUMBERED_FEED, NUMBERED_SCAN, NUMBERED_STUB, NUMBERED_VISIT, NUMBERED_KINDS };
+
 struct engine {
     duckdb_database db;
-    pthread_mutex_t mutex; /* guards next_id, feeds, scans, stubs, visits */
-    int64_t next_id;
-    struct imap feeds; /* id → struct feed */
-    struct imap scans; /* id → const struct scan_files */
-    struct imap stubs; /* id → const struct stub */
-    struct imap visits;
+    pthread_mutex_t mutex; /* guards the next two */
+    int64_t last_number;
+    struct imap numbered[NUMBERED_KINDS]; /* number → struct feed, scan_files, stub, visit */
     engine_table_fn *lookup;
     void *lookup_ctx;
 };
@@ -25,6 +25,22 @@ struct engine_conn {
     duckdb_connection c;
     struct engine *engine;
 };
+
+/* Gives a thing its number, which no other thing of this engine has or had. It is the caller's, who takes it back. */
+int64_t engine_number(struct engine *engine, enum numbered_kind kind, const void *thing);
+void engine_number_free(struct engine *engine, enum numbered_kind kind, int64_t number);
+void *engine_numbered(struct engine *engine, enum numbered_kind kind, int64_t number); /* NULL: there is none */
+
+/* A table function of one number; its extra info is the engine. */
+struct engine_table_function {
+    const char *name;
+    duckdb_table_function_bind_t bind;
+    duckdb_table_function_init_t init;
+    duckdb_table_function_t run;
+    bool picks_columns; /* it is told which columns are wanted */
+};
+int engine_add_table_function(struct engine_conn *conn, const struct engine_table_function *function,
+                              struct err *err) MUST_CHECK;
 
 /* Fills err from DuckDB's message ("Binder Error: …\nLINE 1: …") and returns its code. */
 int engine_error(struct err *err, const char *message);

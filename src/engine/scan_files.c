@@ -1,5 +1,5 @@
 /*
- * The functions dv() and pval() that the SELECT over a table's files calls, and the registry that they look in.
+ * The functions dv() and pval() that the SELECT over a table's files calls.
  *
  * dv() gets vectors of (file, row) in scan order. It cuts them in runs of one file and consecutive rows, marks a run
  * live, then walks the set over the run's range and clears what is deleted: 5 % of a scan, where a look-up a row costs up
@@ -11,27 +11,18 @@
 
 int64_t scan_files_register(struct engine *engine, const struct scan_files *files)
 {
-    pthread_mutex_lock(&engine->mutex);
-    int64_t id = ++engine->next_id;
-    imap_put(&engine->scans, (uint64_t)id, (void *)files);
-    pthread_mutex_unlock(&engine->mutex);
-    return id;
+    return engine_number(engine, NUMBERED_SCAN, files);
 }
 
 void scan_files_unregister(struct engine *engine, int64_t id)
 {
-    pthread_mutex_lock(&engine->mutex);
-    imap_remove(&engine->scans, (uint64_t)id);
-    pthread_mutex_unlock(&engine->mutex);
+    engine_number_free(engine, NUMBERED_SCAN, id);
 }
 
 static const struct scan_files *find(duckdb_function_info info, int64_t id)
 {
-    struct engine *engine = duckdb_scalar_function_get_extra_info(info);
+    const struct scan_files *files = engine_numbered(duckdb_scalar_function_get_extra_info(info), NUMBERED_SCAN, id);
 
-    pthread_mutex_lock(&engine->mutex);
-    const struct scan_files *files = imap_get(&engine->scans, (uint64_t)id);
-    pthread_mutex_unlock(&engine->mutex);
     if (!files)
         duckdb_scalar_function_set_error(info, "the snapshot that this statement reads is no longer open");
     return files;

@@ -12,18 +12,12 @@
 
 int64_t stub_register(struct engine *engine, const struct stub *stub)
 {
-    pthread_mutex_lock(&engine->mutex);
-    int64_t id = ++engine->next_id;
-    imap_put(&engine->stubs, (uint64_t)id, (void *)stub);
-    pthread_mutex_unlock(&engine->mutex);
-    return id;
+    return engine_number(engine, NUMBERED_STUB, stub);
 }
 
 void stub_unregister(struct engine *engine, int64_t id)
 {
-    pthread_mutex_lock(&engine->mutex);
-    imap_remove(&engine->stubs, (uint64_t)id);
-    pthread_mutex_unlock(&engine->mutex);
+    engine_number_free(engine, NUMBERED_STUB, id);
 }
 
 static void add_column(duckdb_bind_info info, const char *name, const struct type *type)
@@ -38,9 +32,8 @@ static void stub_bind(duckdb_bind_info info)
     struct engine *engine = duckdb_bind_get_extra_info(info);
     CLEANUP(duckdb_destroy_value) duckdb_value v = duckdb_bind_get_parameter(info, 0);
 
-    pthread_mutex_lock(&engine->mutex);
-    const struct stub *stub = imap_get(&engine->stubs, (uint64_t)duckdb_get_int64(v));
-    pthread_mutex_unlock(&engine->mutex);
+    const struct stub *stub = engine_numbered(engine, NUMBERED_STUB, duckdb_get_int64(v));
+
     if (!stub) {
         duckdb_bind_set_error(info, "there is no stub of this number");
         return;
@@ -68,19 +61,9 @@ static void stub_run(duckdb_function_info info, duckdb_data_chunk out)
 
 int stub_functions_register(struct engine_conn *conn, struct err *err)
 {
-    CLEANUP(duckdb_destroy_table_function) duckdb_table_function f = duckdb_create_table_function();
-    CLEANUP(duckdb_destroy_logical_type) duckdb_logical_type bigint = duckdb_create_logical_type(DUCKDB_TYPE_BIGINT);
+    static const struct engine_table_function stub = {"stub", stub_bind, stub_init, stub_run, .picks_columns = true};
 
-    duckdb_table_function_set_name(f, "stub");
-    duckdb_table_function_add_parameter(f, bigint);
-    duckdb_table_function_set_extra_info(f, conn->engine, NULL);
-    duckdb_table_function_set_bind(f, stub_bind);
-    duckdb_table_function_set_init(f, stub_init);
-    duckdb_table_function_set_function(f, stub_run);
-    duckdb_table_function_supports_projection_pushdown(f, true);
-    if (duckdb_register_table_function(conn->c, f) != DuckDBSuccess)
-        return err_set(err, ERR_INTERNAL, "DuckDB does not take the function stub()");
-    return 0;
+    return engine_add_table_function(conn, &stub, err);
 }
 
 static int plan_once(struct engine_conn *conn, struct str query, struct buf *ret_json, struct err *err)

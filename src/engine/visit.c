@@ -19,16 +19,6 @@ struct visit {
     int rc;
 };
 
-static struct visit *find(duckdb_function_info info, int64_t id)
-{
-    struct engine *engine = duckdb_scalar_function_get_extra_info(info);
-
-    pthread_mutex_lock(&engine->mutex);
-    struct visit *v = imap_get(&engine->visits, (uint64_t)id);
-    pthread_mutex_unlock(&engine->mutex);
-    return v;
-}
-
 /* The types are known with the first chunk. */
 static void set_columns(struct visit *v, duckdb_data_chunk in)
 {
@@ -57,7 +47,8 @@ static void visit_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_ve
     memset(to, 0, n * sizeof *to);
     if (!n)
         return;
-    struct visit *v = find(info, ((const int64_t *)duckdb_vector_get_data(duckdb_data_chunk_get_vector(in, 0)))[0]);
+    const int64_t *id = duckdb_vector_get_data(duckdb_data_chunk_get_vector(in, 0));
+    struct visit *v = engine_numbered(duckdb_scalar_function_get_extra_info(info), NUMBERED_VISIT, id[0]);
     if (v && !v->rc) {
         set_columns(v, in);
         v->chunk.n = (uint32_t)n;
@@ -72,19 +63,12 @@ int engine_visit(struct engine_conn *conn, const char *columns, const char *from
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
     struct visit v = {.fn = fn, .ctx = ctx};
-    struct engine *engine = conn->engine;
+    int64_t id = engine_number(conn->engine, NUMBERED_VISIT, &v);
 
-    pthread_mutex_lock(&engine->mutex);
-    int64_t id = ++engine->next_id;
-    imap_put(&engine->visits, (uint64_t)id, &v);
-    pthread_mutex_unlock(&engine->mutex);
     buf_printf(&sql, "SELECT coalesce(sum(v), 0) FROM (SELECT visit(%lld, row_number() OVER (), %s) AS v %s)",
                (long long)id, columns, from);
-    int64_t none;
-    int rc = engine_query_i64(conn, sql.p, &none, err); /* unlike engine_exec(), it sleeps while others work */
-    pthread_mutex_lock(&engine->mutex);
-    imap_remove(&engine->visits, (uint64_t)id);
-    pthread_mutex_unlock(&engine->mutex);
+    int rc = engine_exec(conn, sql.p, err);
+    engine_number_free(conn->engine, NUMBERED_VISIT, id);
     arena_deinit(&v.arena);
     if (v.rc < 0 && err)
         *err = v.err;
