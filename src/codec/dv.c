@@ -230,6 +230,42 @@ int dv_iter_next(struct dv_iter *it, uint64_t *ret_first, uint64_t *ret_n)
     return 0;
 }
 
+/* Those of one part. The rows are read by the dozen: few of a stretch are in the set as a rule. */
+static uint32_t part_bits(const struct dv_part *part, uint64_t first, uint32_t n, uint64_t *bits)
+{
+    uint64_t base = (uint64_t)part->key << 32;
+    roaring_uint32_iterator_t it;
+    uint32_t rows[32], found = 0, got;
+
+    roaring_init_iterator(part->rows, &it);
+    if (base < first && !roaring_move_uint32_iterator_equalorlarger(&it, (uint32_t)(first - base)))
+        return 0;
+    do {
+        got = roaring_read_uint32_iterator(&it, rows, ARRAY_LEN(rows));
+        for (uint32_t i = 0; i < got; i++) {
+            uint64_t at = base + rows[i] - first;
+            if (at >= n)
+                return found;
+            bits[at / 64] |= 1ull << (at % 64);
+            found++;
+        }
+    } while (got == ARRAY_LEN(rows));
+    return found;
+}
+
+uint32_t dv_bits(const struct dv *dv, uint64_t first, uint32_t n, uint64_t *bits)
+{
+    uint32_t found = 0;
+
+    memset(bits, 0, (n + 63) / 64 * sizeof *bits);
+    for (uint32_t i = part_lower(dv, (uint32_t)(first >> 32)); i < dv->n; i++) {
+        if ((uint64_t)dv->parts[i].key << 32 >= first + n)
+            break;
+        found += part_bits(&dv->parts[i], first, n, bits);
+    }
+    return found;
+}
+
 /* --- bytes --- */
 
 size_t dv_serialize(struct dv *dv, struct buf *out)

@@ -31,6 +31,8 @@ void dv_move(struct dv *to, struct dv *from); /* `to` must be empty; `from` is l
 bool dv_add(struct dv *dv, uint64_t row);
 void dv_add_range(struct dv *dv, uint64_t first, uint64_t n);
 bool dv_contains(const struct dv *dv, uint64_t row);
+/* bits[0 … n): which of the n rows from `first` on are in the set. Returns how many. */
+uint32_t dv_bits(const struct dv *dv, uint64_t first, uint32_t n, uint64_t *bits);
 static inline uint64_t dv_cardinality(const struct dv *dv)
 {
     return dv->cardinality;

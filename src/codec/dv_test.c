@@ -243,6 +243,34 @@ static void test_dv_iter__ranges_cross_every_boundary(void **state)
     assert_int_equal(dv_iter_next(&it, &first, &n), 1);
 }
 
+static void test_dv_bits__every_window_over_every_boundary(void **state)
+{
+    static const uint64_t ranges[][2] = {{0, 1}, {5, 1000}, {65530, 70000}, {(1ull << 32) - 3, 6}, {(5ull << 32), 2}};
+    static const uint64_t from[] = {
+        0, 1, 6, 1000, 65500, 65536, 135000, (1ull << 32) - 70, 1ull << 32, (5ull << 32) - 9};
+    static const uint32_t lengths[] = {1, 63, 64, 65, 700};
+    CLEANUP(dv_deinit) struct dv dv = {0}, empty = {0};
+    uint64_t bits[11];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
+        dv_add_range(&dv, ranges[i][0], ranges[i][1]);
+    for (uint64_t row = 70; row < 900; row += 7) /* and rows alone, in a container of its own */
+        dv_add(&dv, (2ull << 32) + row);
+    for (size_t i = 0; i < ARRAY_LEN(from); i++)
+        for (size_t j = 0; j < ARRAY_LEN(lengths); j++) {
+            uint32_t n = 0;
+            uint32_t found = dv_bits(&dv, from[i], lengths[j], bits);
+            for (uint32_t k = 0; k < lengths[j]; k++) {
+                bool is_in = bits[k / 64] >> (k % 64) & 1;
+                assert_int_equal(is_in, dv_contains(&dv, from[i] + k));
+                n += is_in;
+            }
+            assert_int_equal(found, n);
+            assert_int_equal(dv_bits(&empty, from[i], lengths[j], bits), 0);
+        }
+    assert_int_equal(dv_bits(&dv, 2ull << 32, 700, bits), 90);
+}
+
 static void test_dv__random_rows_against_a_plain_array(void **state)
 {
     enum { ROWS = 300000 };
@@ -485,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_dv_parse__reads_the_legacy_little_endian_form),
         cmocka_unit_test(test_dv__set_operations),
         cmocka_unit_test(test_dv_iter__ranges_cross_every_boundary),
+        cmocka_unit_test(test_dv_bits__every_window_over_every_boundary),
         cmocka_unit_test(test_dv__random_rows_against_a_plain_array),
         cmocka_unit_test(test_z85__known_text_and_both_tails),
         cmocka_unit_test(test_dv_inline__text_that_other_writers_wrote),

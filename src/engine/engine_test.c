@@ -410,7 +410,7 @@ static void test_dv__masks_deleted_rows_and_no_others(void **state)
     struct dv dv = {0};
     const struct dv *deleted[2] = {NULL, &dv};
     struct scan_files files = {.n = 2, .deleted = deleted};
-    char sql[256];
+    char sql[512];
     int64_t n;
 
     (void)state;
@@ -424,6 +424,20 @@ static void test_dv__masks_deleted_rows_and_no_others(void **state)
              (long long)id);
     assert_int_equal(engine_query_i64(conn, sql, &n, NULL), 0);
     assert_int_equal(n, 2 * 49995000LL - 9999 - (5000 + 7999) * 3000LL / 2);
+    static const char *const orders[] = {"r % 7 = 3", "r % 7 = 3 ORDER BY hash(r)", "r % 7 = 3 ORDER BY r, f",
+                                         "r % 7 = 3 ORDER BY r DESC, f"};
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++) { /* what a filter leaves, far apart, of both files in turns */
+        snprintf(
+            sql, sizeof sql,
+            "SELECT sum(row) FROM (SELECT f::UBIGINT AS f, r AS row FROM range(2) a(f), range(10000) b(r) WHERE %s LIMIT "
+            "99999) WHERE dv(%lld, f, row)",
+            orders[i], (long long)id);
+        assert_int_equal(engine_query_i64(conn, sql, &n, NULL), 0);
+        int64_t expected = 0;
+        for (int64_t r = 3; r < 10000; r += 7)
+            expected += dv_contains(&dv, (uint64_t)r) ? r : 2 * r;
+        assert_int_equal(n, expected);
+    }
     scan_files_unregister(engine, id);
     struct err err = {0};
     assert_true(engine_query_i64(conn, sql, &n, &err) < 0);

@@ -1,9 +1,8 @@
 /*
  * The functions dv() and pval() that the SELECT over a table's files calls.
  *
- * dv() gets vectors of (file, row) in scan order. It cuts them in runs of one file and consecutive rows, marks a run
- * live, then walks the set over the run's range and clears what is deleted: 5 % of a scan, where a look-up a row costs up
- * to 150 %. Behind a filter runs are short, and the walk goes on from one to the next.
+ * dv() gets vectors of (file, row) in scan order: of one file, consecutive, or what a filter has left of consecutive ones. So
+ * the deleted rows among them are laid out as bits, which costs those that are deleted; a look-up a row costs ten times that.
  */
 #include "engine/scan_files.h"
 
@@ -33,73 +32,75 @@ static void *arg(duckdb_data_chunk in, idx_t i)
     return duckdb_vector_get_data(duckdb_data_chunk_get_vector(in, i));
 }
 
-enum { NEAR = 1024 }; /* rows that it costs about as much to walk over as to look up where the next one is */
+enum { WINDOW = 8192 }; /* rows between the first and the last of a chunk, for which bits are laid out */
 
-/* The walk over a file's set beside the rows of a chunk, which rise, and are close together unless a filter is strict. */
-struct walk {
-    const struct dv *deleted;
-    struct dv_iter it;
-    uint64_t row;        /* it has come to here */
-    uint64_t first, end; /* the deleted rows at hand or ahead; UINT64_MAX: none is left */
-};
-
-static void walk_on(struct walk *w)
+static bool is_one_file(const uint64_t *file, idx_t n)
 {
-    uint64_t n;
+    uint64_t other = 0;
 
-    if (dv_iter_next(&w->it, &w->first, &n) == 0)
-        w->end = w->first + n;
-    else
-        w->first = w->end = UINT64_MAX;
+    for (idx_t i = 0; i < n; i++)
+        other |= file[i] ^ file[0];
+    return !other;
 }
 
-static void walk_to(struct walk *w, const struct dv *deleted, uint64_t row)
+static bool is_run(const int64_t *row, idx_t n)
 {
-    if (w->deleted != deleted || row < w->row || row - w->row > NEAR) {
-        w->deleted = deleted;
-        dv_iter_init(&w->it, deleted, row);
-        walk_on(w);
-    }
-    w->row = row;
-    while (w->end <= row)
-        walk_on(w);
+    uint64_t off = 0;
+
+    for (idx_t i = 0; i < n; i++)
+        off |= (uint64_t)row[i] - (uint64_t)row[0] - i;
+    return !off;
 }
 
-/* Clears the deleted ones among the n rows from `row` on. */
-static void clear_deleted(struct walk *w, const struct dv *deleted, uint64_t row, idx_t n, uint8_t *live)
+/* Clears the deleted ones among rows of one file; false when they lie too far apart. */
+static bool clear_deleted(const struct dv *deleted, const int64_t *row, idx_t n, uint8_t *live)
 {
-    walk_to(w, deleted, row);
-    while (w->first < row + n) {
-        uint64_t from = MAX(w->first, row), to = MIN(w->end, row + n);
-        memset(live + (from - row), 0, to - from);
-        if (w->end > row + n)
-            break;
-        walk_on(w);
+    uint64_t bits[WINDOW / 64];
+    bool run = is_run(row, n);
+    uint64_t lo = (uint64_t)row[0], hi = (uint64_t)row[n - 1];
+
+    for (idx_t i = 0; i < n && !run; i++) {
+        lo = MIN(lo, (uint64_t)row[i]);
+        hi = MAX(hi, (uint64_t)row[i]);
     }
-    w->row = row + n;
+    if (hi - lo >= WINDOW)
+        return false;
+    if (!dv_bits(deleted, lo, (uint32_t)(hi - lo + 1), bits))
+        return true;
+    if (!run) {
+        for (idx_t i = 0; i < n; i++)
+            live[i] = !valid_bit(bits, (uint64_t)row[i] - lo);
+        return true;
+    }
+    for (idx_t w = 0; w * 64 < n; w++)
+        for (uint64_t left = bits[w]; left; left &= left - 1)
+            live[w * 64 + (idx_t)__builtin_ctzll(left)] = 0;
+    return true;
 }
 
 static void dv_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
 {
-    idx_t n = duckdb_data_chunk_get_size(in), end;
+    idx_t n = duckdb_data_chunk_get_size(in);
     const int64_t *id = arg(in, 0), *row = arg(in, 2);
     const uint64_t *file = arg(in, 1);
     uint8_t *live = duckdb_vector_get_data(out);
     const struct scan_files *files = n ? find(info, id[0]) : NULL;
-    struct walk walk = {0};
 
     memset(live, 1, n);
     if (!files || !files->deleted)
         return;
-    for (idx_t i = 0; i < n; i = end) {
-        for (end = i + 1; end < n && file[end] == file[i] && row[end] == row[end - 1] + 1; end++)
-            ;
+    if (is_one_file(file, n) && file[0] < files->n) {
+        const struct dv *deleted = files->deleted[file[0]];
+        if (!deleted || clear_deleted(deleted, row, n, live))
+            return;
+    }
+    for (idx_t i = 0; i < n; i++) {
         if (file[i] >= files->n) {
             duckdb_scalar_function_set_error(info, "a row of a file that is not in the snapshot");
             return;
         }
         if (files->deleted[file[i]])
-            clear_deleted(&walk, files->deleted[file[i]], (uint64_t)row[i], end - i, live + i);
+            live[i] = !dv_contains(files->deleted[file[i]], (uint64_t)row[i]);
     }
 }
 
