@@ -7,6 +7,12 @@
  *   │  1 │ Zoë   │
  *   │  2 │ NULL  │
  *   └────┴───────┘
+ *
+ * A line for each value is for rows of many or long columns:
+ *
+ *   row 1
+ *     id    1
+ *     name  Zoë
  */
 #include "cli/output.h"
 
@@ -120,6 +126,8 @@ struct table {
     struct str *cells; /* n_rows * n_cols */
     size_t n_rows, cap_rows;
     unsigned limit; /* columns of the terminal; 0: none */
+    bool as_lines;
+    uint64_t n_printed;
 };
 
 /* A cell is one line: control characters become what one writes for them. */
@@ -168,13 +176,20 @@ static void table_add(struct table *t, const struct engine_chunk *chunk, uint32_
     t->n_rows++;
 }
 
-/* Takes from the widest columns until the lines fit; a column keeps 8. */
-static void table_fit(struct table *t)
+static unsigned table_width(const struct table *t)
 {
     unsigned total = 1;
 
     for (uint32_t c = 0; c < t->n_cols; c++)
         total += t->widths[c] + 3;
+    return total;
+}
+
+/* Takes from the widest columns until the lines fit; a column keeps 8. */
+static void table_fit(struct table *t)
+{
+    unsigned total = table_width(t);
+
     while (t->limit && total > t->limit) {
         uint32_t widest = 0;
         for (uint32_t c = 1; c < t->n_cols; c++)
@@ -257,10 +272,34 @@ static void add_row(const struct table *t, struct buf *out, const struct str *ce
     end_line(out, begin, t->limit);
 }
 
+static int lines_print(struct table *t, FILE *out, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf text = {0};
+    unsigned width = 0;
+
+    for (uint32_t c = 0; c < t->n_cols; c++)
+        width = MAX(width, output_width(str_of(t->names[c])));
+    for (size_t i = 0; i < t->n_rows; i++) {
+        buf_printf(&text, "row %llu\n", (unsigned long long)++t->n_printed);
+        for (uint32_t c = 0; c < t->n_cols; c++) {
+            buf_add_cstr(&text, "  ");
+            add_cell(&text, str_of(t->names[c]), width + 2, false);
+            buf_add_str(&text, t->cells[i * t->n_cols + c]);
+            buf_add_char(&text, '\n');
+        }
+        if (text.n > 1 << 16)
+            TRY(write_out(out, &text, err));
+    }
+    t->n_rows = 0;
+    return write_out(out, &text, err);
+}
+
 static int table_print(struct table *t, FILE *out, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf text = {0};
 
+    if (t->as_lines || (t->limit && t->n_rows == 1 && table_width(t) > t->limit))
+        return lines_print(t, out, err);
     table_fit(t);
     add_rule(t, &text, "┌", "┬", "┐");
     add_row(t, &text, NULL, true);
@@ -290,9 +329,10 @@ static void table_init(struct table *t, struct engine_result *result)
     }
 }
 
-static int output_table(FILE *out, struct engine_result *result, unsigned width, uint64_t *rows, struct err *err)
+static int output_table(FILE *out, struct engine_result *result, unsigned width, bool as_lines, uint64_t *rows,
+                        struct err *err)
 {
-    struct table t = {.limit = width};
+    struct table t = {.limit = width, .as_lines = as_lines};
     const struct engine_chunk *chunk;
     int rc, printed = 0;
 
@@ -347,8 +387,9 @@ int output_result(FILE *out, struct engine_result *result, enum output_format fo
         rc = output_csv(out, result, ret_rows, err);
         break;
     case OUTPUT_TABLE:
-        rc =
-            is_plan(result) ? output_plan(out, result, ret_rows, err) : output_table(out, result, width, ret_rows, err);
+    case OUTPUT_LINES:
+        rc = is_plan(result) ? output_plan(out, result, ret_rows, err)
+                             : output_table(out, result, width, format == OUTPUT_LINES, ret_rows, err);
         break;
     }
     if (rc == 0 && fflush(out))

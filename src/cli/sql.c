@@ -51,28 +51,39 @@ static unsigned terminal_width(void)
     return size.ws_col;
 }
 
+/* Prints what a statement gave; *ret_rows: printed, or changed. */
+static int show(struct shell *sh, struct engine_result *result, uint64_t *ret_rows, const char **ret_what,
+                struct err *err)
+{
+    const char *word = session_word(sh->session);
+
+    *ret_what = " changed";
+    if (!word && engine_result_has_rows(result)) {
+        *ret_what = "";
+        return output_result(stdout, result, sh->format, sh->width, ret_rows, err);
+    }
+    if (word && (sh->format == OUTPUT_TABLE || sh->format == OUTPUT_LINES))
+        printf("%s\n", word);
+    *ret_rows = word ? 0 : engine_result_changed(result);
+    return 0;
+}
+
 static int run_statement(struct shell *sh, struct str statement, struct err *err)
 {
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
     int64_t begin = clock_mono_us();
+    const char *what = "";
     uint64_t rows = 0;
-    bool has_rows = false;
 
     running = session_conn(sh->session);
     int rc = session_run(sh->session, statement, &result, err);
-    if (rc == 0) {
-        has_rows = engine_result_has_rows(result);
-        if (has_rows || sh->format != OUTPUT_TABLE)
-            rc = has_rows ? output_result(stdout, result, sh->format, sh->width, &rows, err) : 0;
-        else
-            rows = engine_result_changed(result);
-    }
+    if (rc == 0)
+        rc = show(sh, result, &rows, &what, err);
     running = NULL;
-    if (rc < 0 || !sh->timing)
-        return rc;
-    fprintf(stderr, "%llu row%s%s, %.1f ms\n", (unsigned long long)rows, rows == 1 ? "" : "s",
-            has_rows ? "" : " changed", (double)(clock_mono_us() - begin) / 1000.0);
-    return 0;
+    if (rc == 0 && sh->timing)
+        fprintf(stderr, "%llu row%s%s, %.1f ms\n", (unsigned long long)rows, rows == 1 ? "" : "s", what,
+                (double)(clock_mono_us() - begin) / 1000.0);
+    return rc;
 }
 
 static int run_script(struct shell *sh, struct str script, struct err *err)
@@ -105,6 +116,68 @@ static char *history_path(void)
     return home ? mem_printf("%s/.sluice_history", home) : NULL;
 }
 
+static void show_error(const struct err *err)
+{
+    fprintf(stderr, "error: %s\n", err->msg);
+    if (err->hint[0])
+        fprintf(stderr, "hint: %s\n", err->hint);
+}
+
+static const char PROMPT_HELP[] =
+    "  \\d             tables of the lake          \\d orders    columns of a table\n"
+    "  \\x             a line for each value, or tables again\n"
+    "  \\q             leave (or Ctrl-D)           Ctrl-C       stop a statement\n\n"
+    "  Anything else is SQL, up to its ;\n"
+    "  SELECT * FROM orders VERSION AS OF 3 LIMIT 10;    DESCRIBE HISTORY orders;    OPTIMIZE orders;\n"
+    "  `sluice sql --help` has more, and README all of it.\n";
+
+/* What is for the prompt and not SQL, as psql has it. */
+static void prompt_command(struct shell *sh, struct str line)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    struct err err = {0};
+
+    if (str_is(line, "\\x")) {
+        sh->format = sh->format == OUTPUT_LINES ? OUTPUT_TABLE : OUTPUT_LINES;
+        fprintf(stderr, "%s\n", sh->format == OUTPUT_LINES ? "a line for each value" : "tables");
+        return;
+    }
+    if (str_is(line, "\\d") || str_is(line, "\\dt"))
+        buf_add_cstr(&sql, "SHOW TABLES");
+    else if (str_has_prefix(line, STR("\\d ")))
+        buf_printf(&sql, "DESCRIBE %.*s", (int)line.n - 3, line.p + 3);
+    else if (line.p[0] == '\\' && !str_is(line, "\\?") && !str_is(line, "\\h"))
+        fprintf(stderr, "error: the prompt has no command %.*s\n", STR_ARG(line));
+    if (!sql.n)
+        fputs(PROMPT_HELP, stderr);
+    else if (run_script(sh, buf_str(&sql), &err) < 0)
+        show_error(&err);
+}
+
+static bool is_word(struct str line, const char *word)
+{
+    if (line.n && line.p[line.n - 1] == ';')
+        line.n--;
+    return str_eq_nocase(line, str_of(word));
+}
+
+static bool is_quit(struct str line)
+{
+    return is_word(line, "\\q") || is_word(line, "quit") || is_word(line, "exit");
+}
+
+/* Runs what was typed, a whole statement or a command. */
+static void run_typed(struct shell *sh, struct str text, bool is_command)
+{
+    struct err err = {0};
+
+    sh->width = terminal_width();
+    if (is_command)
+        prompt_command(sh, text);
+    else if (run_script(sh, text, &err) < 0)
+        show_error(&err);
+}
+
 /* A prompt: statements may take several lines, up to their `;`. Errors are shown, and it goes on. */
 static int interact(struct shell *sh)
 {
@@ -116,30 +189,24 @@ static int interact(struct shell *sh)
     if (path)
         read_history(path);
     stifle_history(2000);
-    fprintf(stderr, "sluice " SLUICE_VERSION ". Statements end with ;   \\q or Ctrl-D leaves.\n");
+    fprintf(stderr, "sluice " SLUICE_VERSION ". Statements end with ;   \\? is help   \\q or Ctrl-D leaves.\n");
     while ((line = readline(text.n ? "    -> " : "sluice> "))) {
-        struct str trimmed = str_trim(str_of(line));
-        bool quit = !text.n && (str_is(trimmed, "\\q") || str_is(trimmed, "quit") || str_is(trimmed, "exit"));
-        struct err err = {0};
         if (text.n)
             buf_add_char(&text, '\n');
-        buf_add_cstr(&text, line);
+        buf_add_str(&text, text.n ? str_of(line) : str_trim(str_of(line)));
         free(line);
-        if (quit)
+        struct str typed = buf_str(&text);
+        bool is_command = typed.n && (typed.p[0] == '\\' || is_word(typed, "help"));
+        if (is_quit(typed))
             break;
-        if (!sql_is_complete(buf_str(&text)))
+        if (!is_command && !sql_is_complete(typed))
             continue;
-        if (str_trim(buf_str(&text)).n) {
+        if (typed.n) {
             add_history(text.p);
             if (path)
                 write_history(path);
         }
-        sh->width = terminal_width();
-        if (run_script(sh, buf_str(&text), &err) < 0) {
-            fprintf(stderr, "error: %s\n", err.msg);
-            if (err.hint[0])
-                fprintf(stderr, "hint: %s\n", err.hint);
-        }
+        run_typed(sh, typed, is_command);
         buf_reset(&text);
     }
     return 0;
@@ -180,6 +247,8 @@ static int run(void *opaque, char **args, uint32_t n_args, struct err *err)
         sh.format = OUTPUT_CSV;
     else if (o->format && strcmp(o->format, "json") == 0)
         sh.format = OUTPUT_JSON;
+    else if (o->format && strcmp(o->format, "lines") == 0)
+        sh.format = OUTPUT_LINES;
     signal(SIGINT, on_interrupt);
     int rc = prompt ? interact(&sh) : run_script(&sh, buf_str(&script), err);
     session_freep(&session);
@@ -193,8 +262,8 @@ static int run(void *opaque, char **args, uint32_t n_args, struct err *err)
 static const struct cli_option OPTIONS[] = {
     {"command", 'c', CLI_TEXT, offsetof(struct options, sql), "SQL", "statements to run"},
     {"file", 'f', CLI_TEXT, offsetof(struct options, file), "FILE", "a file of statements; - is standard input"},
-    {"format", 0, CLI_CHOICE, offsetof(struct options, format), "table|csv|json",
-     "how results are printed (table); json: one object a row and line"},
+    {"format", 0, CLI_CHOICE, offsetof(struct options, format), "table|csv|json|lines",
+     "how results are printed (table); json: one object a row and line; lines: a line for each value"},
     {"memory", 0, CLI_SIZE, offsetof(struct options, memory), "SIZE",
      "about how much memory to use (80 % of the machine)"},
     {"threads", 0, CLI_NUMBER, offsetof(struct options, threads), "N", "threads (one a core)"},
@@ -203,7 +272,7 @@ static const struct cli_option OPTIONS[] = {
 
 const struct command command_sql = {
     .name = "sql",
-    .args = "[LAKE] [-c SQL | -f FILE] [--format table|csv|json]",
+    .args = "[LAKE] [-c SQL | -f FILE] [--format table|csv|json|lines]",
     .summary = "run SQL over the tables of a lake, or over one table",
     .details =
         "LAKE is a folder of <schema>/<table>, or one Delta table. Without -c and -f, statements come from standard\n"

@@ -414,7 +414,7 @@ static int translate(struct session *s, struct str text, struct buf *out, bool *
     if (rc == 0 && st.kind == STATEMENT_QUERY) {
         rc = session_set(s, text, err);
         if (rc == 0) {
-            buf_add_cstr(out, "SELECT 1 AS done WHERE false");
+            session_say(s, out, "set");
             return 0;
         }
         rc = rc == 1 ? check_time_zone(text, err) : rc;
@@ -469,6 +469,17 @@ struct engine_conn *session_conn(struct session *s)
     return s->conn;
 }
 
+void session_say(struct session *s, struct buf *out, const char *word)
+{
+    s->word = word;
+    buf_add_cstr(out, "SELECT 1 AS done WHERE false");
+}
+
+const char *session_word(const struct session *s)
+{
+    return s->word;
+}
+
 int session_run(struct session *s, struct str statement, struct engine_result **ret, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
@@ -480,6 +491,7 @@ int session_run(struct session *s, struct str statement, struct engine_result **
     arena_reset(&s->arena);
     s->statement++;
     s->relisted = s->writes = false;
+    s->word = NULL;
     current = s;
     int rc = translate(s, statement, &sql, &done, err);
     if (rc == 0)

@@ -20,5 +20,7 @@ struct engine_conn *session_conn(struct session *session);
 
 /* Runs one statement. The result must be freed before the next one. */
 int session_run(struct session *session, struct str statement, struct engine_result **ret, struct err *err) MUST_CHECK;
+/* What the last statement did, "altered", where that is all that there is to say (its result is empty); else NULL. */
+const char *session_word(const struct session *session);
 
 #endif

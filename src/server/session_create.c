@@ -285,7 +285,9 @@ int session_create(struct session *s, const struct sql_create *c, struct buf *ou
         return session_no_table(s, c->table.name.text, err);
     if (!there || c->or_replace || c->replace_only)
         TRY(create_at(s, c, path, there, &rows, err));
-    buf_printf(out, "SELECT %llu AS num_inserted_rows WHERE %s", (unsigned long long)rows,
-               c->query.n ? "true" : "false");
+    if (c->query.n)
+        buf_printf(out, "SELECT %llu AS num_inserted_rows", (unsigned long long)rows);
+    else
+        session_say(s, out, "created");
     return 0;
 }

@@ -28,15 +28,15 @@ struct session {
     struct map changes; /* "from:to:path" → struct delta_changes */
     struct arena arena; /* of the statement: keys of the pins */
     uint64_t statement;
-    bool relisted;       /* in this statement */
-    bool writes;         /* the statement changes a table: what it reads is copied as it is */
-    struct map stubs;    /* key of a pin → struct delta_stub: what the statement needs of the table */
-    bool planning;       /* tables are asked for to plan the statement, not yet to run it */
-    bool hidden_clock;   /* a view or macro may ask the clock */
-    bool in_transaction; /* the user has begun one */
-    bool ends_ours;      /* the statement's transaction is ours, and ends with it */
-    bool
-        dynamic_overwrite; /* SET partition_overwrite_mode = dynamic: INSERT OVERWRITE replaces only partitions of new rows */
+    bool relisted;          /* in this statement */
+    bool writes;            /* the statement changes a table: what it reads is copied as it is */
+    struct map stubs;       /* key of a pin → struct delta_stub: what the statement needs of the table */
+    bool planning;          /* tables are asked for to plan the statement, not yet to run it */
+    bool hidden_clock;      /* a view or macro may ask the clock */
+    bool in_transaction;    /* the user has begun one */
+    bool ends_ours;         /* the statement's transaction is ours, and ends with it */
+    bool dynamic_overwrite; /* SET partition_overwrite_mode = dynamic: OVERWRITE replaces only partitions of new rows */
+    const char *word;       /* see session_word() */
 };
 
 enum { LATEST = -1 };
@@ -47,6 +47,8 @@ int session_changes_key(struct session *s, const struct sql_ref *ref, struct buf
 int session_named(struct session *s, struct str text, bool by_path, const char **ret, struct err *err) MUST_CHECK;
 /* `key`: the name after "changes:". Appends the SELECT. */
 int session_changes(struct session *s, struct str key, struct buf *ret_sql, struct err *err) MUST_CHECK;
+/* The statement is done, and this word is all that there is to say. */
+void session_say(struct session *s, struct buf *out, const char *word);
 /* The table at a path: opened once a session, refreshed once a statement. */
 int session_table_at(struct session *s, const char *path, struct open_table **ret, struct err *err) MUST_CHECK;
 /* Path of a table of the lake by name; looks again on disk, once a statement, for one that is not known. 1: none. */

@@ -68,6 +68,6 @@ int session_generate(struct session *s, const struct sql_show *show, struct buf 
     TRY(session_table_at(s, arena_strdup(&s->arena, str_of(path)), &t, err));
     snapshot = delta_table_snapshot(t->table);
     TRY(delta_manifest_write(t->store, snapshot, err));
-    buf_add_cstr(out, "SELECT 1 AS generated WHERE false");
+    session_say(s, out, "generated");
     return 0;
 }
