@@ -131,6 +131,31 @@ static int look_again(struct copy_job *job, struct copy_table *t, struct err *er
     return 0;
 }
 
+/* The table was dropped, truncated, altered between catalog, snapshot and copy; or somebody held a lock for too long. */
+static bool has_moved(int rc, const struct err *err)
+{
+    return rc == ERR_CONFLICT || rc == ERR_NOT_FOUND || rc == ERR_INPUT || strcmp(err->sqlstate, "42P01") == 0 ||
+           strcmp(err->sqlstate, "42703") == 0 || strcmp(err->sqlstate, "55P03") == 0;
+}
+
+/* Trouble that is the table's own ends its copy alone, and the others are copied all the same. Else returns it. */
+static int fail_table(struct copy_job *job, struct copy_table *t, struct pg_session *session, int rc, struct err *err)
+{
+    bool moved = rc < 0 && has_moved(rc, err);
+
+    if (rc >= 0 || !(moved || rc == ERR_UNSUPPORTED || rc == ERR_LIMIT))
+        return rc;
+    if (rc == ERR_LIMIT)
+        err_wrap(err, "table %.*s.%.*s", STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
+    pthread_mutex_lock(&job->mutex);
+    if (!t->failed.code) {
+        t->failed = *err;
+        t->moved = moved;
+    }
+    pthread_mutex_unlock(&job->mutex);
+    return pg_snapshot_copy_abandon(session, err);
+}
+
 static int plan_table(struct copy_job *job, struct copy_table *t, struct err *err)
 {
     struct pg_conn *conn = pg_session_conn(job->workers[0].session);
@@ -240,20 +265,6 @@ static void fail(struct copy_job *job, const struct err *err)
     job->stop = true;
 }
 
-/* Trouble that is the table's own: the others are copied all the same. */
-static bool is_of_table(int rc)
-{
-    return rc == ERR_UNSUPPORTED || rc == ERR_LIMIT;
-}
-
-static void fail_table(struct copy_job *job, struct copy_table *t, const struct err *err)
-{
-    pthread_mutex_lock(&job->mutex);
-    if (!t->failed.code)
-        t->failed = *err;
-    pthread_mutex_unlock(&job->mutex);
-}
-
 static bool has_failed(struct copy_job *job, const struct copy_table *t)
 {
     pthread_mutex_lock(&job->mutex);
@@ -274,12 +285,7 @@ static void *work(void *arg)
             break;
         struct copy_table *t = job->tasks[i].table;
         int rc = has_failed(job, t) ? 0 : run_task(w, &job->tasks[i], &err);
-        if (is_of_table(rc)) {
-            if (rc == ERR_LIMIT)
-                err_wrap(&err, "table %.*s.%.*s", STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
-            fail_table(job, t, &err);
-            rc = pg_snapshot_copy_skip(w->session, &err); /* for the next table */
-        }
+        rc = fail_table(job, t, w->session, rc, &err);
         if (rc) {
             fail(job, &err);
             break;
@@ -336,8 +342,11 @@ int copy_start(const struct copy_config *config, struct relation *const *tables,
     job->n_workers = MAX(config->sessions, 1u);
     job->workers = MEM_NEW_N(struct copy_worker, job->n_workers);
     TRY(open_sessions(job, snapshot, err));
-    for (size_t i = 0; i < n; i++)
-        TRY(plan_table(job, &job->tables[i], err));
+    for (size_t i = 0; i < n; i++) {
+        struct copy_table *t = &job->tables[i];
+        int rc = plan_table(job, t, err);
+        TRY(fail_table(job, t, job->workers[0].session, rc, err));
+    }
     TRY(start_threads(job, err));
     *ret = TAKE_PTR(job);
     return 0;

@@ -65,7 +65,8 @@ struct copy_table {
     struct copy_files files;
     struct copy_reject *rejects;
     size_t n_rejects, cap_rejects;
-    struct err failed; /* its code is set: the table cannot be in the lake as it is, and the rest does not count */
+    struct err failed; /* its code is set: the table cannot be in the lake as it is, and the rest does not count … */
+    bool moved;        /* … for it became another while it was copied: to be copied anew, in a new snapshot */
     /* while the job runs */
     struct copy_plan *plan;
 };

@@ -27,7 +27,9 @@ enum {
     IDLE_US = 100000,
     CONFLICT_TRIES = 10,
     CONFLICT_WINDOW_US = 60000000,
-    AWAY_MS_MAX = 10000, /* between two attempts while the server is away */
+    CONFLICT_MS = 20,  /* before the first try, and twice as much before each next */
+    AWAY_MS_MIN = 500, /* between two attempts while the server is away, longer from time to time */
+    AWAY_MS_MAX = 10000,
 };
 
 void sync_options_default(struct sync_options *o)
@@ -243,6 +245,8 @@ static int run(struct sync *s, struct err *err)
         TRY(sync_barrier_mind(s, &hold, err));
         if (hold || !has_tables(s)) {
             clock_sleep_us(5000); /* the first copy: nothing can be applied yet; or a barrier */
+            if (!hold)
+                TRY(sync_look_for_tables(s, err));
             continue;
         }
         TRY(step(s, err));
@@ -321,21 +325,20 @@ static int run_once(const struct sync_options *o, bool *ret_ran, struct err *err
     return rc;
 }
 
-/* The server chose us as the victim of a deadlock, or somebody held a lock for too long: no reason to give up. */
+/* The server chose us as the victim of a deadlock, somebody held a lock for too long, or dropped a table just now: no reason to
+ * give up. */
 static bool is_passing(const struct err *err)
 {
-    return strncmp(err->sqlstate, "40", 2) == 0 || strcmp(err->sqlstate, "55P03") == 0;
+    return strncmp(err->sqlstate, "40", 2) == 0 || strcmp(err->sqlstate, "55P03") == 0 ||
+           strcmp(err->sqlstate, "42P01") == 0;
 }
 
-/* The server went away under a copy, or is not there yet. Waits longer from time to time; false: we were asked to stop. */
-static bool wait_for_server(const struct sync_options *o, const struct err *why, int *wait_ms)
+/* False: we were asked to stop meanwhile. */
+static bool wait_ms(const struct sync_options *o, int ms)
 {
     struct pollfd p = {.fd = o->stop_fd, .events = POLLIN};
 
-    log_err(LOG_WARN, "connection_lost", why);
-    bool stop = poll(&p, 1, *wait_ms) > 0;
-    *wait_ms = MIN(2 * *wait_ms, AWAY_MS_MAX);
-    return !stop;
+    return poll(&p, 1, ms) == 0;
 }
 
 /* It is there and will take us: it starts, or recovers from a crash (cannot_connect_now). */
@@ -350,7 +353,7 @@ int sync_run(const struct sync_options *o, struct err *err)
     struct sync_options again = *o;
     int64_t start = clock_mono_us();
     bool ran, ever = false;
-    int wait_ms = 500;
+    int away_ms = AWAY_MS_MIN;
     uint64_t ours;
 
     assert(err);
@@ -369,10 +372,10 @@ int sync_run(const struct sync_options *o, struct err *err)
             log_err(LOG_WARN, "stopped_early", &why); /* the next start goes on from the spool */
             return 0;
         }
-        if (away && !wait_for_server(o, &why, &wait_ms))
+        log_err(LOG_WARN, away ? "connection_lost" : "read_again", &why);
+        if (!wait_ms(o, away ? away_ms : CONFLICT_MS << tries))
             return 0;
-        if (!away)
-            log_err(LOG_WARN, "read_again", &why);
+        away_ms = away ? MIN(2 * away_ms, (int)AWAY_MS_MAX) : away_ms;
         if (ran)
             again.n_resync = 0;
     }

@@ -372,7 +372,7 @@ int sync_prepare(struct sync *s, struct err *err)
     TRY(check_identity(s, &server, err));
     s->filter.publication = s->state.publication;
     TRY(pg_catalog_relations(s->conn, &s->filter, &tables, err));
-    TRY(check_source(s, &tables, err));
+    TRY(sync_copy_rc(check_source(s, &tables, err), err));
     TRY(open_engine(s, err));
     TRY(check_partitions(s, &tables, err));
     TRY(pg_current_wal_lsn(s->conn, &s->target_lsn, err));

@@ -30,6 +30,7 @@ struct state_table {
     bool append_only; /* it had no replica identity when it was chosen: the lake gets its new rows only */
     struct str reason;
     struct str leaves; /* the partitions that were there when it was last looked at (relation.h); {0}: not known */
+    unsigned put_off;  /* copies of it in a row that it changed under; not kept in the file */
     const char *moved; /* why its rows are others than the stream says (pipeline/partitions.c); not kept in the file */
     struct str was_schema, was_name; /* not empty: the folder is about to be renamed from this (pipeline/names.c) */
 };

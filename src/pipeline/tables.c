@@ -13,7 +13,7 @@
 
 #include <assert.h>
 
-enum { LOOK_FOR_TABLES_US = 5000000, TELL_OF_WAIT_US = 2000000 };
+enum { LOOK_FOR_TABLES_US = 5000000, PUT_OFF_US = 500000, UNREADABLE_TRIES = 10, TELL_OF_WAIT_US = 2000000 };
 
 static bool is_resync(const struct sync *s, struct str schema, struct str name)
 {
@@ -69,6 +69,12 @@ int sync_open_tables(struct sync *s, struct err *err)
 }
 
 /* ---- copying ---- */
+
+/* It was dropped since the catalog was read: else it would be published by now. Another of its name may be there. */
+static bool is_gone(const struct relation *r)
+{
+    return !r->published && r->identity != IDENTITY_NONE;
+}
 
 /* Why the table cannot be in the lake, or NULL. */
 static const char *cannot_follow(const struct relation *r)
@@ -132,7 +138,7 @@ static size_t choose(struct sync *s, const struct pg_tables *tables, bool again,
         struct relation *r = tables->items[i];
         struct state_table *st = state_find(&s->state, r->oid);
         const char *why = cannot_follow(r);
-        if (again && (!st || st->state != TABLE_COPYING))
+        if (is_gone(r) || (again && (!st || st->state != TABLE_COPYING)))
             continue;
         if (!st)
             st = state_add(&s->state, r->oid, r->schema, r->name);
@@ -236,7 +242,7 @@ int sync_mind_snapshot(struct sync *s, struct err *err)
         return sync_tell_of_wait(s, s->snapshot, err);
     if (sync_epoch_is_open(s))
         TRY(sync_commit_epoch(s, err));
-    TRY(sync_ask(s, ask_published_tables, &tables, err)); /* as they are by now */
+    TRY(sync_copy_rc(sync_ask(s, ask_published_tables, &tables, err), err)); /* as they are by now */
     return sync_start_copy(s, &tables, TAKE_PTR(s->snapshot), err);
 }
 
@@ -296,13 +302,30 @@ static int set_aside(struct sync *s, const struct copy_table *c, const struct er
     return copy_forget(s->state_dir, c->rel->oid, err);
 }
 
+/* The table became another while it was copied. The next look, which is soon, copies it in a new snapshot. */
+static int put_off(struct sync *s, const struct copy_table *c, struct err *err)
+{
+    struct state_table *st = state_find(&s->state, c->rel->oid);
+
+    if (++st->put_off >= UNREADABLE_TRIES && c->failed.code == ERR_INPUT)
+        return set_aside(s, c, &c->failed, err);
+    log_err(LOG_WARN, "copy_put_off", &c->failed);
+    st->state = TABLE_NEW;
+    if (st->put_off <= UNREADABLE_TRIES)
+        s->last_look_us = clock_mono_us() - LOOK_FOR_TABLES_US + PUT_OFF_US;
+    return copy_forget(s->state_dir, c->rel->oid, err); /* the spool is not kept for chunks that are done */
+}
+
 static int take_in(struct sync *s, struct copy_table *c, struct err *err)
 {
+    if (c->moved)
+        return put_off(s, c, err);
     struct err why = c->failed;
     int rc = why.code ? ERR_UNSUPPORTED : stage_table(s, c, &why);
 
     if (rc == ERR_UNSUPPORTED)
         return set_aside(s, c, &why, err);
+    state_find(&s->state, c->rel->oid)->put_off = 0;
     if (rc && err)
         *err = why;
     return rc;
@@ -311,14 +334,16 @@ static int take_in(struct sync *s, struct copy_table *c, struct err *err)
 int sync_finish_copy(struct sync *s, struct err *err)
 {
     struct copy_table *tables;
-    size_t n = copy_tables(s->copy, &tables);
+    size_t n = copy_tables(s->copy, &tables), n_in = 0;
     uint64_t rows, bytes;
     uint32_t done, chunks;
 
     copy_progress(s->copy, &rows, &bytes, &done, &chunks);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         TRY(take_in(s, &tables[i], err));
-    log_info("copy_done", "tables=%zu rows=%llu bytes=%llu", n, (unsigned long long)rows, (unsigned long long)bytes);
+        n_in += !tables[i].failed.code;
+    }
+    log_info("copy_done", "tables=%zu rows=%llu bytes=%llu", n_in, (unsigned long long)rows, (unsigned long long)bytes);
     copy_free(TAKE_PTR(s->copy));
     sync_note_tables(s);
     s->state.applied = s->applied;
@@ -396,6 +421,9 @@ int sync_look_for_tables(struct sync *s, struct err *err)
     if (!n_new)
         return 0;
     log_info("tables_added", "tables=%zu", n_new);
-    TRY(pg_publication_ensure(s->conn, s->state.publication, &tables, NULL, err));
-    return sync_start_copy(s, &tables, NULL, err);
+    int rc = sync_copy_rc(pg_publication_ensure(s->conn, s->state.publication, &tables, NULL, err), err);
+    if (rc != ERR_CONFLICT)
+        return rc ? rc : sync_start_copy(s, &tables, NULL, err);
+    log_err(LOG_WARN, "look_again", err); /* one was dropped meanwhile */
+    return 0;
 }

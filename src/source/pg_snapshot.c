@@ -45,6 +45,7 @@ int pg_session_open(const char *url, const char *snapshot, int cancel_fd, struct
     if (pg_exec(s->conn, sql.p, err) < 0)
         return err_wrap(err, "snapshot %s", snapshot ? snapshot : "");
     TRY(pg_query(s->conn, "SELECT pg_snapshot_xmin(pg_current_snapshot())", 0, NULL, &r, err));
+    TRY(pg_exec(s->conn, "SAVEPOINT opened", err));
     s->xmin = (uint32_t)pg_result_i64(r, 0, 0);
     *ret = TAKE_PTR(s);
     return 0;
@@ -221,7 +222,8 @@ int pg_snapshot_copy_next(struct pg_session *s, struct str *ret, struct err *err
     return pg_copy_read(s->conn, -1, ret, err);
 }
 
-int pg_snapshot_copy_skip(struct pg_session *s, struct err *err)
+int pg_snapshot_copy_abandon(struct pg_session *s, struct err *err)
 {
-    return pg_copy_skip(s->conn, err);
+    TRY(pg_copy_skip(s->conn, err));
+    return pg_exec(s->conn, "ROLLBACK TO SAVEPOINT opened", err);
 }

@@ -53,7 +53,7 @@ MUST_CHECK int pg_chunk_is_current(struct pg_conn *conn, const struct pg_chunk *
 /*
  * Starts to copy the columns of `rel` in order, from one chunk. binary_ok[i]: column i comes in its binary form, else
  * as text (the bytes of its text form in the binary COPY field). One copy a session at a time. Holds an ACCESS SHARE
- * lock on the leaf until the session ends. ERR_CONFLICT when the table was rewritten or truncated since the snapshot
+ * lock on the leaf until the session ends or a copy is abandoned. ERR_CONFLICT when the table was rewritten or truncated since the snapshot
  * was taken or the chunk was planned (the snapshot would see it empty): plan it anew, in a new snapshot. ERR_NOT_FOUND
  * when it, or a column, is gone.
  */
@@ -64,7 +64,7 @@ void pg_add_value_text(struct str value, struct buf *out);
 /* The next bytes of the COPY stream (binary format with its header and trailer; cut anywhere), borrowed until the next
  * call; 1 at the end, after which the next copy can begin. */
 MUST_CHECK int pg_snapshot_copy_next(struct pg_session *s, struct str *ret, struct err *err);
-/* Throws the rest of the copy away, if it is not at its end. */
-MUST_CHECK int pg_snapshot_copy_skip(struct pg_session *s, struct err *err);
+/* After an error, or in the middle of a copy: the session is ready for the next one, in the same snapshot. */
+MUST_CHECK int pg_snapshot_copy_abandon(struct pg_session *s, struct err *err);
 
 #endif

@@ -219,6 +219,7 @@ void file_block_add(struct file_block *b, const struct delta_file *f, int64_t ad
         put(out, (uintptr_t)f->extra);
     b->n++;
 }
+
 void file_block_pack(struct file_block *b, struct file_packer *p)
 {
     part_pack(&b->numbers, p, QUICK, &p->spare[0]);
