@@ -31,7 +31,7 @@ def test_a_table_that_breaks_off_in_its_copy_leaves_the_others_alone(db, sluice,
     """A value that no memory of this size holds, read by the same session as the tables after it."""
     db.sql("CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a VALUES (1, repeat('x', 60000000)), (2, repeat('y', 60000000))",
            *(f"CREATE TABLE t{i} (id int PRIMARY KEY)" for i in range(4)), *(f"INSERT INTO t{i} VALUES (1)" for i in range(4)))
-    done = sluice.sync_once(db.url, lake, "--memory", "128MB", "--sessions", "1")
+    done = sluice.sync_once(db.url, lake, "--memory", "128MB", "--sessions", "1", code=REFUSED)
     assert "table public.a" in done.err and "allow more memory: --memory" in done.err
     assert not lake.exists("a") and all(len(lake.read(f"t{i}").rows) == 1 for i in range(4))
     sluice.sync_once(db.url, lake, "--resync", "a", "--memory", "1GB")
@@ -86,6 +86,12 @@ def test_a_lost_slot_is_told_not_papered_over(db, sluice, lake):
     version = lake.version("t")
     done = sluice.sync_once(db.url, lake, code=REFUSED)
     assert "slot" in done.err and lake.version("t") == version
+
+
+def test_a_slot_that_is_not_ours_is_told(db, sluice, lake):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY)", "SELECT pg_create_physical_replication_slot('theirs')")
+    assert "a physical slot" in sluice.sync_once(db.url, lake, "--slot", "theirs", code=REFUSED).err
+    db.sql("SELECT pg_drop_replication_slot('theirs')")
 
 
 def test_a_moved_slot_is_told(db, sluice, lake):

@@ -107,3 +107,27 @@ def test_once_waits_for_a_prepared_transaction(prepared_server, sluice, lake):
     sluice.sync_once(db.url, lake)
     assert_equal(db, lake, ["t"])
     wait_until(lambda: not db.one("SELECT count(*) FROM pg_prepared_xacts"))
+
+
+def test_a_start_that_was_killed_as_it_made_the_slot(db, sluice, lake, writer):
+    killed = sluice.start_sync(db.url, lake)
+    killed.wait_log("waiting_for_transactions")
+    killed.kill()
+    sync = sluice.start_sync(db.url, lake)  # the server still makes the slot for the other one
+    sync.wait_log("waiting_for_slot.*pid=[0-9]+")
+    writer.execute("COMMIT")
+    sync.wait_until(lambda: lake.exists("w") and ids(lake, "w") == [1])
+    sync.term()
+    db.sql("INSERT INTO w VALUES (2)")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["w"])
+
+
+def test_it_stops_while_it_waits_for_such_a_slot(db, sluice, lake, writer):
+    killed = sluice.start_sync(db.url, lake)
+    killed.wait_log("waiting_for_transactions")
+    killed.kill()
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_log("waiting_for_slot")
+    assert sync.term() < 10
+    writer.execute("ROLLBACK")

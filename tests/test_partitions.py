@@ -4,7 +4,7 @@ import json
 import pytest
 
 from lib.oracle import assert_equal
-from lib.sluice import USAGE
+from lib.sluice import REFUSED, USAGE
 
 VALUES = {"region": ["eu", "us", None, "a/b=c d%20\"'é", "{[x]}:~"], "day": ["2024-01-01", "0001-02-03", "9999-12-31", None],
           "at": ["2024-05-06 07:08:09.123456+02", "1970-01-01 00:00:00+00", None],
@@ -277,7 +277,7 @@ def test_partitioned_by_somebody_elses_column(db, sluice, lake, while_running):
         sluice.sync_once(db.url, lake)
         repartition(lake, "t", "who")
     db.sql("INSERT INTO t VALUES (101, 'b')", "INSERT INTO other VALUES (2)")
-    sluice.sync_once(db.url, lake)
+    sluice.sync_once(db.url, lake, code=REFUSED)
     assert_equal(db, lake, ["other"], READERS)
     status = {r["table"]: r for r in sluice.status(lake)}["public.t"]
     assert status["state"] == "quarantined" and "partitioned by who" in status["reason"]

@@ -72,7 +72,7 @@ def test_without_any_identity_in_a_publication_of_the_users(db, sluice, lake):
     sluice.sync_once(db.url, lake, "--publication", "mine", "--tables", "u")
     assert_equal(db, lake, ["u"], READERS)
     db.sql("INSERT INTO u VALUES (2)")
-    done = sluice.sync_once(db.url, lake, "--publication", "mine")  # later, it costs itself only
+    done = sluice.sync_once(db.url, lake, "--publication", "mine", code=REFUSED)  # later, it costs itself only
     assert "publication mine has no place" in done.err and "table_quarantined table=public.t" in done.err
     assert_equal(db, lake, ["u"], READERS)
     db.sql("ALTER TABLE t REPLICA IDENTITY FULL", "INSERT INTO t VALUES (1), (2)")
@@ -100,12 +100,12 @@ def test_the_inserts_publication_of_the_users(db, sluice, lake):
 ])
 def test_a_table_that_cannot_be_copied_is_set_aside_alone(db, sluice, lake, bad, why):
     db.sql("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t SELECT generate_series(1, 100)", *bad)
-    done = sluice.sync_once(db.url, lake)
+    done = sluice.sync_once(db.url, lake, code=REFUSED)
     assert "table_quarantined" in done.err and why in done.err
     assert_equal(db, lake, ["t"], READERS)
     assert not lake.exists("bad")
     db.sql("INSERT INTO t VALUES (101)", "DELETE FROM bad")
-    sluice.sync_once(db.url, lake)
+    sluice.sync_once(db.url, lake, code=REFUSED)
     assert_equal(db, lake, ["t"], READERS)
     assert "quarantined" in sluice.run("status", lake).out
 
@@ -239,5 +239,25 @@ def test_a_table_that_somebody_gave_a_feature_we_do_not_know_is_set_aside(db, sl
     log.write_text(json.dumps({"protocol": protocol}) + "\n")
     for i, options in enumerate([(), (), ("--resync", "t")]):
         db.sql(f"INSERT INTO t VALUES ({i})", f"INSERT INTO u VALUES ({i})")
-        assert "mystery" in sluice.sync_once(db.url, lake, *options).err + str(sluice.status(lake))
+        assert "mystery" in sluice.sync_once(db.url, lake, *options, code=REFUSED).err + str(sluice.status(lake))
         assert_equal(db, lake, ["u"], READERS)
+
+
+def test_where_no_table_can_be_copied_it_ends_all_the_same(db, sluice, lake):
+    db.sql('CREATE TABLE t (id int PRIMARY KEY, a int, "A" int)', "INSERT INTO t VALUES (1, 2, 3)")
+    assert "1 of 1 tables are set aside: public.t" in sluice.sync_once(db.url, lake, code=REFUSED).err
+    db.sql('ALTER TABLE t DROP COLUMN "A"')
+    sluice.sync_once(db.url, lake, "--resync", "t")
+    assert_equal(db, lake, ["t"], READERS)
+
+
+def test_changes_leave_the_spool_where_no_table_takes_them(db, sluice, lake):
+    db.sql('CREATE TABLE t (id int PRIMARY KEY, a text, "A" int)')
+    sync = sluice.start_sync(db.url, lake, "--spool-quota", "4MB")
+    sync.wait_log("table_quarantined")
+    for i in range(8):
+        db.sql(f"INSERT INTO t SELECT g, repeat(md5(g::text), 30), 1 FROM generate_series({i}000, {i}999) g")
+    end = db.lsn()
+    sync.wait_until(lambda: db.one("SELECT confirmed_flush_lsn - '0/0' FROM pg_replication_slots "
+                                   "WHERE database = current_database()") >= end, what="the slot moves on")
+    sync.term()

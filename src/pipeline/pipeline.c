@@ -222,6 +222,25 @@ static bool has_tables(const struct sync *s)
     return delta_sink_next(s->sink, &cursor, NULL, &t) == 0;
 }
 
+/* --once has caught up, but for tables that are set aside: that is no success. */
+static int all_follow(const struct sync *s, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf names = {.max = 512};
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->state.n_tables; i++) {
+        const struct state_table *st = &s->state.tables[i];
+        if (st->state == TABLE_QUARANTINED && pg_filter_table(&s->filter, st->schema, st->name))
+            buf_printf(&names, "%s%.*s.%.*s", n++ ? ", " : "", STR_ARG(st->schema), STR_ARG(st->name));
+    }
+    if (!n)
+        return 0;
+    err_set(err, ERR_UNSUPPORTED, "%zu of %zu tables are set aside: %s", n, s->state.n_tables, names.p);
+    return err_hint(err,
+                    "the others are done; `sluice status` has the reasons; --resync TABLE copies one anew, --exclude "
+                    "TABLE does without it");
+}
+
 static int receive_error(struct sync *s, struct err *err)
 {
     if (err)
@@ -243,15 +262,15 @@ static int run(struct sync *s, struct err *err)
         TRY(sync_mind_snapshot(s, err));
         TRY(mind_copy(s, err));
         TRY(sync_barrier_mind(s, &hold, err));
-        if (hold || !has_tables(s)) {
-            clock_sleep_us(5000); /* the first copy: nothing can be applied yet; or a barrier */
-            if (!hold)
-                TRY(sync_look_for_tables(s, err));
+        if (hold || ((s->copy || s->snapshot) && !has_tables(s))) {
+            clock_sleep_us(5000); /* a barrier; or the first copy: nothing can be applied yet */
             continue;
         }
         TRY(step(s, err));
-        if (s->o->once && is_caught_up(s))
+        if (s->o->once && is_caught_up(s)) {
+            s->caught_up = true;
             return delta_sink_finish(s->sink, err);
+        }
         TRY(sync_look_for_tables(s, err));
     }
 }
@@ -321,6 +340,8 @@ static int run_once(const struct sync_options *o, bool *ret_ran, struct err *err
     progress_end(&s.progress);
     if (rc == 0)
         log_info("stopped", "changes=%llu", (unsigned long long)(prepared ? pg_epoch_changes(s.epoch) : 0));
+    if (rc == 0 && s.caught_up)
+        rc = all_follow(&s, err);
     sync_deinit(&s);
     return rc;
 }

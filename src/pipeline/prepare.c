@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ASK_AGAIN_US = 1000000, LOOK_US = 2000 };
+enum { ASK_AGAIN_US = 1000000, LOOK_US = 2000, LOOK_AT_SLOT_US = 50000, TELL_US = 2000000 };
 
 bool sync_is_stopping(const struct sync *s)
 {
@@ -283,6 +283,29 @@ static int check_source(struct sync *s, const struct pg_tables *tables, struct e
     return s->state.start ? 0 : pg_publication_exists(s->conn, inserts, &s->state.inserts, err);
 }
 
+/*
+ * A start that was killed as it made the slot leaves a server process that still makes it: that waits for open transactions, and
+ * does not look whether anybody is there. Then there is the slot, or none.
+ */
+static int wait_for_slot(struct sync *s, struct pg_slot *slot, struct err *err)
+{
+    int64_t begin = clock_mono_us();
+    bool told = false;
+
+    while (slot->exists && slot->active && !slot->confirmed_lsn) {
+        if (sync_is_stopping(s))
+            return err_set(err, ERR_CANCELLED, "stopped");
+        if (!told && clock_mono_us() - begin > TELL_US)
+            log_warn("waiting_for_slot", "slot=%s pid=%d text=%s", s->state.slot, slot->active_pid,
+                     log_quote("the server still makes the slot for a start that was cut short: it waits for the "
+                               "transactions that are open"));
+        told = told || clock_mono_us() - begin > TELL_US;
+        clock_sleep_us(LOOK_AT_SLOT_US);
+        TRY(pg_slot_read(s->conn, s->state.slot, slot, err));
+    }
+    return 0;
+}
+
 /* A start without state: makes the slot and exports its snapshot, or takes over the slot of a start that was cut short
  * before it could write its state (everything is copied, so going on from where it stands loses nothing). */
 static int make_slot(struct sync *s, struct snapshot **ret, struct err *err)
@@ -293,7 +316,9 @@ static int make_slot(struct sync *s, struct snapshot **ret, struct err *err)
     int rc;
 
     TRY(pg_slot_read(s->conn, s->state.slot, &slot, err));
+    TRY(wait_for_slot(s, &slot, err));
     if (slot.exists) {
+        TRY(pg_slot_check(s->conn, s->state.slot, &slot, err));
         s->state.start = slot.confirmed_lsn;
         log_warn("slot_taken_over", "slot=%s lsn=%s", s->state.slot, lsn_text(s->state.start, at));
         return 0;

@@ -45,6 +45,7 @@ struct sync {
     bool state_dirty;
     bool copied;       /* a copy was begun: a table that changes under it is no error of the user's */
     bool looked;       /* the tables of the start were chosen: --resync is done with */
+    bool caught_up;    /* --once: all is done */
     bool told_of_wait; /* that transactions at the source hold the snapshot up */
 };
 

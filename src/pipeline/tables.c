@@ -22,6 +22,12 @@ static bool is_resync(const struct sync *s, struct str schema, struct str name)
     return s->o->n_resync && pg_filter_table(&f, schema, name);
 }
 
+static void tell_of_quarantine(const struct state_table *st, const char *reason)
+{
+    log_warn("table_quarantined", "table=%.*s.%.*s reason=%s", STR_ARG(st->schema), STR_ARG(st->name),
+             log_quote(reason));
+}
+
 /* Somebody has made of the table what cannot be followed: it is set aside, and the others go on. `*ret` is NULL when it cannot
  * be read at all. */
 static int open_table(struct sync *s, struct state_table *st, struct lake_table **ret, struct err *err)
@@ -36,8 +42,7 @@ static int open_table(struct sync *s, struct state_table *st, struct lake_table 
     const char *reason = rc ? why.msg : *ret && (*ret)->state == LAKE_QUARANTINED ? (*ret)->reason : NULL;
     if (!reason || st->state == TABLE_QUARANTINED)
         return 0;
-    log_warn("table_quarantined", "table=%.*s.%.*s reason=%s", STR_ARG(st->schema), STR_ARG(st->name),
-             log_quote(reason));
+    tell_of_quarantine(st, reason);
     st->state = TABLE_QUARANTINED;
     state_set_reason(&s->state, st, reason);
     return 0;
@@ -50,6 +55,8 @@ int sync_open_tables(struct sync *s, struct err *err)
         struct lake_table *t;
         if (st->state != TABLE_STREAMING && st->state != TABLE_QUARANTINED)
             continue;
+        if (st->state == TABLE_QUARANTINED && !is_resync(s, st->schema, st->name))
+            tell_of_quarantine(st, st->reason.p);
         TRY(open_table(s, st, &t, err));
         if (!t && st->state == TABLE_STREAMING) {
             log_warn("table_gone", "table=%.*s.%.*s next=copy", STR_ARG(st->schema), STR_ARG(st->name));
@@ -145,8 +152,7 @@ static size_t choose(struct sync *s, const struct pg_tables *tables, bool again,
         if (!again && !is_anew(s, st, r) && st->state != TABLE_NEW && st->state != TABLE_COPYING)
             continue;
         if (why) {
-            log_warn("table_quarantined", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
-                     log_quote(why));
+            tell_of_quarantine(st, why);
             st->state = TABLE_QUARANTINED;
             st->append_only = r->identity == IDENTITY_NONE;
             state_set_reason(&s->state, st, why);
@@ -385,19 +391,22 @@ void sync_note_tables(struct sync *s)
     }
 }
 
-/* Tables that wait for a copy and cannot be copied any more. */
+/* Tables that wait for a copy, and that the source does not have any more: what the lake has of them stays. */
 static void give_up_gone(struct sync *s, const struct pg_tables *tables)
 {
-    for (size_t i = 0; i < s->state.n_tables; i++) {
+    for (size_t i = s->state.n_tables; i-- > 0;) { /* backwards: entries leave */
         struct state_table *st = &s->state.tables[i];
-        bool there = false;
+        bool in_lake = delta_sink_find(s->sink, st->oid), there = false;
         for (size_t k = 0; k < tables->n; k++)
             there |= tables->items[k]->oid == st->oid;
-        bool waits = st->state == TABLE_NEW || (st->state == TABLE_COPYING && !delta_sink_find(s->sink, st->oid));
-        if (there || !waits)
+        if (there || !(st->state == TABLE_NEW || (st->state == TABLE_COPYING && !in_lake)))
             continue;
-        st->state = TABLE_QUARANTINED;
-        state_set_reason(&s->state, st, "the source does not have it any more");
+        log_warn("table_gone", "table=%.*s.%.*s reason=%s", STR_ARG(st->schema), STR_ARG(st->name),
+                 log_quote("the source does not have it any more"));
+        if (in_lake)
+            st->state = TABLE_STREAMING;
+        else
+            state_remove(&s->state, st->oid);
         s->state_dirty = true;
     }
 }

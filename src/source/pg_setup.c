@@ -236,9 +236,12 @@ int pg_slot_read(struct pg_conn *conn, const char *slot, struct pg_slot *ret, st
     return 0;
 }
 
-/* Is it a slot that we can read from at all? */
-static int check_slot_kind(const char *slot, const struct pg_slot *s, const char *database, struct err *err)
+int pg_slot_check(struct pg_conn *conn, const char *slot, const struct pg_slot *s, struct err *err)
 {
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+
+    TRY(pg_query(conn, "SELECT current_database()", 0, NULL, &r, err));
+    const char *database = pg_result_str(r, 0, 0).p;
     if (!s->exists) {
         err_set(err, ERR_REFUSED, "replication slot %s is not there any more: changes since then are lost to it", slot);
         return err_hint(err,
@@ -266,14 +269,18 @@ static int check_slot_kind(const char *slot, const struct pg_slot *s, const char
                         "max_slot_wal_keep_size so that it does not happen again",
                         slot);
     }
-    if (s->active) {
-        err_set(err, ERR_CONFLICT, "replication slot %s is in use by the server process %d", slot, s->active_pid);
-        return err_hint(err,
-                        "if that is not another sluice, it is an old connection that ends within wal_sender_timeout; "
-                        "or: SELECT pg_terminate_backend(%d);",
-                        s->active_pid);
-    }
     return 0;
+}
+
+static int check_slot_is_free(const char *slot, const struct pg_slot *s, struct err *err)
+{
+    if (!s->active)
+        return 0;
+    err_set(err, ERR_CONFLICT, "replication slot %s is in use by the server process %d", slot, s->active_pid);
+    return err_hint(err,
+                    "if that is not another sluice, it is an old connection that ends within wal_sender_timeout; "
+                    "or: SELECT pg_terminate_backend(%d);",
+                    s->active_pid);
 }
 
 static int check_slot_position(const char *slot, const struct pg_slot *s, uint64_t our_lsn, struct err *err)
@@ -304,7 +311,7 @@ int pg_slot_adopt(struct pg_conn *conn, const char *slot, uint64_t our_lsn, uint
     uint64_t id = 0;
 
     TRY(check_slot_name(slot, err));
-    TRY(pg_query(conn, "SELECT system_identifier, current_database() FROM pg_control_system()", 0, NULL, &r, err));
+    TRY(pg_query(conn, "SELECT system_identifier FROM pg_control_system()", 0, NULL, &r, err));
     (void)!str_to_u64(pg_result_str(r, 0, 0), &id);
     if (system_id && id != system_id) {
         err_set(err, ERR_REFUSED, "this is another PostgreSQL cluster (system identifier %llu) than before (%llu)",
@@ -312,7 +319,8 @@ int pg_slot_adopt(struct pg_conn *conn, const char *slot, uint64_t our_lsn, uint
         return err_hint(err, "connect to the cluster that the tables were copied from, or " PG_COPY_ANEW);
     }
     TRY(pg_slot_read(conn, slot, ret, err));
-    TRY(check_slot_kind(slot, ret, pg_result_str(r, 0, 1).p, err));
+    TRY(pg_slot_check(conn, slot, ret, err));
+    TRY(check_slot_is_free(slot, ret, err));
     return check_slot_position(slot, ret, our_lsn, err);
 }
 

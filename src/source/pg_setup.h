@@ -79,6 +79,8 @@ struct pg_slot {
 
 /* The slot as it stands; exists = false when there is none. */
 MUST_CHECK int pg_slot_read(struct pg_conn *conn, const char *slot, struct pg_slot *ret, struct err *err);
+/* Is it there, and one that we can read from: pgoutput's, of this database, not lost? ERR_REFUSED. */
+MUST_CHECK int pg_slot_check(struct pg_conn *conn, const char *slot, const struct pg_slot *s, struct err *err);
 /*
  * May we go on from `our_lsn` (everything up to it is durable with us; 0 = nothing yet) with this slot? Refuses loudly
  * (ERR_REFUSED) when the slot is gone, lost its WAL, is another plugin's or database's, was moved past our_lsn, or
