@@ -61,7 +61,8 @@ def test_the_others_are_copied_meanwhile_and_it_is_later(db, sluice, lake, table
     sync.wait_until(lambda: 1000000 in [r["id"] for r in lake.read("busy").dicts()])
     assert_equal(db, lake, tables)
     sync.term()
-    assert "event=read_again" not in sync.text()
+    if "DROP TABLE" not in statements[0]:  # published as it is dropped: everything is looked at anew
+        assert "event=read_again" not in sync.text()
 
 
 def test_once_waits_until_it_is_there(db, sluice, lake, tables):
