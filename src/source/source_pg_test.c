@@ -659,6 +659,33 @@ static void test_snapshot__resumed_in_a_later_one_finds_moved_rows(void **state)
     assert_int_equal(pg_snapshot_copy_begin(s, rel, &chunks[0], ok, &err), ERR_NOT_FOUND);
 }
 
+static void test_snapshot__a_copy_that_fails_is_abandoned_and_the_next_one_sees_the_same(void **state)
+{
+    struct err err = {0};
+    CLEANUP(pg_session_freep) struct pg_session *s = NULL;
+    CLEANUP(relation_unrefp) struct relation *rel = NULL, *other = NULL;
+    CLEANUP(mem_freep) struct pg_chunk *chunks = NULL, *others = NULL;
+    bool ok[2] = {true, true};
+    struct str bytes;
+    size_t n = 0;
+
+    sql("CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE u (id int PRIMARY KEY, v text);"
+        "INSERT INTO t SELECT i, repeat('x', 5000) FROM generate_series(1, 1000) i; INSERT INTO u VALUES (1, 'a'), (2, 'b')");
+    OK(pg_catalog_relation(admin, (uint32_t)sql_i64("SELECT 'public.t'::regclass::oid"), NULL, &rel, &err));
+    OK(pg_catalog_relation(admin, (uint32_t)sql_i64("SELECT 'public.u'::regclass::oid"), NULL, &other, &err));
+    OK(pg_session_open(admin_url, NULL, -1, &s, &err));
+    OK(pg_snapshot_plan(pg_session_conn(s), rel, 0, &chunks, &n, &err));
+    OK(pg_snapshot_plan(pg_session_conn(s), other, 0, &others, &n, &err));
+    OK(pg_snapshot_copy_begin(s, rel, &chunks[0], ok, &err));
+    assert_int_equal(pg_snapshot_copy_next(s, &bytes, &err), 0);
+    OK(pg_snapshot_copy_abandon(s, &err));                                /* in the middle */
+    sql("INSERT INTO u VALUES (3, 'late'); ALTER TABLE t DROP COLUMN v"); /* abandoned, it holds no lock */
+    assert_int_equal(pg_snapshot_copy_begin(s, rel, &chunks[0], ok, &err), ERR_NOT_FOUND);
+    assert_string_equal(err.sqlstate, "42703");
+    OK(pg_snapshot_copy_abandon(s, &err)); /* after an error of the server's */
+    assert_int_equal(copy_rows(s, other, &others[0], ok, NULL), 2);
+}
+
 static void test_snapshot__text_is_what_the_type_prints(void **state)
 {
     struct err err = {0};
@@ -705,6 +732,7 @@ int main(void)
         cmocka_unit_test(test_pg_chunk_blocks__grow_with_the_table),
         cmocka_unit_test_setup(test_snapshot__chunks_in_parallel_sessions_make_one_view, fresh),
         cmocka_unit_test_setup(test_snapshot__resumed_in_a_later_one_finds_moved_rows, fresh),
+        cmocka_unit_test_setup(test_snapshot__a_copy_that_fails_is_abandoned_and_the_next_one_sees_the_same, fresh),
         cmocka_unit_test_setup(test_snapshot__text_is_what_the_type_prints, fresh),
     };
 
