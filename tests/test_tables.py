@@ -1,8 +1,10 @@
 """Tables that are not the plain case: without a key, truncated, partitioned, added later."""
+import subprocess
+
 import pytest
 
 from lib.oracle import assert_equal
-from lib.sluice import REFUSED
+from lib.sluice import REFUSED, environment
 
 READERS = ("delta-rs", "polars")
 
@@ -261,3 +263,16 @@ def test_changes_leave_the_spool_where_no_table_takes_them(db, sluice, lake):
     sync.wait_until(lambda: db.one("SELECT confirmed_flush_lsn - '0/0' FROM pg_replication_slots "
                                    "WHERE database = current_database()") >= end, what="the slot moves on")
     sync.term()
+
+
+def test_more_tables_than_the_shell_lets_files_be_open(db, sluice, lake):
+    with db.connect() as conn:
+        conn.execute(";".join(f"CREATE TABLE t{i} (id int PRIMARY KEY); INSERT INTO t{i} VALUES ({i})" for i in range(100)))
+        args = [sluice.binary, "sync", db.url, lake, "--once", "--no-heartbeat"]
+        for _ in range(2):
+            done = subprocess.run(["sh", "-c", 'ulimit -S -n 64; exec "$@"', "sh", *args], capture_output=True, text=True,
+                                  env=environment(), timeout=120, check=False)
+            assert done.returncode == 0, done.stderr
+            conn.execute(";".join(f"UPDATE t{i} SET id = id + 1000" for i in range(100)))
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, [f"t{i}" for i in range(100)])

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const struct command *const COMMANDS[] = {
@@ -73,9 +74,21 @@ static int run(const struct command *command, char **argv, uint32_t argc)
     return rc < 0 ? fail(command->name, &err) : 0;
 }
 
+/* A file is open for each table that sync follows, and for many at once that a query reads: as many as the system lets us. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)!setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int main(int argc, char **argv)
 {
     mem_tune();
+    raise_file_limit();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, not of the process */
     if (argc < 2) {
         print_help();

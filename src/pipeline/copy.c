@@ -32,6 +32,7 @@ struct copy_worker {
     struct copy_job *job;
     struct pg_session *session;
     struct engine_conn *conn;
+    const struct copy_table *table; /* that the session has a lock on */
     pthread_t thread;
     bool started;
 };
@@ -273,6 +274,15 @@ static bool has_failed(struct copy_job *job, const struct copy_table *t)
     return failed;
 }
 
+/* A worker's lock on a table goes when it comes to another: a copy may take hours, and there may be more tables than locks. */
+static int next_table(struct copy_worker *w, const struct copy_table *t, struct err *err)
+{
+    const struct copy_table *before = w->table;
+
+    w->table = t;
+    return before && before != t ? pg_snapshot_copy_abandon(w->session, err) : 0;
+}
+
 static void *work(void *arg)
 {
     struct copy_worker *w = arg;
@@ -284,8 +294,9 @@ static void *work(void *arg)
         if (i >= job->n_tasks)
             break;
         struct copy_table *t = job->tasks[i].table;
-        int rc = has_failed(job, t) ? 0 : run_task(w, &job->tasks[i], &err);
-        rc = fail_table(job, t, w->session, rc, &err);
+        int rc = next_table(w, t, &err);
+        if (rc == 0 && !has_failed(job, t))
+            rc = fail_table(job, t, w->session, run_task(w, &job->tasks[i], &err), &err);
         if (rc) {
             fail(job, &err);
             break;

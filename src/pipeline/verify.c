@@ -308,10 +308,9 @@ static int stand_still(struct verify *v, struct err *err)
 /* ---- the comparison ---- */
 
 /* A relation whose table is gone at the source, or was truncated since the snapshot, is ERR_NOT_FOUND or ERR_CONFLICT. */
-static int compare_table(struct verify *v, struct item *item, struct err *err)
+static int compare_table(struct verify *v, struct pg_session *session, struct item *item, struct err *err)
 {
     CLEANUP(verify_table_deinit) struct verify_table t = {.engine = v->engine, .conn = v->engine_conn};
-    CLEANUP(pg_session_freep) struct pg_session *session = NULL;
     CLEANUP(mem_freep) char *path = mem_printf("%s/%.*s/%.*s", v->o->lake, STR_ARG(item->schema), STR_ARG(item->name));
     CLEANUP(store_unrefp) struct store *store = store_local_new(path);
     CLEANUP(relation_unrefp) struct relation *rel = NULL;
@@ -319,7 +318,6 @@ static int compare_table(struct verify *v, struct item *item, struct err *err)
     struct pg_filter filter = {.publication = v->state.publication};
     bool equal = false;
 
-    TRY(pg_session_open(v->o->url, v->snapshot, -1, &session, err));
     TRY(pg_catalog_relation(pg_session_conn(session), item->oid, &filter, &rel, err));
     TRY(delta_snapshot_open(store, v->engine, item->version, &snapshot, err));
     verify_table_init(&t, TAKE_PTR(rel), TAKE_PTR(store), snapshot);
@@ -331,6 +329,7 @@ static int compare_table(struct verify *v, struct item *item, struct err *err)
 
 static int compare_items(struct verify *v, struct err *err)
 {
+    CLEANUP(pg_session_freep) struct pg_session *session = NULL;
     struct err why;
 
     for (size_t i = 0; i < v->n_items; i++) {
@@ -347,7 +346,9 @@ static int compare_items(struct verify *v, struct err *err)
                      STR_ARG(item->name));
         if (item->version < 0)
             continue;
-        int rc = compare_table(v, item, &why);
+        if (!session)
+            TRY(pg_session_open(v->o->url, v->snapshot, -1, &session, err));
+        int rc = compare_table(v, session, item, &why);
         if (rc == ERR_CONFLICT || rc == ERR_NOT_FOUND) {
             snprintf(item->why, sizeof item->why, "%s", why.msg);
         } else if (rc) {
@@ -355,6 +356,7 @@ static int compare_items(struct verify *v, struct err *err)
                 *err = why;
             return rc;
         }
+        TRY(pg_snapshot_copy_abandon(session, err)); /* its lock goes */
         fflush(v->o->out);
     }
     return 0;

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+enum { FEW = 64 }; /* rows that there is room for at first: there may be thousands of tables */
+
 void row_buffer_deinit(struct row_buffer *b)
 {
     row_buffer_reset(b);
@@ -31,7 +33,7 @@ void row_buffer_reset(struct row_buffer *b)
 
 static void reserve_rows(struct row_buffer *b, uint32_t n)
 {
-    uint32_t cap = b->cap_rows ? b->cap_rows : 1024;
+    uint32_t cap = b->cap_rows ? b->cap_rows : FEW;
 
     if (n <= b->cap_rows)
         return;
@@ -75,7 +77,7 @@ static void place(struct row_buffer *b, uint32_t ordinal)
 
 static void grow_slots(struct row_buffer *b)
 {
-    b->slot_cap = b->slot_cap ? b->slot_cap * 2 : 1024;
+    b->slot_cap = b->slot_cap ? b->slot_cap * 2 : 2 * FEW;
     mem_free(b->slots);
     b->slots = MEM_NEW_N(uint32_t, b->slot_cap);
     b->slot_used = 0;

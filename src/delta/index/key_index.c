@@ -24,7 +24,7 @@
 #include <sys/mman.h>
 
 enum {
-    OVERLAY_MIN = 1024,
+    OVERLAY_MIN = 128,
     OVERLAY_MAX = 1 << 20,
     OVERLAY_KEEP = 64 << 10, /* slots kept from one epoch to the next */
     WINDOW = sizeof(((struct key_cursor *)0)->window) / sizeof(struct key_slot),

@@ -333,8 +333,10 @@ void delta_files_bury(struct delta_files *s, const struct delta_file *removed)
     struct delta_grave_run *run = g->newest;
     struct delta_file bare = *removed;
 
-    if (!run || run->n == DELTA_GRAVES) {
-        run = MEM_NEW(struct delta_grave_run);
+    if (!run || run->n == run->cap) {
+        uint32_t cap = run ? MIN(run->cap * 2, (uint32_t)DELTA_GRAVES) : DELTA_FIRST_GRAVES;
+        run = mem_alloc(sizeof *run + cap * sizeof run->files[0]);
+        run->cap = cap;
         run->newest_ms = INT64_MIN;
         if (g->newest)
             g->newest->next = run;

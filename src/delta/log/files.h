@@ -25,7 +25,13 @@ struct delta_entry {
     uint32_t prev;                   /* entry + 1 of the same path before this one; 0 = none */
 };
 
-enum { DELTA_FIRST_CHUNK = 64, DELTA_CHUNKS = 26, DELTA_GRAVES = 4096, DELTA_RECENT_PARTS = 256 };
+enum {
+    DELTA_FIRST_CHUNK = 64,
+    DELTA_CHUNKS = 26,
+    DELTA_FIRST_GRAVES = 16,
+    DELTA_GRAVES = 4096,
+    DELTA_RECENT_PARTS = 256
+};
 
 /*
  * Removed files as a checkpoint keeps them until deletedFileRetentionDuration has passed (time_ms is the deletion; no
@@ -38,7 +44,8 @@ struct delta_graves {
         struct arena arena;
         int64_t newest_ms;
         uint32_t n;
-        struct delta_file files[DELTA_GRAVES];
+        uint32_t cap; /* twice that of the run before, up to DELTA_GRAVES */
+        struct delta_file files[];
     } * oldest, *newest;
     size_t n;
 };
