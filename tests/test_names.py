@@ -1,4 +1,6 @@
 """Tables that are renamed, dropped and made again; restarts over a log that begins before schema changes."""
+import pytest
+
 from lib.oracle import assert_equal
 from lib.sluice import REFUSED
 
@@ -41,6 +43,38 @@ def test_rename_onto_a_table_of_the_lake_sets_aside(db, sluice, lake):
     db.sql("INSERT INTO a VALUES (1)", "DROP TABLE b", "ALTER TABLE a RENAME TO b", "INSERT INTO b VALUES (2)", "INSERT INTO c VALUES (1)")
     sluice.sync_once(db.url, lake, code=REFUSED)
     assert_equal(db, lake, ["c"])  # the others go on
+
+
+SWAP = ["ALTER TABLE t RENAME TO x", "ALTER TABLE u RENAME TO t", "ALTER TABLE x RENAME TO u"]
+
+
+@pytest.mark.parametrize("rows", [["UPDATE t SET v = 'new t'", "UPDATE u SET v = 'new u'"], ["INSERT INTO u VALUES (1000, 'z')"]])
+def test_two_tables_swap_their_names(db, sluice, lake, rows):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'x' FROM generate_series(1, 50) g",
+           "CREATE TABLE u (id int PRIMARY KEY, v text)", "INSERT INTO u VALUES (1, 'u')", "CREATE TABLE w (id int PRIMARY KEY)")
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: all(lake.exists(t) for t in "tuw"))
+    db.tx("INSERT INTO t VALUES (500, 'a')", *SWAP, "INSERT INTO t VALUES (500, 'b')")
+    db.sql(*rows)
+    sync.wait_until(lambda: lake.count("u") == db.one("SELECT count(*) FROM u") and lake.count("t") == 2, what="both")
+    sync.term()
+    db.sql("DELETE FROM t WHERE id = 1", "UPDATE u SET v = 'later' WHERE id = 7")
+    assert "quarantined" not in sluice.sync_once(db.url, lake).err + sync.text()
+    assert_equal(db, lake, ["t", "u", "w"])
+
+
+def test_a_table_takes_the_name_of_another_that_steps_aside(db, sluice, lake):
+    """How tables are rebuilt: both keep their rows and their history, and nothing is copied."""
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t SELECT g, 'x' FROM generate_series(1, 50) g",
+           "CREATE TABLE t_new (id bigint PRIMARY KEY, v text)", "INSERT INTO t_new VALUES (1, 'new')")
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t") and lake.exists("t_new"))
+    db.tx("ALTER TABLE t RENAME TO t_old", "ALTER TABLE t_new RENAME TO t")
+    db.sql("INSERT INTO t VALUES (2, 'newer')")
+    sync.wait_until(lambda: lake.exists("t_old") and lake.count("t") == 2)
+    sync.term()
+    assert_equal(db, lake, ["t", "t_old"])
+    assert not lake.exists("t_new") and sync.text().count("copy_started") == 1
 
 
 def test_table_made_again_is_copied_anew(db, sluice, lake):

@@ -3,7 +3,8 @@
  *
  *   renamed       the folder is renamed, between two epochs: when a row after the rename has come (its Relation message
  *                 has the new name), at a start, or when another table takes the old name. A target that is there
- *                 already sets the table aside
+ *                 already sets the table aside; where it is of another table that we follow, that one goes first. Two
+ *                 that swap their names are both copied anew, and readers have the old rows until it is done
  *   made again    another oid has the name: the old table is forgotten, and the copy of the new one replaces its rows
  *
  *     state.json {new name, was: old name} → rename → state.json {new name}
@@ -62,14 +63,9 @@ int sync_recover_names(struct sync *s, struct err *err)
     return 0;
 }
 
-static void set_aside(struct sync *s, struct state_table *st, struct lake_table *t, struct str schema, struct str name)
+static void set_aside(struct sync *s, struct lake_table *t, const char *reason)
 {
-    CLEANUP(mem_freep)
-    char *reason = mem_printf("the table was renamed to %.*s.%.*s, and the lake has a table of that name",
-                              STR_ARG(schema), STR_ARG(name));
-
-    log_warn("table_quarantined", "table=%.*s.%.*s reason=%s", STR_ARG(st->schema), STR_ARG(st->name),
-             log_quote(reason));
+    log_warn("table_quarantined", "table=%s reason=%s", t->name, log_quote(reason));
     lake_table_quarantine(t, reason);
     sync_note_tables(s);
 }
@@ -92,18 +88,23 @@ static int open_again(struct sync *s, struct state_table *st, struct lake_table 
     return 0;
 }
 
-static int rename_table(struct sync *s, struct state_table *st, struct str schema, struct str name, struct err *err)
+/* `*ret_taken`: there is a folder of that name already, and nothing was done. */
+static int rename_table(struct sync *s, struct state_table *st, struct str schema, struct str name, bool *ret_taken,
+                        struct err *err)
 {
     CLEANUP(mem_freep) char *to = folder(s, schema, name);
     struct lake_table *t = delta_sink_find(s->sink, st->oid);
     const char *why = sync_bad_name(schema, name);
 
+    *ret_taken = false;
     if (!t || t->state != LAKE_STREAMING)
         return 0; /* later */
-    if (why || file_exists(to)) {
-        set_aside(s, st, t, schema, name);
+    if (why) {
+        set_aside(s, t, why);
         return 0;
     }
+    if ((*ret_taken = file_exists(to)))
+        return 0;
     assert(!delta_sink_is_dirty(s->sink));
     st->was_schema = st->schema;
     st->was_name = st->name;
@@ -119,17 +120,6 @@ static bool has_name(const struct state_table *st, struct str schema, struct str
     return str_eq(st->schema, schema) && str_eq(st->name, name);
 }
 
-int sync_follow_names(struct sync *s, struct err *err)
-{
-    for (size_t i = 0; i < s->state.n_tables && !s->copy; i++) {
-        struct state_table *st = &s->state.tables[i];
-        struct lake_table *t = delta_sink_find(s->sink, st->oid);
-        if (t && t->rel && st->state == TABLE_STREAMING && !has_name(st, t->rel->schema, t->rel->name))
-            TRY(rename_table(s, st, t->rel->schema, t->rel->name, err));
-    }
-    return 0;
-}
-
 struct name_question {
     uint32_t oid;
     struct relation *ret;
@@ -143,22 +133,89 @@ static int ask_name(struct sync *s, void *arg, struct err *err)
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
+/* Nothing that the lake has of it counts any more. */
+static int let_go(struct sync *s, struct state_table *st, struct err *err)
+{
+    log_info("table_replaced", "table=%.*s.%.*s oid=%u", STR_ARG(st->schema), STR_ARG(st->name), st->oid);
+    lake_table_free(delta_sink_remove(s->sink, st->oid));
+    return copy_forget(s->state_dir, st->oid, err);
+}
+
 /* Another table has the name now: was this one renamed, or is it gone? */
 static int make_way(struct sync *s, struct state_table *st, struct err *err)
 {
     struct name_question q = {.oid = st->oid};
+    bool taken = false;
 
     TRY(sync_ask(s, ask_name, &q, err));
     CLEANUP(relation_unrefp) struct relation *now = q.ret;
     if (now && !has_name(st, now->schema, now->name)) {
-        TRY(rename_table(s, st, now->schema, now->name, err));
-        if (st->state != TABLE_QUARANTINED)
+        TRY(rename_table(s, st, now->schema, now->name, &taken, err));
+        if (!taken && st->state != TABLE_QUARANTINED)
             return 0;
     }
-    log_info("table_replaced", "table=%.*s.%.*s oid=%u", STR_ARG(st->schema), STR_ARG(st->name), st->oid);
-    TRY(copy_forget(s->state_dir, st->oid, err));
-    lake_table_free(delta_sink_remove(s->sink, st->oid));
+    TRY(let_go(s, st, err));
     state_remove(&s->state, st->oid);
+    return 0;
+}
+
+static struct state_table *owner_of(struct sync *s, struct str schema, struct str name)
+{
+    for (size_t i = 0; i < s->state.n_tables; i++)
+        if (has_name(&s->state.tables[i], schema, name))
+            return &s->state.tables[i];
+    return NULL;
+}
+
+/* The stream says that the table is named so now. Its entry may move. */
+static int follow_name(struct sync *s, uint32_t oid, struct str schema, struct str name, struct err *err)
+{
+    struct state_table *owner = owner_of(s, schema, name);
+    CLEANUP(mem_freep) char *reason = NULL;
+    bool taken;
+
+    if (owner)
+        TRY(make_way(s, owner, err));
+    struct state_table *st = state_find(&s->state, oid);
+    TRY(rename_table(s, st, schema, name, &taken, err));
+    if (!taken)
+        return 0;
+    if (!owner) {
+        reason = mem_printf("the table was renamed to %.*s.%.*s, and the lake has a table of that name",
+                            STR_ARG(schema), STR_ARG(name));
+        set_aside(s, delta_sink_find(s->sink, oid), reason);
+        return 0;
+    }
+    TRY(let_go(s, st, err));
+    st->state = TABLE_NEW; /* the next look copies it, and that is now */
+    s->last_look_us = 0;
+    s->state_dirty = true;
+    return 0;
+}
+
+int sync_follow_names(struct sync *s, struct err *err)
+{
+    for (size_t i = 0; i < s->state.n_tables && !s->copy; i++) {
+        struct state_table *st = &s->state.tables[i];
+        struct lake_table *t = delta_sink_find(s->sink, st->oid);
+        bool follows = t && t->rel && t->state == LAKE_STREAMING && st->state == TABLE_STREAMING;
+        if (!follows || has_name(st, t->rel->schema, t->rel->name))
+            continue;
+        CLEANUP(relation_unrefp) struct relation *rel = relation_ref(t->rel); /* its names outlive the table */
+        TRY(follow_name(s, st->oid, rel->schema, rel->name, err));
+        i = (size_t)-1; /* entries may have moved */
+    }
+    return 0;
+}
+
+/* Without a row after the rename, the catalog alone tells. */
+static int follow_catalog_name(struct sync *s, struct state_table *st, const struct relation *now, struct err *err)
+{
+    bool taken;
+
+    TRY(rename_table(s, st, now->schema, now->name, &taken, err));
+    if (taken)
+        set_aside(s, delta_sink_find(s->sink, st->oid), "the table was renamed, and the lake has a table of that name");
     return 0;
 }
 
@@ -177,7 +234,7 @@ int sync_follow_catalog(struct sync *s, const struct pg_tables *tables, struct e
         if (other)
             TRY(make_way(s, st, err));
         else if (self && !s->looked && st->state == TABLE_STREAMING && !has_name(st, self->schema, self->name))
-            TRY(rename_table(s, st, self->schema, self->name, err));
+            TRY(follow_catalog_name(s, st, self, err));
     }
     return 0;
 }
@@ -187,6 +244,8 @@ const char *sync_bad_name(struct str schema, struct str name)
     const struct str parts[] = {schema, name};
 
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (!str_is_utf8(parts[i]))
+            return "the table's name is not UTF-8";
         if (memchr(parts[i].p, '/', parts[i].n) || str_is(parts[i], ".") || str_is(parts[i], ".."))
             return "the table's name cannot be a folder's";
     }
