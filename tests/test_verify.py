@@ -159,6 +159,19 @@ def test_several_at_once_take_turns(db, sluice, lake):
     sync.term()
 
 
+def test_a_dropped_table_is_told_and_not_waited_for(db, sluice, lake):
+    db.sql(*TABLE, "CREATE TABLE u (id int PRIMARY KEY)")
+    sluice.sync_once(db.url, lake)
+    db.sql("DROP TABLE u")
+    sluice.sync_once(db.url, lake)
+    out = sluice.run("verify", db.url, lake).out
+    assert "public.u: not at the source any more" in out and "1 table equal" in out
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_log("stream_started")
+    assert "public.u: not at the source any more" in sluice.run("verify", db.url, lake).out
+    sync.term()
+
+
 def test_a_quarantined_table_is_told(db, sluice, lake):
     db.sql("CREATE TABLE q (n numeric(10,2) PRIMARY KEY)", "INSERT INTO q VALUES (1)", *TABLE)
     sluice.sync_once(db.url, lake)

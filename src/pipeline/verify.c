@@ -31,7 +31,7 @@
 
 enum { PAUSE_US = 20000, TELL_US = 5000000, COPYING_US = 500000 };
 
-enum outcome { PENDING, EQUAL, DIFFERENT };
+enum outcome { PENDING, EQUAL, DIFFERENT, GONE };
 
 struct item { /* a table to compare */
     uint32_t oid;
@@ -327,6 +327,23 @@ static int compare_table(struct verify *v, struct pg_session *session, struct it
     return 0;
 }
 
+/* Is the table dropped at the source by now? What the lake has of it stays, and there is nothing to compare it with. */
+static int note_gone(struct verify *v, struct item *item, struct err *err)
+{
+    CLEANUP(relation_unrefp) struct relation *rel = NULL;
+    struct err why;
+    int rc = pg_catalog_relation(v->conn, item->oid, NULL, &rel, &why);
+
+    if (rc == ERR_NOT_FOUND) {
+        item->outcome = GONE;
+        fprintf(v->o->out, "%.*s.%.*s: not at the source any more\n", STR_ARG(item->schema), STR_ARG(item->name));
+        return 0;
+    }
+    if (rc && err)
+        *err = why;
+    return rc;
+}
+
 static int compare_items(struct verify *v, struct err *err)
 {
     CLEANUP(pg_session_freep) struct pg_session *session = NULL;
@@ -351,6 +368,7 @@ static int compare_items(struct verify *v, struct err *err)
         int rc = compare_table(v, session, item, &why);
         if (rc == ERR_CONFLICT || rc == ERR_NOT_FOUND) {
             snprintf(item->why, sizeof item->why, "%s", why.msg);
+            TRY(note_gone(v, item, err));
         } else if (rc) {
             if (err)
                 *err = why;
@@ -446,14 +464,16 @@ static int round_trip(struct verify *v, struct err *err)
 
 static int conclude(struct verify *v, struct err *err)
 {
-    size_t n_different = 0;
+    size_t n_different = 0, n_equal = 0;
     char at[LSN_TEXT];
 
-    for (size_t i = 0; i < v->n_items; i++)
+    for (size_t i = 0; i < v->n_items; i++) {
         n_different += v->items[i].outcome == DIFFERENT;
+        n_equal += v->items[i].outcome == EQUAL;
+    }
     if (n_different)
         return err_set(err, ERR_CHECK, "%zu of %zu tables differ", n_different, v->n_items);
-    fprintf(v->o->out, "%zu table%s equal at %s\n", v->n_items, v->n_items == 1 ? "" : "s", lsn_text(v->lsn, at));
+    fprintf(v->o->out, "%zu table%s equal at %s\n", n_equal, n_equal == 1 ? "" : "s", lsn_text(v->lsn, at));
     return 0;
 }
 
