@@ -47,6 +47,7 @@ struct relation {
     bool partitioned;
     bool narrowed;         /* columns were left out by choice */
     bool published;        /* its inserts, at least, are in the stream (set by pg_publication_ensure) */
+    bool withheld;         /* it is not, and the role may not publish it (set there, too) */
     int16_t doubtful;      /* attnum of a column that may be another one (codec/pg_columns.h); 0 = none */
     int16_t max_attnum;    /* the highest that the stream has shown, of dropped columns too; 0 = not known */
     int64_t blocks;        /* size in pages at the time of reading (sum of the partitions) */

@@ -139,15 +139,38 @@ static bool has_moved(int rc, const struct err *err)
            strcmp(err->sqlstate, "42703") == 0 || strcmp(err->sqlstate, "55P03") == 0;
 }
 
+/* What the server refuses for this table alone: rights, values that cannot be sent (no UTF-8, too large), damaged files. */
+static bool is_refused(int rc, const struct err *err)
+{
+    static const char *const states[] = {"42501", "22", "54", "XX001", "XX002"};
+
+    for (size_t i = 0; rc == ERR_REFUSED && i < ARRAY_LEN(states); i++)
+        if (strncmp(err->sqlstate, states[i], strlen(states[i])) == 0)
+            return true;
+    return false;
+}
+
+static void say_table(const struct copy_table *t, struct err *err)
+{
+    if (strncmp(err->msg, "table ", strlen("table ")) != 0)
+        err_wrap(err, "table %.*s.%.*s", STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
+    if (err->code == ERR_REFUSED)
+        err_hint(err, "%s, then copy the table anew: sluice sync … --resync %.*s.%.*s",
+                 strcmp(err->sqlstate, "42501") == 0
+                     ? "let the role read it (GRANT SELECT; BYPASSRLS where it has policies)"
+                     : "mend it at the source",
+                 STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
+}
+
 /* Trouble that is the table's own ends its copy alone, and the others are copied all the same. Else returns it. */
 static int fail_table(struct copy_job *job, struct copy_table *t, struct pg_session *session, int rc, struct err *err)
 {
-    bool moved = rc < 0 && has_moved(rc, err);
+    bool moved = rc < 0 && has_moved(rc, err), refused = rc < 0 && is_refused(rc, err);
 
-    if (rc >= 0 || !(moved || rc == ERR_UNSUPPORTED || rc == ERR_LIMIT))
+    if (rc >= 0 || !(moved || refused || rc == ERR_UNSUPPORTED || rc == ERR_LIMIT))
         return rc;
-    if (rc == ERR_LIMIT)
-        err_wrap(err, "table %.*s.%.*s", STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
+    if (refused || rc == ERR_LIMIT)
+        say_table(t, err);
     pthread_mutex_lock(&job->mutex);
     if (!t->failed.code) {
         t->failed = *err;

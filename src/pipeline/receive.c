@@ -205,6 +205,22 @@ static void cannot_decode(const struct receive *r, struct err *err)
         r->config.slot);
 }
 
+/* The database holds text that its encoding does not have, and the server turns all text into UTF-8. */
+static bool is_untranslatable(const struct err *err)
+{
+    return strcmp(err->sqlstate, "22P05") == 0 || strcmp(err->sqlstate, "22021") == 0;
+}
+
+static void cannot_translate(const struct receive *r, struct err *err)
+{
+    err_wrap(err, "a row in the stream cannot be sent");
+    (void)err_hint(
+        err,
+        "its text is none of the database's encoding; the slot cannot get past it. Mend the row at the source (SET "
+        "client_encoding = 'SQL_ASCII' shows it), then SELECT pg_drop_replication_slot('%s'), and " PG_COPY_ANEW,
+        r->config.slot);
+}
+
 static void *run(void *arg)
 {
     struct receive *r = arg;
@@ -221,6 +237,8 @@ static void *run(void *arg)
         bool again = rc == ERR_NET || rc == ERR_CONFLICT || (is_internal(&err) && fruitless < INTERNAL_TRIES);
         if (!again && is_internal(&err))
             cannot_decode(r, &err);
+        if (is_untranslatable(&err))
+            cannot_translate(r, &err);
         if (!again)
             break;
         log_err(LOG_WARN, "stream_lost", &err);

@@ -80,7 +80,7 @@ int sync_open_tables(struct sync *s, struct err *err)
 /* It was dropped since the catalog was read: else it would be published by now. Another of its name may be there. */
 static bool is_gone(const struct relation *r)
 {
-    return !r->published && r->identity != IDENTITY_NONE;
+    return !r->published && r->identity != IDENTITY_NONE && !r->withheld;
 }
 
 /* Why the table cannot be in the lake, or NULL. */
@@ -88,8 +88,10 @@ static const char *cannot_follow(const struct relation *r)
 {
     if (!r->n_columns)
         return "the table has no columns";
-    if (!r->published)
+    if (!r->published && r->identity == IDENTITY_NONE)
         return "the table has no replica identity and is not published: give it a primary key or REPLICA IDENTITY FULL";
+    if (!r->published)
+        return "the table is not in the publication, and the role may not add it: let the owner of both do it, then --resync";
     return sync_bad_name(r->schema, r->name);
 }
 

@@ -73,6 +73,9 @@ static int widen(struct lake_table *t, struct schema *s, struct field *f, const 
 int lake_schema_check(const char *table, const struct schema *s, struct err *err)
 {
     for (uint32_t i = 0; i < s->n_fields; i++)
+        if (!str_is_utf8(s->fields[i].name))
+            return err_set(err, ERR_UNSUPPORTED, "table %s: the name of column %u is not UTF-8", table, i + 1);
+    for (uint32_t i = 0; i < s->n_fields; i++)
         for (uint32_t j = i + 1; j < s->n_fields; j++)
             if (str_eq_nocase(s->fields[i].name, s->fields[j].name))
                 return err_set(err, ERR_UNSUPPORTED,

@@ -171,6 +171,8 @@ static const char tables_sql[] =
     " JOIN pg_namespace n ON n.oid = f.relnamespace"
     " WHERE c.oid = ANY ($1::oid[]) ORDER BY n.nspname, f.relname";
 
+/* A table that may not be read stops the first start. Later it costs itself only: what follows already needs no reading, and a new
+ * one is set aside. */
 static void check_leaf(struct check *c, const struct pg_result *r, size_t i)
 {
     struct str schema = pg_result_str(r, i, 1), table = pg_result_str(r, i, 2);
@@ -194,13 +196,13 @@ static void check_leaf(struct check *c, const struct pg_result *r, size_t i)
         buf_add_cstr(&mend, " TO ");
         add_ident(&mend, c->server.user);
         buf_add_char(&mend, ';');
-        add(c, true, &mend, "the role %s may not read table %s.%s", c->server.user, schema.p, table.p);
+        add(c, c->setup->create_slot, &mend, "the role %s may not read table %s.%s", c->server.user, schema.p, table.p);
     } else if (pg_result_bool(r, i, 6)) {
         buf_add_cstr(&mend, "ALTER ROLE ");
         add_ident(&mend, c->server.user);
         buf_add_cstr(&mend, " BYPASSRLS;");
-        add(c, true, &mend, "row-level security hides rows of table %s.%s from the role %s", schema.p, table.p,
-            c->server.user);
+        add(c, c->setup->create_slot, &mend, "row-level security hides rows of table %s.%s from the role %s", schema.p,
+            table.p, c->server.user);
     }
     if (pg_result_bool(r, i, 8)) {
         static const char *const names[] = {"DEFAULT", "FULL", "NOTHING"};
@@ -320,7 +322,8 @@ static int check_missing(struct check *c, bool exists, bool ours, struct err *er
         add_ident(&mend, c->server.user);
         buf_add_char(&mend, ';');
     }
-    add(c, true, &mend, exists ? "publication %s lacks some of the tables%s" : "publication %s does not exist%s",
+    bool fatal = !exists || s->create_slot; /* later, what it lacks is set aside */
+    add(c, fatal, &mend, exists ? "publication %s lacks some of the tables%s" : "publication %s does not exist%s",
         s->publication, s->create_publication ? ", and we may not mend that ourselves" : "");
     return 0;
 }

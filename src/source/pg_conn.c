@@ -247,12 +247,18 @@ static int set_session(struct pg_conn *conn, struct err *err)
 
     buf_add_cstr(&sql, "SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET TimeZone = 'UTC';"
                        "SET extra_float_digits = 1; SET bytea_output = hex; SET search_path = '';"
+                       "SET standard_conforming_strings = on; SET default_transaction_read_only = off;"
+                       "SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off;"
                        "SET statement_timeout = 0; SET lock_timeout = 0;"
                        "SET idle_in_transaction_session_timeout = 0; SET row_security = off;");
     if (version >= 140000)
         buf_add_cstr(&sql, "SET idle_session_timeout = 0;");
     if (version >= 170000)
         buf_add_cstr(&sql, "SET transaction_timeout = 0;");
+    /* The server would fail at the first text that is not UTF-8, and with it the stream. Told value by value, it costs itself. */
+    const char *encoding = PQparameterStatus(conn->pq, "server_encoding");
+    if (encoding && strcmp(encoding, "SQL_ASCII") == 0)
+        buf_add_cstr(&sql, "SET client_encoding = SQL_ASCII;");
     return pg_exec(conn, sql.p, err);
 }
 
@@ -262,8 +268,7 @@ int pg_conn_open(const char *url, enum pg_conn_kind kind, int cancel_fd, struct 
     const char *const keys[] = {"fallback_application_name", "keepalives_idle",  "keepalives_interval",
                                 "keepalives_count",          "tcp_user_timeout", "dbname",
                                 "client_encoding",           "replication",      NULL};
-    const char *const values[] = {
-        "sluice", "30", "10", "3", "60000", url, "UTF8", kind == PG_CONN_REPLICATION ? "database" : NULL, NULL};
+    const char *values[] = {"sluice", "30", "10", "3", "60000", url, "UTF8", NULL, NULL};
     CLEANUP(conninfo_freep) PQconninfoOption *o = NULL;
     CLEANUP(pg_conn_freep) struct pg_conn *conn = NULL;
     int64_t timeout_s = 0;
@@ -271,6 +276,8 @@ int pg_conn_open(const char *url, enum pg_conn_kind kind, int cancel_fd, struct 
 
     TRY(parse_url(url, &o, err));
     TRY(pg_url_describe(url, where, sizeof where, err));
+    if (kind == PG_CONN_REPLICATION || *conninfo_get(o, "replication"))
+        values[ARRAY_LEN(keys) - 2] = kind == PG_CONN_REPLICATION ? "database" : "false";
     conn = MEM_NEW(struct pg_conn);
     conn->cancel_fd = cancel_fd;
     conn->replication = kind == PG_CONN_REPLICATION;

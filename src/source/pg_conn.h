@@ -29,8 +29,9 @@ enum pg_conn_kind {
 
 /*
  * Connects (at most connect_timeout, 15 s unless the URL says otherwise) and puts the session into a known state:
- * UTF-8, ISO dates, UTC, shortest exact floats, hex bytea, empty search_path (so write pg_catalog. or rely on its
- * being searched first), no timeouts, row_security off (a policy that would hide rows is an error, not a silent loss).
+ * UTF-8 (bytes as they are where the database is SQL_ASCII), ISO dates, UTC, shortest exact floats, hex bytea, empty
+ * search_path (so write pg_catalog. or rely on its being searched first), no timeouts, transactions that may write,
+ * row_security off (a policy that would hide rows is an error, not a silent loss).
  * `url`: postgres://user@host:port/database?… or "key=value …", as libpq takes them. Copied as far as needed.
  */
 MUST_CHECK int pg_conn_open(const char *url, enum pg_conn_kind kind, int cancel_fd, struct pg_conn **ret,

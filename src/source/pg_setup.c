@@ -161,13 +161,33 @@ static int note_published(struct pg_conn *conn, const char *publication, const s
     return 0;
 }
 
+/* One of the tables cannot be added, so that none was: each by itself, as far as it goes. */
+static int extend_by_one(struct pg_conn *conn, const char *publication, const struct pg_tables *tables, struct err *err)
+{
+    for (size_t i = 0; i < tables->n; i++) {
+        const struct pg_tables one = {.items = &tables->items[i], .n = 1};
+        CLEANUP(mem_freep) char *sql = NULL;
+        TRY(pg_publication_sql(conn, publication, &one, &sql, err));
+        int rc = sql ? pg_exec(conn, sql, err) : 0;
+        if (rc == ERR_NET || rc == ERR_CANCELLED)
+            return rc;
+        tables->items[i]->withheld = rc == ERR_REFUSED; /* else it is gone */
+    }
+    return 0;
+}
+
 int pg_publication_ensure(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,
                           bool *ret_changed, struct err *err)
 {
     CLEANUP(mem_freep) char *sql = NULL;
+    bool exists;
 
+    TRY(pg_publication_exists(conn, publication, &exists, err));
     TRY(pg_publication_sql(conn, publication, tables, &sql, err));
-    if (sql && pg_exec(conn, sql, err) < 0)
+    int rc = sql ? pg_exec(conn, sql, err) : 0;
+    if (rc && exists && rc != ERR_NET && rc != ERR_CANCELLED)
+        rc = extend_by_one(conn, publication, tables, err);
+    if (rc)
         return err_wrap(err, "publication %s", publication);
     if (ret_changed)
         *ret_changed = sql != NULL;

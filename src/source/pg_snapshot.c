@@ -224,6 +224,9 @@ int pg_snapshot_copy_next(struct pg_session *s, struct str *ret, struct err *err
 
 int pg_snapshot_copy_abandon(struct pg_session *s, struct err *err)
 {
-    TRY(pg_copy_skip(s->conn, err));
+    int rc = pg_copy_skip(s->conn, err);
+
+    if (rc && (rc == ERR_CANCELLED || !pg_conn_is_alive(s->conn)))
+        return rc; /* else the server failed in the rest, too */
     return pg_exec(s->conn, "ROLLBACK TO SAVEPOINT opened", err);
 }
