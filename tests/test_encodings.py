@@ -35,12 +35,12 @@ def test_bytes_that_are_not_utf8_go_to_the_dead_letters(encoded, sluice, lake):
     raw.execute(b"INSERT INTO t VALUES (1, 'caf\xc3\xa9'), (2, '%s')" % bad)
     raw.execute(b'CREATE TABLE "%s" (id int PRIMARY KEY)' % bad)
     raw.execute(b'CREATE TABLE c (id int PRIMARY KEY, "%s" int)' % bad)
-    done = sluice.sync_once(db.url, lake)
+    done = sluice.sync_once(db.url, lake, code=REFUSED)
     assert "the table's name is not UTF-8" in done.err and "the name of column 2 is not UTF-8" in done.err
     assert values(lake, "t") == {1: "café", 2: None}
     raw.execute(b"INSERT INTO t VALUES (3, 'plain'), (4, '%s')" % bad)
     raw.execute(b"UPDATE t SET v = '%s' WHERE id = 1" % bad)
-    sluice.sync_once(db.url, lake)
+    sluice.sync_once(db.url, lake, code=REFUSED)
     assert values(lake, "t") == {1: None, 2: None, 3: "plain", 4: None}
     assert values(lake, "u") == {1: "x"}
     assert len(lake.dead_letters()) == 3
@@ -51,7 +51,7 @@ def test_bytes_that_are_not_utf8_go_to_the_dead_letters(encoded, sluice, lake):
 def test_text_that_the_server_cannot_translate(encoded, sluice, lake):
     db, raw, bad = encoded
     raw.execute(b"INSERT INTO t VALUES (1, '%s')" % bad)
-    done = sluice.sync_once(db.url, lake)
+    done = sluice.sync_once(db.url, lake, code=REFUSED)
     assert "table_quarantined" in done.err and "--resync public.t" in done.err
     raw.execute("DELETE FROM t")
     sluice.sync_once(db.url, lake, "--resync", "t")

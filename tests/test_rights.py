@@ -35,7 +35,7 @@ def test_a_new_table_that_may_not_be_read_is_set_aside(db, sluice, lake, role, h
     db.sql("INSERT INTO secret VALUES (2)", "INSERT INTO later VALUES (2)", "UPDATE t SET v = 'x'")
     sync.wait_until(lambda: lake.count("later") == 2)
     sync.term()
-    done = sluice.sync_once(url, lake, *options)  # and a start with such a table is no trouble either
+    done = sluice.sync_once(url, lake, *options, code=REFUSED)  # which is told; and a start with such a table is no trouble either
     assert "public.secret" in done.err
     assert_equal(db, lake, ["t", "later"], READERS)
     db.sql(f"GRANT SELECT ON secret TO {role}", "ALTER TABLE secret DISABLE ROW LEVEL SECURITY")
@@ -65,7 +65,7 @@ def test_a_new_table_that_may_not_be_published_is_set_aside(db, sluice, lake, ro
     db.sql("UPDATE t SET v = 'x'")
     sync.wait_until(lambda: {r["v"] for r in lake.read("t").dicts()} == {"x"})
     sync.term()
-    sluice.sync_once(url, lake, *options)
+    sluice.sync_once(url, lake, *options, code=REFUSED)
     db.sql("ALTER PUBLICATION mine ADD TABLE unpublished")
     sluice.sync_once(url, lake, *options, "--resync", "unpublished")
     db.sql("INSERT INTO unpublished VALUES (2)")
@@ -79,10 +79,10 @@ def test_of_two_new_tables_the_one_that_may_be_published_is_followed(db, sluice,
     sluice.sync_once(url, lake)
     db.sql("CREATE TABLE others (id int PRIMARY KEY)", f"GRANT SELECT ON others TO {role}", "CREATE TABLE own (id int PRIMARY KEY)",
            f"ALTER TABLE own OWNER TO {role}", "INSERT INTO own VALUES (1)")
-    done = sluice.sync_once(url, lake)
+    done = sluice.sync_once(url, lake, code=REFUSED)
     assert "table_quarantined table=public.others" in done.err
     db.sql("INSERT INTO own VALUES (2)", "UPDATE t SET v = 'x'")
-    sluice.sync_once(url, lake)
+    sluice.sync_once(url, lake, code=REFUSED)
     assert_equal(db, lake, ["t", "own"], READERS)
 
 
