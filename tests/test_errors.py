@@ -94,6 +94,15 @@ def test_a_slot_that_is_not_ours_is_told(db, sluice, lake):
     db.sql("SELECT pg_drop_replication_slot('theirs')")
 
 
+def test_a_slot_that_another_sync_reads_is_told(db, sluice, lake, tmp_path):
+    db.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    sync = sluice.start_sync(db.url, lake, "--slot", "first")
+    sync.wait_until(lambda: lake.exists("t"))
+    done = sluice.sync_once(db.url, tmp_path / "second", "--slot", "first", code=REFUSED)
+    assert "replication slot first is in use by the server process" in done.err
+    sync.term()
+
+
 def test_a_moved_slot_is_told(db, sluice, lake):
     db.sql(*TABLE)
     sluice.sync_once(db.url, lake)

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ASK_AGAIN_US = 1000000, LOOK_US = 2000, LOOK_AT_SLOT_US = 50000, TELL_US = 2000000 };
+enum { ASK_AGAIN_US = 1000000, LOOK_US = 2000, LOOK_AT_SLOT_US = 50000, TELL_US = 2000000, IN_USE_US = 10000000 };
 
 bool sync_is_stopping(const struct sync *s)
 {
@@ -285,17 +285,20 @@ static int check_source(struct sync *s, const struct pg_tables *tables, struct e
 
 /*
  * A start that was killed as it made the slot leaves a server process that still makes it: that waits for open transactions, and
- * does not look whether anybody is there. Then there is the slot, or none.
+ * does not look whether anybody is there. Then there is the slot, or none. One that is made and in use may still be that start's,
+ * for a moment.
  */
 static int wait_for_slot(struct sync *s, struct pg_slot *slot, struct err *err)
 {
     int64_t begin = clock_mono_us();
     bool told = false;
 
-    while (slot->exists && slot->active && !slot->confirmed_lsn) {
+    while (slot->exists && slot->active) {
         if (sync_is_stopping(s))
             return err_set(err, ERR_CANCELLED, "stopped");
-        if (!told && clock_mono_us() - begin > TELL_US)
+        if (slot->confirmed_lsn && clock_mono_us() - begin > IN_USE_US)
+            return pg_slot_adopt(s->conn, s->state.slot, 0, s->state.system_id, slot, err);
+        if (!slot->confirmed_lsn && !told && clock_mono_us() - begin > TELL_US)
             log_warn("waiting_for_slot", "slot=%s pid=%d text=%s", s->state.slot, slot->active_pid,
                      log_quote("the server still makes the slot for a start that was cut short: it waits for the "
                                "transactions that are open"));
