@@ -83,7 +83,9 @@ static int why_moved(struct sync *s, struct str before, struct str now, const ch
 
     *ret = NULL;
     while (next_leaf(&old, &leaf)) {
-        if (leaf.oid && !find_leaf(now, leaf.oid, &other))
+        if (!leaf.oid)
+            continue;
+        if (!find_leaf(now, leaf.oid, &other))
             *ret = "a partition was detached or dropped, and its rows with it";
         else if (leaf.link && leaf.link != other.link)
             *ret = "a partition was detached, and attached again: it may have changed meanwhile";
