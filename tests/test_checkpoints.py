@@ -52,7 +52,7 @@ def test_v2_checkpoints_have_sidecars(sluice, folder):  # noqa: F811
 
 def test_sidecars_of_deleted_checkpoints_go(sluice, folder):  # noqa: F811
     fill(sluice, folder, "'delta.checkpointPolicy' = 'v2', 'delta.checkpointInterval' = '2', "
-                         "'delta.logRetentionDuration' = 'interval 0 seconds'")
+                         "'delta.logRetentionDuration' = 'interval 0 seconds', 'delta.deletedFileRetentionDuration' = 'interval 0 seconds'")
     log = folder.table_path("t") / "_delta_log"
     for p in log.rglob("*"):
         os.utime(p, (time.time() - 3 * 86400,) * 2)

@@ -33,6 +33,7 @@ static int clone_to(struct session *s, const struct sql_clone *st, const char *p
         kv[i] = (struct delta_kv){st->target.properties[i].key, st->target.properties[i].value};
         TRY(delta_property_check(&kv[i], err));
     }
+    TRY(delta_properties_check(kv, c.n_properties, err));
     TRY(open_source(s, &st->source, &from, &source, err));
     c.source = source;
     c.source_store = from->store;

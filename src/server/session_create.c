@@ -10,6 +10,8 @@
 #include "delta/log/clustering.h"
 #include "delta/dml/data_file.h"
 #include "delta/dml/dml_internal.h"
+#include "delta/dml/stats_columns.h"
+#include "delta/dml/table_expr.h"
 #include "delta/log/manifest.h"
 #include "delta/scan/query_columns.h"
 #include "delta/log/transaction.h"
@@ -59,10 +61,14 @@ static int properties(struct session *s, const struct sql_create *c, struct delt
         kv[n] = (struct delta_kv){c->properties[i].key, c->properties[i].value};
         if (!c->is_like) /* the other table's are as they are */
             TRY(delta_property_check(&kv[n], err));
+        if (str_is(kv[n].key, "delta.dataSkippingStatsColumns"))
+            TRY(delta_stats_columns_check(kv[n].value, ret->schema, c->partition_by, c->n_partition_by, err));
         dv |= str_is(kv[n].key, "delta.enableDeletionVectors") ||
               (str_is(kv[n].key, DELTA_MANIFEST_PROPERTY) && str_is(kv[n].value, "true"));
         n++;
     }
+    if (!c->is_like)
+        TRY(delta_properties_check(kv, n, err));
     for (uint32_t i = 0; i < c->n_constraints; i++)
         kv[n++] = (struct delta_kv){
             str_of(arena_printf(&s->arena, "delta.constraints.%.*s", STR_ARG(c->constraints[i].name))),
@@ -174,7 +180,7 @@ static int check_constraints(struct creating *n, struct err *err)
         CLEANUP(buf_deinit) struct buf sql = {0};
         int64_t bad;
         buf_add_cstr(&sql, "SELECT count(*) FROM temp." CTAS " WHERE (");
-        dml_add_expr(n->c->constraints[i].expr, &sql);
+        TRY(table_expr_sql(n->s->conn, STR("temp." CTAS), n->c->constraints[i].expr, &sql, err));
         buf_add_cstr(&sql, "\n) IS NOT TRUE");
         TRY(engine_query_i64(n->s->conn, sql.p, &bad, err));
         if (bad)

@@ -137,6 +137,8 @@ static int change_properties(struct session *s, struct delta_table *t, const str
         if (a->action == ALTER_SET_PROPERTIES)
             TRY(delta_property_check(&kv[i], err));
     }
+    if (a->action == ALTER_SET_PROPERTIES)
+        TRY(delta_properties_check(kv, a->n_properties, err));
     return a->action == ALTER_SET_PROPERTIES ? delta_set_properties(t, kv, a->n_properties, err)
                                              : delta_unset_properties(t, keys, a->n_properties, err);
 }

@@ -4,7 +4,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/delta_schema.h"
-#include "delta/dml/dml_internal.h"
+#include "delta/dml/stats_columns.h"
+#include "delta/dml/table_expr.h"
 #include "delta/scan/scan.h"
 
 #include <ctype.h>
@@ -62,6 +63,8 @@ int delta_set_properties(struct delta_table *t, const struct delta_kv *kv, uint3
         }
         if (str_is(kv[i].key, "delta.columnMapping.mode"))
             TRY(set_mapping(&a, kv[i].value, err));
+        if (str_is(kv[i].key, "delta.dataSkippingStatsColumns"))
+            TRY(delta_stats_columns_check(kv[i].value, a.next, a.m->partition_columns, a.m->n_partition_columns, err));
         alter_property(&a, kv[i].key, kv[i].value);
     }
     buf_add_char(&list, '}');
@@ -103,12 +106,13 @@ static struct str constraint_key(struct alter *a, struct str name)
 static int check_rows(struct alter *a, struct engine_conn *conn, struct str expr, struct err *err)
 {
     CLEANUP(delta_scan_freep) struct delta_scan *scan = NULL;
-    CLEANUP(buf_deinit) struct buf sql = {0};
+    CLEANUP(buf_deinit) struct buf sql = {0}, from = {0};
     int64_t n;
 
     TRY(delta_scan_new(engine_of(conn), a->table->store, a->tx->read, NULL, &scan, err));
-    buf_printf(&sql, "SELECT count(*) FROM (%s) WHERE NOT coalesce((", delta_scan_sql(scan));
-    dml_add_expr(expr, &sql);
+    buf_printf(&from, "(%s)", delta_scan_sql(scan));
+    buf_printf(&sql, "SELECT count(*) FROM %s WHERE NOT coalesce((", from.p);
+    TRY(table_expr_sql(conn, buf_str(&from), expr, &sql, err));
     buf_add_cstr(&sql, "\n), false)");
     TRY(engine_query_i64(conn, sql.p, &n, err));
     if (n)

@@ -4,6 +4,7 @@
 #include "delta/dml/dml_internal.h"
 
 #include "base/mem.h"
+#include "delta/dml/table_expr.h"
 
 #include <assert.h>
 
@@ -32,7 +33,7 @@ int dml_add_default(const struct dml *d, uint32_t i, struct buf *sql, struct err
         buf_add_cstr(sql, "NULL");
         return 0;
     }
-    dml_add_expr(expr, &text);
+    TRY(table_expr_sql(d->t->conn, (struct str){0}, expr, &text, err));
     return dml_add_constant(d, i, buf_str(&text), sql, err);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "codec/delta_schema.h"
+#include "delta/dml/table_expr.h"
 #include "engine/parquet_write.h"
 #include "engine/render.h"
 
@@ -55,7 +56,7 @@ static bool add_clauses(const struct dml *d, const uint8_t *given, uint32_t n_cl
 static int add_generated(const struct dml *d, uint32_t i, struct str expr, struct buf *sql, struct err *err)
 {
     buf_add_cstr(sql, "CAST((");
-    dml_add_expr(expr, sql);
+    TRY(table_expr_sql(d->t->conn, STR("temp." DML_ROWS), expr, sql, err));
     buf_add_cstr(sql, ") AS ");
     TRY(dml_add_type(d, i, sql, err));
     buf_add_char(sql, ')');
@@ -213,12 +214,13 @@ static void add_not_null(struct rules *r, const struct field *f, struct str expr
     }
 }
 
-static void add_check(struct rules *r, struct str expr, const char *what)
+static int add_check(const struct dml *d, struct rules *r, struct str expr, const char *what, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf holds = {0};
 
-    dml_add_expr(expr, &holds);
+    TRY(table_expr_sql(d->t->conn, STR("temp." DML_ROWS), expr, &holds, err));
     add_rule(r, &holds, what);
+    return 0;
 }
 
 /* delta.invariants: {"expression":{"expression":"x > 3"}} */
@@ -234,7 +236,7 @@ static struct str invariant(const struct field *f, struct arena *arena)
     return text;
 }
 
-static void add_table_rules(const struct dml *d, struct rules *r)
+static int add_table_rules(const struct dml *d, struct rules *r, struct err *err)
 {
     const struct delta_metadata *m = d->head->metadata;
     struct str prefix = STR("delta.constraints.");
@@ -247,16 +249,19 @@ static void add_table_rules(const struct dml *d, struct rules *r)
                      arena_printf(r->arena, "%.*s", STR_ARG(f->name)));
         struct str inv = invariant(f, r->arena);
         if (inv.n)
-            add_check(r, inv,
-                      arena_printf(r->arena, "invariant of column %.*s (%.*s)", STR_ARG(f->name), STR_ARG(inv)));
+            TRY(add_check(d, r, inv,
+                          arena_printf(r->arena, "invariant of column %.*s (%.*s)", STR_ARG(f->name), STR_ARG(inv)),
+                          err));
     }
     for (uint32_t i = 0; i < m->n_configuration; i++) {
         struct str key = m->configuration[i].key, expr = m->configuration[i].value;
         if (str_has_prefix(key, prefix))
-            add_check(r, expr,
-                      arena_printf(r->arena, "CHECK constraint %.*s (%.*s)", (int)(key.n - prefix.n), key.p + prefix.n,
-                                   STR_ARG(expr)));
+            TRY(add_check(d, r, expr,
+                          arena_printf(r->arena, "CHECK constraint %.*s (%.*s)", (int)(key.n - prefix.n),
+                                       key.p + prefix.n, STR_ARG(expr)),
+                          err));
     }
+    return 0;
 }
 
 static int show_violation(struct dml *d, const struct rule *rule, int64_t n, struct err *err)
@@ -325,7 +330,7 @@ int dml_finish_rows(struct dml *d, const uint8_t *given, uint32_t n_clauses, str
     }
     for (uint32_t i = 0; i < d->schema->n_fields; i++)
         TRY(generate(d, given, n_clauses, i, &rules, err));
-    add_table_rules(d, &rules);
+    TRY(add_table_rules(d, &rules, err));
     TRY(check_rules(d, &rules, err));
     if (next)
         commit_schema(d, next);

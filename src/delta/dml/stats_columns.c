@@ -4,6 +4,7 @@
  */
 #include "delta/dml/stats_columns.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 
 #include <ctype.h>
@@ -99,6 +100,85 @@ void delta_stats_columns(const struct delta_head *head, struct arena *arena, str
     spec->n_stats_paths = n;
     spec->no_stats |= n == 0;
 }
+
+/* ---- values that the property may have ---- */
+
+struct listed {
+    struct map names; /* columns and fields so far, by their paths as they are written */
+    struct arena arena;
+    struct err *err;
+};
+
+static int list_leaves(struct listed *l, const struct field *f, struct str path)
+{
+    if (f->type.id != TYPE_STRUCT) {
+        if (map_get(&l->names, path))
+            return err_set(l->err, ERR_USAGE, "delta.dataSkippingStatsColumns names %.*s twice", STR_ARG(path));
+        map_put(&l->names, arena_str(&l->arena, path), l);
+        return 0;
+    }
+    for (uint32_t i = 0; i < f->type.n_children; i++) {
+        CLEANUP(buf_deinit) struct buf inner = {0};
+        buf_printf(&inner, "%.*s.%.*s", STR_ARG(path), STR_ARG(f->type.children[i].name));
+        if (list_leaves(l, &f->type.children[i], buf_str(&inner)) < 0)
+            return ERR_USAGE;
+    }
+    return 0;
+}
+
+/* Of a column; inside structs the others are only passed over. */
+static bool has_order(const struct type *type)
+{
+    return type->id != TYPE_BOOLEAN && type->id != TYPE_BINARY && type->id != TYPE_ARRAY && type->id != TYPE_MAP;
+}
+
+/* The column that the list begins with. Returns what ends it, or ERR_USAGE. */
+static int list_column(struct listed *l, const struct schema *schema, struct str *rest)
+{
+    CLEANUP(buf_deinit) struct buf part = {0}, path = {0};
+    const struct field *fields = schema->fields, *f = NULL;
+    uint32_t n = schema->n_fields;
+    char end;
+
+    do {
+        end = next_part(rest, &part);
+        struct str name = str_trim(buf_str(&part));
+        const struct type *of = f ? &f->type : NULL;
+        f = find(fields, n, name);
+        buf_printf(&path, "%s%.*s", path.n ? "." : "", STR_ARG(name));
+        if (!f)
+            return err_set(l->err, ERR_USAGE, "delta.dataSkippingStatsColumns: there is no column \"%s\"",
+                           path.n ? path.p : "");
+        if (!of && !has_order(&f->type))
+            return err_set(l->err, ERR_USAGE,
+                           "delta.dataSkippingStatsColumns: no statistics are kept of the type of %s", path.p);
+        fields = f->type.children;
+        n = type_is_nested(&f->type) ? f->type.n_children : 0;
+    } while (end == '.');
+    return list_leaves(l, f, buf_str(&path)) < 0 ? ERR_USAGE : end;
+}
+
+int delta_stats_columns_check(struct str list, const struct schema *schema, const struct str *partition_columns,
+                              uint32_t n_partition_columns, struct err *err)
+{
+    struct listed l = {.err = err};
+    int end = ',';
+
+    if (!str_trim(list).n) /* none */
+        end = 0;
+    while (end == ',')
+        end = list_column(&l, schema, &list);
+    for (uint32_t i = 0; end >= 0 && i < n_partition_columns; i++)
+        if (map_get(&l.names, partition_columns[i]))
+            end = err_set(err, ERR_USAGE,
+                          "delta.dataSkippingStatsColumns: no statistics are kept of the partition column %.*s",
+                          STR_ARG(partition_columns[i]));
+    map_deinit(&l.names);
+    arena_deinit(&l.arena);
+    return end < 0 ? end : 0;
+}
+
+/* ---- renamed ---- */
 
 static void add_part(struct str part, struct buf *out)
 {

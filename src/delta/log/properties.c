@@ -144,3 +144,17 @@ int delta_property_check(struct delta_kv *kv, struct err *err)
     }
     return 0;
 }
+
+int delta_properties_check(const struct delta_kv *kv, uint32_t n, struct err *err)
+{
+    struct str log = delta_kv_get(kv, n, STR("delta.logRetentionDuration"));
+    struct str files = delta_kv_get(kv, n, STR("delta.deletedFileRetentionDuration"));
+
+    if (delta_interval_ms(log.p ? log : STR("interval 30 days")) >=
+        delta_interval_ms(files.p ? files : STR("interval 7 days")))
+        return 0;
+    err_set(err, ERR_USAGE,
+            "delta.logRetentionDuration (%.*s) cannot be less than delta.deletedFileRetentionDuration (%.*s)",
+            STR_ARG(log.p ? log : STR("30 days by default")), STR_ARG(files.p ? files : STR("7 days by default")));
+    return err_hint(err, "set both in one statement");
+}

@@ -119,6 +119,8 @@ bool delta_feature_is_for_readers(const char *feature);
 /* A property that somebody sets: ERR_USAGE when it begins with delta. and there is none, or its value is none of its. The key gets
  * its own spelling. Properties that tables of others have already are not asked. */
 int delta_property_check(struct delta_kv *kv, struct err *err) MUST_CHECK;
+/* Those that a statement sets together: what it does not name counts with Delta's default, as for Spark. */
+int delta_properties_check(const struct delta_kv *kv, uint32_t n, struct err *err) MUST_CHECK;
 /* The protocol with all features that the metadata's properties and schema need (delta.enableX, types, mapping, …). */
 int delta_protocol_for(const struct delta_protocol *p, const struct delta_metadata *m, const struct schema *schema,
                        struct arena *arena, const struct delta_protocol **ret, struct err *err) MUST_CHECK;

@@ -1,0 +1,130 @@
+/* Finds each CAST(value AS type), asks DuckDB what type the value has, and puts Spark's cast in its place. */
+#include "delta/dml/table_expr.h"
+
+#include "delta/dml/dml_internal.h"
+#include "delta/dml/store_assign.h"
+
+#include <ctype.h>
+
+struct cast {
+    struct str value, type;
+    size_t end; /* of the whole, in the expression */
+};
+
+/* The types whose casts need care, by all their names; those with parameters are DuckDB's own. */
+static bool type_named(struct str name, struct type *ret)
+{
+    static const struct {
+        const char *name;
+        enum type_id id;
+    } types[] = {
+        {"tinyint", TYPE_BYTE},       {"byte", TYPE_BYTE},           {"smallint", TYPE_SHORT},
+        {"short", TYPE_SHORT},        {"int", TYPE_INTEGER},         {"integer", TYPE_INTEGER},
+        {"bigint", TYPE_LONG},        {"long", TYPE_LONG},           {"float", TYPE_FLOAT},
+        {"real", TYPE_FLOAT},         {"double", TYPE_DOUBLE},       {"string", TYPE_STRING},
+        {"binary", TYPE_BINARY},      {"date", TYPE_DATE},           {"timestamp", TYPE_TIMESTAMP},
+        {"boolean", TYPE_BOOLEAN},    {"timestamp_ltz", TYPE_TIMESTAMP},
+        {"timestamp_ntz", TYPE_TIMESTAMP_NTZ},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        if (!str_eq_nocase(name, str_of(types[i].name)))
+            continue;
+        *ret = (struct type){.id = types[i].id};
+        return true;
+    }
+    return false;
+}
+
+static bool in_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
+}
+
+static bool word_at(struct str s, size_t i, struct str word)
+{
+    return i + word.n <= s.n && str_eq_nocase(str_make(s.p + i, word.n), word) && (i == 0 || !in_word(s.p[i - 1])) &&
+           (i + word.n == s.n || !in_word(s.p[i + word.n]));
+}
+
+/* Behind the quoted text that begins at i. */
+static size_t skip_quoted(struct str s, size_t i)
+{
+    char quote = s.p[i];
+
+    for (i++; i < s.n && s.p[i] != quote; i++)
+        ;
+    return MIN(i + 1, s.n);
+}
+
+static bool is_quote(char c)
+{
+    return c == '\'' || c == '"' || c == '`';
+}
+
+/* CAST(value AS type) at i. */
+static bool cast_at(struct str s, size_t i, struct cast *ret)
+{
+    size_t open = i + 4, as = 0;
+    unsigned depth = 1;
+
+    if (!word_at(s, i, STR("CAST")))
+        return false;
+    while (open < s.n && isspace((unsigned char)s.p[open]))
+        open++;
+    if (open == s.n || s.p[open] != '(')
+        return false;
+    for (i = open + 1; i < s.n; i++) {
+        if (is_quote(s.p[i])) {
+            i = skip_quoted(s, i) - 1;
+            continue;
+        }
+        depth += s.p[i] == '(';
+        depth -= s.p[i] == ')';
+        if (!depth)
+            break;
+        if (depth == 1 && word_at(s, i, STR("AS")))
+            as = i;
+    }
+    if (depth || !as)
+        return false;
+    *ret = (struct cast){str_make(s.p + open + 1, as - open - 1), str_trim(str_make(s.p + as + 2, i - as - 2)), i + 1};
+    return true;
+}
+
+static int add_cast(struct engine_conn *conn, struct str from, const struct cast *cast, const struct type *type,
+                    struct buf *out, struct err *err)
+{
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    CLEANUP(buf_deinit) struct buf value = {0}, sql = {0};
+    struct assign_to to = {ASSIGN_SAME_NAMES, type, STR("CAST")};
+
+    TRY(table_expr_sql(conn, from, cast->value, &value, err));
+    buf_printf(&sql, "SELECT (%s\n)", value.n ? value.p : "");
+    if (from.n)
+        buf_printf(&sql, " FROM %.*s", STR_ARG(from));
+    buf_add_cstr(&sql, " LIMIT 0");
+    TRY(engine_query(conn, sql.p, &result, err));
+    return store_assign_sql(&to, &engine_result_column(result, 0)->type, buf_str(&value), false, out, err);
+}
+
+int table_expr_sql(struct engine_conn *conn, struct str from, struct str expr, struct buf *out, struct err *err)
+{
+    size_t copied = 0, i = 0;
+    struct cast cast;
+    struct type type;
+
+    while (i < expr.n) {
+        if (is_quote(expr.p[i])) {
+            i = skip_quoted(expr, i);
+        } else if (!cast_at(expr, i, &cast) || !type_named(cast.type, &type)) {
+            i++;
+        } else {
+            dml_add_expr(str_make(expr.p + copied, i - copied), out);
+            TRY(add_cast(conn, from, &cast, &type, out, err));
+            copied = i = cast.end;
+        }
+    }
+    dml_add_expr(str_make(expr.p + copied, expr.n - copied), out);
+    return 0;
+}
