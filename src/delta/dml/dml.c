@@ -193,6 +193,26 @@ static int write_update_changes(struct dml *d, struct err *err)
     return dml_write_changes(d, sql.p, err);
 }
 
+/* No row is to be changed: Spark has computed what is constant all the same, and refuses what is no value of its column. */
+static int check_constants(const struct dml *d, const struct update *u, struct err *err)
+{
+    for (uint32_t k = 0; k < u->n_set; k++) {
+        CLEANUP(buf_deinit) struct buf sql = {0};
+        const struct engine_type *type = NULL;
+        const struct dml_set *set = &u->set[k];
+        uint32_t field;
+
+        TRY(dml_find_column(d, set->path[0], &field, err));
+        dml_types_of(d, &set->expr, 1, (struct str){0}, &type);
+        if (!type || set->n_path > 1 || dml_has_query(set->expr))
+            continue;
+        buf_add_cstr(&sql, "SELECT ");
+        TRY(dml_add_stored(d, field, ASSIGN_SAME_NAMES, type, set->expr, false, &sql, err));
+        TRY(dml_exec(d, sql.p, err));
+    }
+    return 0;
+}
+
 static int update_body(struct dml *d, const void *arg, struct err *err)
 {
     const struct update *u = arg;
@@ -202,7 +222,7 @@ static int update_body(struct dml *d, const void *arg, struct err *err)
     TRY(check_sets(d, u, given, err));
     TRY(hit_where(d, u->where, err));
     if (!d->n_hits)
-        return 0;
+        return check_constants(d, u, err);
     for (uint32_t k = 0; k < u->n_set; k++)
         d->judges_rows &= !dml_has_query(u->set[k].expr);
     TRY(stage_updated(d, u, err));

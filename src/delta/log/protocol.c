@@ -129,7 +129,10 @@ static void add_name(struct str **v, uint32_t *n, struct str name, struct arena 
     *v = copy;
 }
 
-/* The protocol with its features, and one more (or NULL), listed by name; for readers, too, or where they are already. */
+/*
+ * The protocol with its features, and one more (or NULL), listed by name; for readers, too, or where they are already. Column
+ * mapping alone is no reason for a list of readers' features: their version 2 stands for it, and more readers know that.
+ */
 static struct delta_protocol *spell_out(const struct delta_protocol *p, const struct feature *add, bool readers,
                                         struct arena *arena)
 {
@@ -146,6 +149,8 @@ static struct delta_protocol *spell_out(const struct delta_protocol *p, const st
     up->writer = 7;
     if (readers)
         up->reader = 3;
+    else if (add)
+        up->reader = MAX(up->reader, add->reader);
     return up;
 }
 
@@ -156,7 +161,7 @@ int delta_protocol_with(const struct delta_protocol *p, const char *feature, str
 
     if (!add)
         return refuse("writer", str_of(feature), err);
-    *ret = delta_protocol_has(p, feature) ? p : spell_out(p, add, add->for_readers, arena);
+    *ret = delta_protocol_has(p, feature) ? p : spell_out(p, add, add->for_readers && !add->reader, arena);
     return 0;
 }
 
