@@ -110,6 +110,26 @@ def test_the_history_of_restore_and_clone(sluice, folder):
         "RESTORE TABLE t TO VERSION AS OF 0")
     assert parameters(folder, 2) == {"version": 0, "timestamp": None}
     assert set(parameters(folder, 0)) == {"source", "sourceVersion"} and info(folder, 0)["isBlindAppend"] is False
+    assert info(folder, 0)["readVersion"] == -1
+    assert [r["readVersion"] for r in sql(sluice, folder, "DESCRIBE HISTORY t").rows()] == [1, 0, -1]
+    assert [r["readVersion"] for r in sql(sluice, folder, "DESCRIBE HISTORY s").rows()] == [0, None]
+
+
+def test_describe_tells_columns_partitions_and_the_table(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT COMMENT 'key', c CHAR(5), n STRUCT<a: INT, b: STRING COMMENT 'in'>, p INT COMMENT 'part', s STRING DEFAULT 'x') "
+        "PARTITIONED BY (p) COMMENT 'of all' TBLPROPERTIES ('mine' = 'x', 'delta.feature.allowColumnDefaults' = 'supported')",
+        "CREATE TABLE k (id INT, n STRUCT<a: INT>) CLUSTER BY (n.a, id)")
+    columns = [("id", "int", "key"), ("c", "string", None), ("n", "struct<a:int,b:string>", None), ("p", "int", "part"), ("s", "string", None),
+               ("# Partition Information", "", ""), ("# col_name", "data_type", "comment"), ("p", "int", "part")]
+    for statement in ("DESCRIBE t", "DESC TABLE public.t", f"DESCRIBE delta.`{folder.table_path('t')}`"):
+        assert [tuple(r.values()) for r in sql(sluice, folder, statement).rows()] == columns
+    rows = [tuple(r.values()) for r in sql(sluice, folder, "DESCRIBE TABLE EXTENDED t").rows()]
+    assert rows[:8] == columns and rows[8:12] == [("", "", ""), ("# Detailed Table Information", "", ""), ("Name", "t", ""), ("Comment", "of all", "")]
+    assert rows[12:14] == [("Location", str(folder.table_path("t")), ""), ("Provider", "delta", "")]
+    assert rows[14][0] == "Table Properties" and rows[14][1].startswith("[delta.enableDeletionVectors=true,delta.feature.allowColumnDefaults=supported,")
+    assert rows[14][1].endswith("delta.minReaderVersion=3,delta.minWriterVersion=7,mine=x]")
+    assert rows[15:] == [("", "", ""), ("# Column Default Values", "", ""), ("s", "string", "'x'")]
+    assert [r["col_name"] for r in sql(sluice, folder, "DESCRIBE k").rows()] == ["id", "n", "# Clustering Information", "n.a", "id"]
 
 
 def test_arrays_and_maps_that_are_null_are_counted(sluice, folder):
@@ -150,3 +170,46 @@ def test_bounds_of_nan_and_infinities(sluice, folder):
             f"INSERT INTO t VALUES ({len(table)}, 0)")
     for reader in ("delta-rs", "polars", "sluice"):
         assert len(folder.read("t", reader=reader).rows) == 6, reader
+
+
+@pytest.mark.parametrize("value", ["'zzz'", "3000000000", "DATE '2024-01-01'", "CAST(3e9 AS DOUBLE)", "'1.5'"])
+def test_an_update_of_no_row_refuses_constants_that_are_no_values(sluice, folder, value):
+    sql(sluice, folder, "CREATE TABLE t (id INT, n INT)", "INSERT INTO t VALUES (1, 1)", "UPDATE t SET n = '7', id = id WHERE id = 9", "UPDATE t SET n = 'x' || id WHERE id = 9")
+    sql(sluice, folder, f"UPDATE t SET n = {value} WHERE id = 9", code=USAGE)
+    assert folder.version("t") == 1
+
+
+def test_column_mapping_alone_needs_reader_version_2(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT) TBLPROPERTIES ('delta.columnMapping.mode' = 'name', 'delta.enableDeletionVectors' = 'false')",
+        "INSERT INTO t VALUES (1)", "ALTER TABLE t RENAME COLUMN a TO b", "ALTER TABLE t SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')", "DELETE FROM t")
+    first, last = ([a["protocol"] for _, actions in folder.log("t") for a in actions if "protocol" in a][i] for i in (0, -1))
+    assert (first["minReaderVersion"], first["minWriterVersion"]) == (2, 7) and "readerFeatures" not in first
+    assert "columnMapping" in first["writerFeatures"]
+    assert last["minReaderVersion"] == 3 and sorted(last["readerFeatures"]) == ["columnMapping", "deletionVectors"]
+
+
+def test_retention_of_the_log_and_of_files(sluice, folder):
+    def properties(**kv):
+        return "TBLPROPERTIES (" + ", ".join(f"'delta.{k}RetentionDuration' = 'interval {v}'" for k, v in kv.items()) + ")"
+    for wrong in ({"log": "6 days"}, {"deletedFile": "31 days"}, {"log": "8 days", "deletedFile": "9 days"}):
+        assert "RetentionDuration" in sql(sluice, folder, f"CREATE TABLE t (a INT) {properties(**wrong)}", code=USAGE).err
+    sql(sluice, folder, f"CREATE TABLE t (a INT) {properties(log='1 hours', deletedFile='1 hours')}")
+    assert "RetentionDuration" in sql(sluice, folder, f"ALTER TABLE t SET {properties(log='2 hours')}", code=USAGE).err
+    sql(sluice, folder, f"ALTER TABLE t SET {properties(log='60 days', deletedFile='60 days')}", f"ALTER TABLE t SET {properties(log='7 days')}")  # as Spark: by the statement alone
+
+
+STATS = {"nope": "no column", "b": "of the type", "x": "of the type", "l": "of the type", "m": "of the type", "p": "partition", "n,n.a": "twice", "id,id": "twice",
+         "id,,n.a": "no column", "n.zz": "no column", "id.a": "no column"}
+
+
+def test_the_columns_of_statistics_must_be_there(sluice, folder):
+    columns = "(id INT, b BOOLEAN, x BINARY, l ARRAY<INT>, n STRUCT<a: INT, l: ARRAY<INT>>, m MAP<INT, INT>, `o,d` INT, p INT) PARTITIONED BY (p)"
+    sql(sluice, folder, f"CREATE TABLE t {columns}")
+    for value, why in STATS.items():
+        assert why in sql(sluice, folder, f"ALTER TABLE t SET TBLPROPERTIES ('delta.dataSkippingStatsColumns' = '{value}')", code=USAGE).err
+        assert why in sql(sluice, folder, f"CREATE TABLE u {columns} TBLPROPERTIES ('delta.dataSkippingStatsColumns' = '{value}')", code=USAGE).err
+    for value in ("n", "n.l", "id, `o,d` ,n.a", "", "ID"):
+        sql(sluice, folder, f"ALTER TABLE t SET TBLPROPERTIES ('delta.dataSkippingStatsColumns' = '{value}')")
+    sql(sluice, folder, "ALTER TABLE t SET TBLPROPERTIES ('delta.dataSkippingStatsColumns' = 'id,n')", "INSERT INTO t (id, b) VALUES (1, true)")
+    stats = json.loads([a["add"] for a in list(folder.log("t"))[-1][1] if "add" in a][0]["stats"])
+    assert stats["minValues"] == {"id": 1, "n": {}}

@@ -309,7 +309,7 @@ def test_statistics_of_spark(sluice, tmp_path, archive):
     """Tables of one row: every value is 0, or what stands for it in its type (ScanSuite's)."""
     subprocess.run(["tar", "--zstd", "-xf", archive, "-C", tmp_path], check=True, stderr=subprocess.DEVNULL)
     root = next(tmp_path.rglob("_delta_log")).parent
-    columns = [(r["column_name"], r["column_type"]) for r in sluice.run("sql", "--format", "json", "-c", f"DESCRIBE delta.`{root}`").rows()]
+    columns = [(r["column_name"], r["column_type"]) for r in sluice.run("sql", "--format", "json", "-c", f"DESCRIBE (FROM delta.`{root}`)").rows()]
     row = sluice.run("sql", "--format", "csv", "-c", f"SELECT * FROM delta.`{root}`").out.splitlines()[1].split(",")
     hits, misses = [], []
     for (name, kind), value in zip(columns, row):

@@ -121,8 +121,11 @@ def test_show_tables_and_describe(lake):
     found = rows(lake, "-c", "SHOW TABLES")
     assert found == [{"schema": "public", "table": "orders"}, {"schema": "sales", "table": "Items"}]
     described = rows(lake, "-c", "DESCRIBE public.orders")
+    assert [(c["col_name"], c["data_type"]) for c in described][:3] == [("id", "bigint"), ("note", "string"), ("day", "date")]
+    described = rows(lake, "-c", "DESCRIBE public.orders VERSION AS OF 0")
     assert [(c["column_name"], c["column_type"]) for c in described] == [
         ("id", "BIGINT"), ("note", "VARCHAR"), ("day", "DATE")]
+    assert [c["column_name"] for c in rows(lake, "-c", "CREATE TEMP VIEW orders AS SELECT 1 AS x; DESCRIBE orders")] == ["x"]
 
 
 def test_an_empty_table_has_its_types(lake):

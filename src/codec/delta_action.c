@@ -327,7 +327,7 @@ static int parse_commit_info(struct parse *p, struct delta_action *a)
     c->raw = raw_json(p->arena, p->obj);
     c->timestamp_ms = info_number(p, "timestamp");
     c->in_commit_timestamp_ms = info_number(p, "inCommitTimestamp");
-    c->read_version = info_number(p, "readVersion");
+    c->read_version = field(p, "readVersion") ? info_number(p, "readVersion") : DELTA_NO_VERSION;
     c->operation = info_text(p, "operation");
     c->engine_info = info_text(p, "engineInfo");
     c->isolation_level = info_text(p, "isolationLevel");

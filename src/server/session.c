@@ -369,6 +369,34 @@ static bool is_own_table(struct session *s, const struct sql_table *t)
     return engine_query_i64(s->conn, sql.p, &n, NULL) == 0 && n > 0;
 }
 
+static bool is_view(struct session *s, struct str name)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    int64_t n = 0;
+
+    buf_add_cstr(&sql, "SELECT count(*) FROM duckdb_views() WHERE NOT internal AND lower(view_name) = lower(");
+    buf_add_sql_literal(&sql, name);
+    buf_add_char(&sql, ')');
+    return engine_query_i64(s->conn, sql.p, &n, NULL) == 0 && n > 0;
+}
+
+/* Views, tables and files of DuckDB's, and older versions, are described as queries are. */
+static bool describes_delta(struct session *s, const struct sql_table *t)
+{
+    const char *path;
+
+    if (t->travel.kind != TRAVEL_NONE || is_own_table(s, t))
+        return false;
+    if (t->path.n) {
+        CLEANUP(mem_freep) char *log = mem_printf("%.*s/_delta_log", STR_ARG(t->path));
+        return file_exists(log);
+    }
+    if (!t->name.n_parts || t->name.n_parts > 2 || is_view(s, t->name.parts[t->name.n_parts - 1]))
+        return false;
+    return session_find(s, t->name.n_parts == 2 ? t->name.parts[0] : (struct str){0},
+                        t->name.parts[t->name.n_parts - 1], &path, NULL) == 0;
+}
+
 /*
  * Timestamps in files may lack a zone though they are instants (INT96), and DuckDB reads those in the zone of the session:
  * with another one than UTC it would read other values. So it stays UTC.
@@ -403,6 +431,8 @@ static int translate(struct session *s, struct str text, struct buf *out, bool *
     *ret_done = false;
     if (rc == 0 && st.kind == STATEMENT_SHOW_TABLES)
         return show_tables(s, &st.show, out, err);
+    if (rc == 0 && st.kind == STATEMENT_DESCRIBE && describes_delta(s, &st.show.table))
+        return session_describe(s, &st.show, out, err);
     if (rc == 0 && st.kind == STATEMENT_DESCRIBE) {
         text = str_of(arena_printf(&s->arena, "DESCRIBE %.*s", STR_ARG(st.show.table.name.text)));
     } else if (rc == 0 && st.kind != STATEMENT_QUERY && !is_own_table(s, target_of(&st))) {

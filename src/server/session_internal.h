@@ -103,6 +103,7 @@ int session_create(struct session *s, const struct sql_create *c, struct buf *ou
 int session_drop(struct session *s, const struct sql_drop *d, struct buf *out, struct err *err) MUST_CHECK;
 int session_alter(struct session *s, const struct sql_alter *a, struct buf *out, struct err *err) MUST_CHECK;
 int session_history(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
+int session_describe(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
 int session_detail(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
 int session_properties(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;
 int session_columns(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;

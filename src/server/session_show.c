@@ -64,7 +64,7 @@ static int add_history(struct open_table *t, int64_t limit, struct buf *out, str
         buf_add_cstr(out, ", ");
         add_json(out, e->info.parameters);
         buf_add_cstr(out, ", ");
-        add_number(out, e->info.read_version, e->info.read_version >= 0);
+        add_number(out, e->info.read_version, e->info.read_version != DELTA_NO_VERSION);
         buf_add_cstr(out, ", ");
         add_json(out, e->info.isolation_level);
         buf_add_cstr(out, e->info.blind_append < 0 ? ", NULL::BOOLEAN, "

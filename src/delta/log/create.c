@@ -133,6 +133,12 @@ int delta_draft_make(const struct delta_create *c, struct delta_snapshot *replac
     return 0;
 }
 
+/* Of tables that begin with files of others, Spark says that they were read at version -1; of others nothing. */
+static bool tells_version(const struct delta_create *c)
+{
+    return c->operation && (strcmp(c->operation, "CLONE") == 0 || strcmp(c->operation, "CONVERT") == 0);
+}
+
 static struct str commit_info(const struct delta_create *c, bool ict, int64_t now_ms, struct arena *arena)
 {
     CLEANUP(buf_deinit) struct buf b = {0};
@@ -146,6 +152,7 @@ static struct str commit_info(const struct delta_create *c, bool ict, int64_t no
     buf_printf(&b, ",\"operationParameters\":%.*s", STR_ARG(c->parameters.n ? c->parameters : STR("{}")));
     if (c->metrics.n)
         buf_printf(&b, ",\"operationMetrics\":%.*s", STR_ARG(c->metrics));
+    buf_add_cstr(&b, tells_version(c) ? ",\"readVersion\":-1" : "");
     buf_printf(&b, ",\"isolationLevel\":\"Serializable\",\"isBlindAppend\":%s,\"engineInfo\":\"sluice/%s\"",
                c->files_elsewhere ? "false" : "true", SLUICE_VERSION);
     buf_printf(&b, ",\"txnId\":\"%s\"}", delta_uuid(uuid));

@@ -27,7 +27,7 @@ static int read_entry(struct store *store, const struct delta_log_commit *c, str
 
     *ret = (struct delta_history_entry){.version = c->version, .timestamp_ms = c->time_ms};
     ret->info = (struct delta_commit_info){
-        .timestamp_ms = -1, .in_commit_timestamp_ms = -1, .read_version = -1, .blind_append = -1};
+        .timestamp_ms = -1, .in_commit_timestamp_ms = -1, .read_version = DELTA_NO_VERSION, .blind_append = -1};
     TRY(store_get(store, delta_commit_key(c->version, key), &b, err));
     /* commitInfo comes first where it matters and is rarely last: the pass mostly ends at once */
     delta_action_reader_init(&r, buf_str(&b));
