@@ -83,8 +83,8 @@ static void add_properties(struct session *s, const struct delta_head *head, str
     size_t n = 0;
 
     for (uint32_t i = 0; i < m->n_configuration; i++)
-        v[n++] = arena_printf(&s->arena, "%.*s=%.*s", STR_ARG(m->configuration[i].key),
-                              STR_ARG(m->configuration[i].value));
+        v[n++] =
+            arena_printf(&s->arena, "%.*s=%.*s", STR_ARG(m->configuration[i].key), STR_ARG(m->configuration[i].value));
     for (uint32_t i = 0; i < p->n_writer_features; i++)
         v[n++] = arena_printf(&s->arena, "delta.feature.%.*s=supported", STR_ARG(p->writer_features[i]));
     v[n++] = arena_printf(&s->arena, "delta.minReaderVersion=%d", p->reader);

@@ -18,12 +18,23 @@ static bool type_named(struct str name, struct type *ret)
         const char *name;
         enum type_id id;
     } types[] = {
-        {"tinyint", TYPE_BYTE},       {"byte", TYPE_BYTE},           {"smallint", TYPE_SHORT},
-        {"short", TYPE_SHORT},        {"int", TYPE_INTEGER},         {"integer", TYPE_INTEGER},
-        {"bigint", TYPE_LONG},        {"long", TYPE_LONG},           {"float", TYPE_FLOAT},
-        {"real", TYPE_FLOAT},         {"double", TYPE_DOUBLE},       {"string", TYPE_STRING},
-        {"binary", TYPE_BINARY},      {"date", TYPE_DATE},           {"timestamp", TYPE_TIMESTAMP},
-        {"boolean", TYPE_BOOLEAN},    {"timestamp_ltz", TYPE_TIMESTAMP},
+        {"tinyint", TYPE_BYTE},
+        {"byte", TYPE_BYTE},
+        {"smallint", TYPE_SHORT},
+        {"short", TYPE_SHORT},
+        {"int", TYPE_INTEGER},
+        {"integer", TYPE_INTEGER},
+        {"bigint", TYPE_LONG},
+        {"long", TYPE_LONG},
+        {"float", TYPE_FLOAT},
+        {"real", TYPE_FLOAT},
+        {"double", TYPE_DOUBLE},
+        {"string", TYPE_STRING},
+        {"binary", TYPE_BINARY},
+        {"date", TYPE_DATE},
+        {"timestamp", TYPE_TIMESTAMP},
+        {"boolean", TYPE_BOOLEAN},
+        {"timestamp_ltz", TYPE_TIMESTAMP},
         {"timestamp_ntz", TYPE_TIMESTAMP_NTZ},
     };
 
