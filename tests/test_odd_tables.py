@@ -274,6 +274,19 @@ def test_features_that_a_writer_version_stands_for(folder):
     assert detail["tableFeatures"] == ["appendOnly", "invariants"]
 
 
+def test_column_mapping_needs_both_versions(folder):
+    """(1,6) implies all that writer 6 stands for but column mapping, of which readers of version 1 know nothing."""
+    t = Table(folder, IDS, protocol={"minReaderVersion": 1, "minWriterVersion": 6})
+    t.add(ids(1))
+    ((detail,),) = ask(f"DESCRIBE DETAIL {path_of(t.path)}")
+    assert "columnMapping" not in detail["tableFeatures"] and "identityColumns" in detail["tableFeatures"]
+    ask(f"ALTER TABLE {path_of(t.path)} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
+    (protocol,) = [a["protocol"] for a in map(json.loads, t.log(2).read_text().splitlines()) if "protocol" in a]
+    assert protocol["minReaderVersion"] == 3 and protocol["readerFeatures"] == ["columnMapping"]
+    assert sorted(protocol["writerFeatures"]) == sorted(detail["tableFeatures"] + ["columnMapping"])
+    assert t.rows() == [{"id": 1}]
+
+
 def test_unknown_features_are_named(folder):
     t = Table(folder, IDS, protocol={"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["timeTravel9"],
                                      "writerFeatures": ["timeTravel9"]})

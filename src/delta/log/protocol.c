@@ -64,6 +64,12 @@ static bool lists(const struct str *v, uint32_t n, struct str name)
     return false;
 }
 
+/* A feature of readers needs both versions: (1,5) has no column mapping, and (2,5) has. */
+static bool implies(const struct delta_protocol *p, const struct feature *f)
+{
+    return f->writer && p->writer < 7 && p->writer >= f->writer && p->reader >= f->reader;
+}
+
 bool delta_protocol_has(const struct delta_protocol *p, const char *feature)
 {
     const struct feature *f = find_feature(str_of(feature));
@@ -71,7 +77,7 @@ bool delta_protocol_has(const struct delta_protocol *p, const char *feature)
     if (lists(p->writer_features, p->n_writer_features, str_of(feature)) ||
         lists(p->reader_features, p->n_reader_features, str_of(feature)))
         return true;
-    return f && f->writer && p->writer >= f->writer && p->writer < 7;
+    return f && implies(p, f);
 }
 
 uint32_t delta_protocol_implied(const struct delta_protocol *p, struct str *ret, uint32_t max)
@@ -79,7 +85,7 @@ uint32_t delta_protocol_implied(const struct delta_protocol *p, struct str *ret,
     uint32_t n = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(features) && n < max; i++)
-        if (p->writer < 7 && features[i].writer && features[i].writer <= p->writer)
+        if (implies(p, &features[i]))
             ret[n++] = str_of(features[i].name);
     return n;
 }

@@ -35,7 +35,8 @@ static int head_init(struct delta_head *h, struct err *err)
         return err_set(err, ERR_UNSUPPORTED, "the table's files are in the format \"%.*s\", and not Parquet",
                        STR_ARG(m->format_provider));
     TRY(delta_mapping_mode(m->configuration, m->n_configuration, &h->mapping, err));
-    if (!delta_protocol_has(p, "columnMapping"))
+    bool lax = p->writer >= 5 && p->writer < 7; /* with reader version 1: mapped to Spark */
+    if (!delta_protocol_has(p, "columnMapping") && !lax)
         h->mapping = DELTA_MAPPING_NONE;
     TRY(delta_schema_parse(m->schema_json, &h->schema, err));
     if (h->mapping == DELTA_MAPPING_NONE)
