@@ -287,6 +287,14 @@ def test_column_mapping_needs_both_versions(folder):
     assert t.rows() == [{"id": 1}]
 
 
+def test_what_a_commit_says_of_itself(folder):
+    """As in Spark: also what its user said, and the version -1 that a clone was made of."""
+    t = Table(folder, IDS)
+    t.commit({"commitInfo": {"timestamp": 1700000000000, "operation": "CLONE", "readVersion": -1, "userMetadata": "because"}})
+    (rows,) = ask(f"SELECT \"readVersion\", \"userMetadata\" FROM table_history('{t.path}') ORDER BY version DESC")
+    assert rows == [{"readVersion": -1, "userMetadata": "because"}, {"readVersion": None, "userMetadata": None}]
+
+
 def test_unknown_features_are_named(folder):
     t = Table(folder, IDS, protocol={"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["timeTravel9"],
                                      "writerFeatures": ["timeTravel9"]})

@@ -305,11 +305,11 @@ static struct str info_text(struct parse *p, const char *key)
     return v && yyjson_is_str(v) ? val_str(p, v) : (struct str){0};
 }
 
-static int64_t info_number(struct parse *p, const char *key)
+static int64_t info_number(struct parse *p, const char *key, int64_t absent)
 {
     yyjson_val *v = field(p, key);
 
-    return v && yyjson_is_int(v) ? yyjson_get_sint(v) : -1;
+    return v && yyjson_is_int(v) ? yyjson_get_sint(v) : absent;
 }
 
 static struct str info_object(struct parse *p, const char *key)
@@ -325,14 +325,15 @@ static int parse_commit_info(struct parse *p, struct delta_action *a)
     yyjson_val *blind = field(p, "isBlindAppend");
 
     c->raw = raw_json(p->arena, p->obj);
-    c->timestamp_ms = info_number(p, "timestamp");
-    c->in_commit_timestamp_ms = info_number(p, "inCommitTimestamp");
-    c->read_version = field(p, "readVersion") ? info_number(p, "readVersion") : DELTA_NO_VERSION;
+    c->timestamp_ms = info_number(p, "timestamp", -1);
+    c->in_commit_timestamp_ms = info_number(p, "inCommitTimestamp", -1);
+    c->read_version = info_number(p, "readVersion", DELTA_NO_VERSION);
     c->operation = info_text(p, "operation");
     c->engine_info = info_text(p, "engineInfo");
     c->isolation_level = info_text(p, "isolationLevel");
     c->txn_id = info_text(p, "txnId");
     c->user_name = info_text(p, "userName");
+    c->user_metadata = info_text(p, "userMetadata");
     c->parameters = info_object(p, "operationParameters");
     c->metrics = info_object(p, "operationMetrics");
     c->blind_append = blind && yyjson_is_bool(blind) ? yyjson_get_bool(blind) : -1;

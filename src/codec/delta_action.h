@@ -101,17 +101,16 @@ struct delta_domain {
     bool removed;
 };
 
-/* A version of a commit that says none; -1 is what some say of none before them. */
 #define DELTA_NO_VERSION INT64_MIN
 
 struct delta_commit_info {
-    struct str raw;                                                        /* the whole object as JSON text */
-    int64_t timestamp_ms;                                                  /* -1 absent */
-    int64_t in_commit_timestamp_ms;                                        /* -1 absent */
-    int64_t read_version;                                                  /* DELTA_NO_VERSION: absent */
-    struct str operation, engine_info, isolation_level, txn_id, user_name; /* empty when absent */
-    struct str parameters, metrics;                                        /* raw JSON objects; empty when absent */
-    int8_t blind_append;                                                   /* 1, 0, or -1 absent */
+    struct str raw;                 /* the whole object as JSON text */
+    int64_t timestamp_ms;           /* -1 absent */
+    int64_t in_commit_timestamp_ms; /* -1 absent */
+    int64_t read_version;           /* DELTA_NO_VERSION absent: that before the first is -1 */
+    struct str operation, engine_info, isolation_level, txn_id, user_name, user_metadata; /* empty when absent */
+    struct str parameters, metrics; /* raw JSON objects; empty when absent */
+    int8_t blind_append;            /* 1, 0, or -1 absent */
 };
 
 struct delta_sidecar {

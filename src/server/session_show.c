@@ -72,12 +72,14 @@ static int add_history(struct open_table *t, int64_t limit, struct buf *out, str
                                                    : ", false, ");
         add_json(out, e->info.metrics);
         buf_add_cstr(out, ", ");
+        add_json(out, e->info.user_metadata);
+        buf_add_cstr(out, ", ");
         add_json(out, e->info.engine_info);
         buf_add_char(out, ')');
     }
     buf_add_cstr(out,
                  ") AS h(version, \"timestamp\", \"userName\", operation, \"operationParameters\", \"readVersion\", "
-                 "\"isolationLevel\", \"isBlindAppend\", \"operationMetrics\", \"engineInfo\")");
+                 "\"isolationLevel\", \"isBlindAppend\", \"operationMetrics\", \"userMetadata\", \"engineInfo\")");
     if (limit == 0 || !h.n)
         buf_add_cstr(out, " LIMIT 0");
     return 0;
