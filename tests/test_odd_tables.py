@@ -274,6 +274,50 @@ def test_features_that_a_writer_version_stands_for(folder):
     assert detail["tableFeatures"] == ["appendOnly", "invariants"]
 
 
+WIDENED = [  # from, to, the file's type and values, what they are compared with
+    ("integer", "double", pa.int32(), [1, 5, 6, 7], ["5.5", "6.4", "5", "1e300", "-1e300"]),
+    ("byte", "double", pa.int8(), [1, 5, 127], ["5.5", "126.9", "127.4", "128"]),
+    ("float", "double", pa.float32(), [0.1, 3.4, 5.0], ["0.1::DOUBLE", "3.4::DOUBLE", "1e300"]),
+    ("long", "decimal(24,2)", pa.int64(), [1, 5, 6], ["5.5", "5.49", "6.00"]),
+    ("decimal(10,2)", "decimal(12,4)", pa.decimal128(10, 2), [D("1.23"), D("1.24"), D("5")], ["1.235", "1.2349", "1.24", "4.9999"]),
+    ("date", "timestamp_ntz", pa.date32(), [datetime.date(2024, 9, 9), datetime.date(2024, 9, 10)],
+     ["TIMESTAMP '2024-09-09 12:34:56'", "TIMESTAMP '2024-09-10'", "TIMESTAMP '2024-09-10 00:00:01'"]),
+    ("byte", "integer", pa.int8(), [1, 5, 127], ["128", "-129", "5", "5.5"]),
+    ("integer", "long", pa.int32(), [1, 5, 2147483647], ["2147483648", "-2147483649", "5.4"]),
+]
+
+
+@pytest.mark.parametrize("old, new, kind, values, others", WIDENED, ids=lambda v: v if isinstance(v, str) else "")
+def test_conditions_on_widened_columns(folder, old, new, kind, values, others):
+    """Conditions are of the new type in files of the old one: v > 5.5 is true of the integer 6."""
+    widened = field("v", new, **{"delta.typeChanges": [{"fromType": old, "toType": new}]})
+    features = ["typeWidening", "timestampNtz"]
+    t = Table(folder, [widened], protocol={"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features,
+                                           "writerFeatures": features})
+    t.add(pa.table({"v": pa.array(values, kind)}))
+    name = path_of(t.path)
+    tests = [f"v {op} {c}" for c in others for op in ("<", "<=", "=", ">", ">=", "<>")]
+    tests += [f"v {word} ({', '.join(others)})" for word in ("IN", "NOT IN")] + [f"v BETWEEN {others[0]} AND {others[-1]}"]
+    (all_of,), *each = ask(f"SELECT {', '.join(f'count(*) FILTER (WHERE {c}) AS n{i}' for i, c in enumerate(tests))} FROM {name}",
+                           *(f"SELECT count(*) AS n FROM {name} WHERE {c}" for c in tests))
+    assert {c: r[0]["n"] for c, r in zip(tests, each)} == dict(zip(tests, all_of.values()))
+    joined = f"FROM {name} AS a JOIN (VALUES {', '.join(f'({c})' for c in others)}) AS b(w) ON a.v"
+    have, want = ask(f"SELECT count(*) AS n {joined} = b.w", f"SELECT count(*) FILTER (WHERE v IS NOT DISTINCT FROM w) AS n {joined} IS NOT NULL")
+    assert have == want
+    ask(f"DELETE FROM {name} WHERE v > {others[0]}")
+    assert len(t.rows()) == all_of[f"n{tests.index(f'v <= {others[0]}')}"]
+
+
+def test_the_history_of_a_log_that_is_a_checkpoint(folder):
+    t = Table(folder, IDS, **{"delta.checkpointInterval": "1"})
+    ask(f"INSERT INTO {path_of(t.path)} VALUES (1), (2)")
+    for commit in (t.path / "_delta_log").glob("0*.json"):
+        commit.unlink()
+    assert t.rows() == [{"id": 1}, {"id": 2}]
+    history, typed = ask(f"DESCRIBE HISTORY {path_of(t.path)}", f"SELECT max(version) + 1 AS v FROM table_history('{t.path}')")
+    assert (history, typed) == ([], [{"v": None}])
+
+
 def test_column_mapping_needs_both_versions(folder):
     """(1,6) implies all that writer 6 stands for but column mapping, of which readers of version 1 know nothing."""
     t = Table(folder, IDS, protocol={"minReaderVersion": 1, "minWriterVersion": 6})

@@ -77,6 +77,8 @@ static int add_history(struct open_table *t, int64_t limit, struct buf *out, str
         add_json(out, e->info.engine_info);
         buf_add_char(out, ')');
     }
+    if (!h.n) /* only a checkpoint is left: no rows, of these types */
+        buf_add_cstr(out, "(0::BIGINT, NULL::TIMESTAMPTZ, '', '', '', 0::BIGINT, '', true, '', '', '')");
     buf_add_cstr(out,
                  ") AS h(version, \"timestamp\", \"userName\", operation, \"operationParameters\", \"readVersion\", "
                  "\"isolationLevel\", \"isBlindAppend\", \"operationMetrics\", \"userMetadata\", \"engineInfo\")");

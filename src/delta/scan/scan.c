@@ -357,6 +357,18 @@ static void row_ids_sql(struct delta_scan *scan)
     }
 }
 
+/*
+ * DuckDB takes a condition into a file of an older type by casting its constant, and rounds: v > 5.5 looks for integers past 6.
+ * Only integers are safe from it. A condition over a CASE is judged by the values as they were cast.
+ */
+static bool rounds_conditions(const struct field *f)
+{
+    bool exact =
+        f->type.id == TYPE_BYTE || f->type.id == TYPE_SHORT || f->type.id == TYPE_INTEGER || f->type.id == TYPE_LONG;
+
+    return !exact && !f->type.n_children && field_meta_get(f, STR("delta.typeChanges")).p;
+}
+
 /* Column `i` out of what the file has, or of what the log says of the file. */
 static int column_sql(struct delta_scan *scan, uint32_t i, struct buf *out, struct err *err)
 {
@@ -372,6 +384,8 @@ static int column_sql(struct delta_scan *scan, uint32_t i, struct buf *out, stru
     snprintf(name, sizeof name, "c%u", i);
     if (k >= 0 && scan->n)
         TRY(part_sql(scan, (uint32_t)k, &f->type, &value, err));
+    else if (rounds_conditions(f))
+        buf_printf(&value, "CASE WHEN %s IS NULL THEN NULL ELSE %s END", name, name);
     else
         rename_sql(&f->type, str_of(name), false, &value);
     char_pad_sql(f, buf_str(&value), out);
