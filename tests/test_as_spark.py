@@ -132,6 +132,14 @@ def test_describe_tells_columns_partitions_and_the_table(sluice, folder):
     assert [r["col_name"] for r in sql(sluice, folder, "DESCRIBE k").rows()] == ["id", "n", "# Clustering Information", "n.a", "id"]
 
 
+def test_the_history_of_a_folder_of_parquet(sluice, folder):
+    path = folder.table_path("raw")
+    path.mkdir(parents=True)
+    sql(sluice, folder, f"COPY (SELECT 1 AS id) TO '{path}/one.parquet' (FORMAT parquet)", f"CONVERT TO DELTA parquet.`{path}`")
+    (told,) = [a["commitInfo"] for _, actions in folder.log("raw") for a in actions if "commitInfo" in a]
+    assert (told["operation"], told["readVersion"], told["isBlindAppend"]) == ("CONVERT", -1, False)
+
+
 def test_arrays_and_maps_that_are_null_are_counted(sluice, folder):
     sql(sluice, folder, "CREATE TABLE t (i INT, a ARRAY<INT>, m MAP<STRING, INT>, s STRUCT<x: INT, b: ARRAY<STRING>>)",
         "INSERT INTO t VALUES (1, [1, NULL], MAP {'a': 1}, {'x': 1, 'b': ['q']}), (2, NULL, NULL, NULL), (3, [], MAP {}, {'x': NULL, 'b': NULL})")

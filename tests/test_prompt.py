@@ -79,7 +79,7 @@ def test_it_says_how_to_begin_and_to_leave(prompt):
 
 def test_tables_and_their_columns(prompt):
     assert re.search(r"public +│ orders", prompt.type("\\d"))
-    assert re.search(r"name +│ VARCHAR", prompt.type("\\d orders"))
+    assert re.search(r"name +│ string", prompt.type("\\d orders"))
     assert "there is no table nothing" in prompt.type("\\d nothing")
     assert "no command \\drop" in prompt.type("\\drop")
 

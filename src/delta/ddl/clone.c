@@ -130,7 +130,7 @@ static int make_clone(const struct delta_clone *c, struct delta_draft *d, struct
     CLEANUP(delta_table_freep) struct delta_table *table = NULL;
     struct str high = delta_snapshot_domain(c->source, STR(ROW_IDS));
     struct delta_domain row_ids = {STR(ROW_IDS), high, false};
-    struct delta_create create = {.operation = "CLONE", .files_elsewhere = true, .row_ids = high.n ? &row_ids : NULL};
+    struct delta_create create = {.operation = "CLONE", .row_ids = high.n ? &row_ids : NULL};
     struct delta_file *files = ARENA_NEW_N(&d->arena, struct delta_file, c->source->n_files + 1);
     CLEANUP(delta_stats_reader_deinit) struct delta_stats_reader stats = {0};
     const struct delta_file *f;

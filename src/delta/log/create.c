@@ -133,8 +133,8 @@ int delta_draft_make(const struct delta_create *c, struct delta_snapshot *replac
     return 0;
 }
 
-/* Of tables that begin with files of others, Spark says that they were read at version -1; of others nothing. */
-static bool tells_version(const struct delta_create *c)
+/* Such tables were read at version -1, says Spark, and that is no blind append; of others it says no version. */
+static bool has_files_of_others(const struct delta_create *c)
 {
     return c->operation && (strcmp(c->operation, "CLONE") == 0 || strcmp(c->operation, "CONVERT") == 0);
 }
@@ -152,9 +152,9 @@ static struct str commit_info(const struct delta_create *c, bool ict, int64_t no
     buf_printf(&b, ",\"operationParameters\":%.*s", STR_ARG(c->parameters.n ? c->parameters : STR("{}")));
     if (c->metrics.n)
         buf_printf(&b, ",\"operationMetrics\":%.*s", STR_ARG(c->metrics));
-    buf_add_cstr(&b, tells_version(c) ? ",\"readVersion\":-1" : "");
+    buf_add_cstr(&b, has_files_of_others(c) ? ",\"readVersion\":-1" : "");
     buf_printf(&b, ",\"isolationLevel\":\"Serializable\",\"isBlindAppend\":%s,\"engineInfo\":\"sluice/%s\"",
-               c->files_elsewhere ? "false" : "true", SLUICE_VERSION);
+               has_files_of_others(c) ? "false" : "true", SLUICE_VERSION);
     buf_printf(&b, ",\"txnId\":\"%s\"}", delta_uuid(uuid));
     return arena_str(arena, buf_str(&b));
 }

@@ -109,7 +109,6 @@ struct delta_create {
     struct str parameters;
     const struct delta_file *files; /* first files, in version 0 too */
     uint32_t n_files;
-    bool files_elsewhere;                /* they are another table's */
     const struct delta_txn *txn;         /* NULL: none */
     const struct delta_path *cluster_by; /* columns of the table's clustering */
     uint32_t n_cluster_by;
