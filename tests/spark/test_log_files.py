@@ -1,0 +1,144 @@
+"""The files beside the commits: checksums that Spark checks as it goes, compacted logs, checkpoints in parts, logs that were cleaned
+up, and folders of Parquet that become tables. What one leaves, the other reads and goes on with."""
+import json
+import shutil
+
+import pytest
+
+from lib.spark import Log
+from lib.twins import our_rows, shape, spark_rows, told_stats
+
+pytestmark = pytest.mark.spark
+STRICT = {f"spark.databricks.delta.{k}": "true" for k in (
+    "checksum.verify.enabled", "writeChecksumFile.enabled", "incrementalCommit.verify", "incrementalCommit.forceVerifyInTests",
+    "stateReconstructionValidation.enabled", "state.corruptionIsFatal")}
+
+
+@pytest.fixture
+def settings(spark):
+    """Settings of Spark's for one test."""
+    done = []
+
+    def put(values):
+        for key, value in values.items():
+            spark.run(f"SET {key}={value}")
+            done.append(key)
+    yield put
+    for key in done:
+        spark.run(f"RESET {key}")
+
+
+def by_us(sluice, *statements):
+    return sluice.run("sql", "--format", "json", "-c", ";\n".join(statements)).rows()
+
+
+def same_rows(sluice, spark, path, versions=None):
+    log = Log(path)
+    versions = versions or [log.newest]
+    ours = our_rows(sluice, path, log, versions)
+    for v in versions:
+        assert spark_rows(spark, path, v) == ours[v], f"version {v}"
+    return ours
+
+
+@pytest.mark.parametrize("properties", ["'delta.enableRowTracking' = 'true', 'delta.enableInCommitTimestamps' = 'true'", "'delta.enableDeletionVectors' = 'false'",
+                                        "'delta.checkpointPolicy' = 'v2', 'delta.checkpointInterval' = '3'", "'delta.checkpointInterval' = '2', 'delta.checkpoint.partSize' = '2'"])
+def test_checksums_by_turns(sluice, spark, settings, tmp_path, properties):
+    settings(STRICT)
+    path = tmp_path / "t"
+    t = f"delta.`{path}`"
+    by_us(sluice, f"CREATE TABLE {t} (id INT, p INT) PARTITIONED BY (p) TBLPROPERTIES ({properties})")
+    steps = [f"INSERT INTO {t} VALUES (1, 1), (2, 2), (3, 1)", f"DELETE FROM {t} WHERE id = 1", f"UPDATE {t} SET id = id + 10 WHERE p = 1", f"INSERT INTO {t} VALUES (4, 4)",
+             f"OPTIMIZE {t}", f"DELETE FROM {t} WHERE p = 4", f"ALTER TABLE {t} ADD COLUMN x INT", f"INSERT INTO {t} VALUES (5, 5, 5)", f"RESTORE TABLE {t} TO VERSION AS OF 3",
+             f"INSERT INTO {t} VALUES (9, 9)", f"DELETE FROM {t} WHERE id = 9"]
+    for turn, statement in enumerate(steps):
+        by_us(sluice, statement) if turn % 2 else spark.run(statement)
+    log = Log(path)
+    same_rows(sluice, spark, path, list(log.versions))
+    said = {int(f.stem): json.loads(f.read_text()) for f in (path / "_delta_log").glob("[0-9]*.crc")}
+    assert {v for v in log.versions if v not in said} <= {v for v in log.versions if log.info(v)["operation"] == "RESTORE"}  # Spark writes none there
+    for v, checksum in said.items():
+        files = spark.rows(f"SELECT DISTINCT _metadata.file_path FROM {t} VERSION AS OF {v}")
+        assert checksum["numFiles"] >= len(files) and shape(checksum["metadata"]["schemaString"]) == shape(log.last("metaData", v)["schemaString"])
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "Spark's"])
+def test_checkpoints_in_parts_after_which_the_log_is_gone(sluice, spark, settings, tmp_path, ours):
+    if not ours:
+        settings({"spark.databricks.delta.checkpoint.partSize": "3"})
+    path = tmp_path / "t"
+    t = f"delta.`{path}`"
+    (by_us(sluice, f"CREATE TABLE {t} (id INT, p STRING) PARTITIONED BY (p) TBLPROPERTIES ('delta.checkpointInterval' = '5', 'delta.checkpoint.partSize' = '3', 'delta.checkpoint.writeStatsAsStruct' = 'true')")
+     if ours else spark.run(f"CREATE TABLE {t} (id INT, p STRING) USING delta PARTITIONED BY (p) TBLPROPERTIES ('delta.checkpointInterval' = '5', 'delta.enableDeletionVectors' = 'true')"))
+    for i in range(6):
+        statement = f"INSERT INTO {t} VALUES ({i}, 'a'), ({i + 50}, 'b'), ({i + 70}, NULL)" if i != 3 else f"DELETE FROM {t} WHERE id = 51"
+        by_us(sluice, statement) if ours else spark.run(statement)
+    parts = list((path / "_delta_log").glob("*5.checkpoint.*.parquet"))
+    assert len(parts) > 1, list((path / "_delta_log").iterdir())
+    moved = tmp_path / "moved"  # what a reader has cached is of the old place
+    shutil.copytree(path, moved)
+    for v in range(5):
+        (moved / "_delta_log" / f"{v:020}.json").unlink()
+    for file in (moved / "_delta_log").glob("*.crc"):
+        file.unlink()
+    schema = Log(path).schema()
+    for where in (path, moved):
+        log = Log(path)
+        assert our_rows(sluice, where, log, [6]) == our_rows(sluice, path, log, [6]) and spark_rows(spark, where, 6) == our_rows(sluice, path, log, [6])[6]
+    (spark.run if ours else lambda s: by_us(sluice, s))(f"DELETE FROM delta.`{moved}` WHERE p = 'b'")
+    assert len(spark_rows(spark, moved, 7)) == 10 and schema
+    assert by_us(sluice, f"SELECT count(*) AS n FROM delta.`{moved}`") == [{"n": 10}]
+
+
+def test_compacted_logs(sluice, spark, settings, tmp_path):
+    """Spark reads a compacted file in place of its commits, if it is told to; these are then gone."""
+    settings({"spark.databricks.delta.deltaLog.minorCompaction.useForReads": "true"})
+    path = tmp_path / "t"
+    t = f"delta.`{path}`"
+    by_us(sluice, f"CREATE TABLE {t} (id INT) TBLPROPERTIES ('delta.enableRowTracking' = 'true')", *[f"INSERT INTO {t} VALUES ({i}), ({i + 100})" for i in range(4)],
+          f"DELETE FROM {t} WHERE id = 101", f"OPTIMIZE {t}", f"INSERT INTO {t} VALUES (7)", f"UPDATE {t} SET id = 8 WHERE id = 7")
+    log = Log(path)
+    last = {}
+    for v in range(1, log.newest + 1):  # as the protocol says: the newest action of each kind and file
+        for kind in ("add", "remove"):
+            for a in log.actions(v, kind):
+                vector = (a.get("deletionVector") or {})
+                last[a["path"], vector.get("pathOrInlineDv"), vector.get("offset")] = {kind: a}
+        for a in log.actions(v, "domainMetadata"):
+            last["domain", a["domain"]] = {"domainMetadata": a}
+    (path / "_delta_log" / f"{1:020}.{log.newest:020}.compacted.json").write_text("".join(json.dumps(a) + "\n" for a in last.values()))
+    moved = tmp_path / "moved"
+    shutil.copytree(path, moved)
+    for file in (moved / "_delta_log").glob("*.crc"):
+        file.unlink()
+    want = sorted(spark.rows(f"SELECT id FROM {t}"))
+    assert sorted(spark.rows(f"SELECT id FROM delta.`{moved}`")) == want == sorted((r["id"],) for r in by_us(sluice, f"SELECT id FROM delta.`{moved}`"))
+
+
+PLAIN = "id INT, s STRING, d DECIMAL(10,2), n STRUCT<a: INT, b: ARRAY<STRING>>, t TIMESTAMP"
+RAW = ["SELECT 1 AS id, 'x' AS s, CAST(1.5 AS DECIMAL(10,2)) AS d, named_struct('a', 1, 'b', array('q', NULL)) AS n, TIMESTAMP '2024-01-02 03:04:05.678' AS t, {p}",
+       "SELECT 2, NULL, NULL, NULL, NULL, {p}"]
+
+
+@pytest.mark.parametrize("column, values", [("p INT", ("1", "NULL")), ("p STRING", ("'a b/c%d'", "''")), ("p DATE", ("DATE '2024-01-02'", "NULL"))])
+def test_a_folder_of_parquet_becomes_a_table(sluice, spark, tmp_path, column, values):
+    paths = {who: tmp_path / who for who in ("ours", "theirs")}
+    name = f"raw_{abs(hash((str(tmp_path), column)))}"
+    spark.run(f"CREATE TABLE {name} ({PLAIN}, {column}) USING parquet PARTITIONED BY (p) LOCATION '{paths['theirs']}'")
+    for query, value in zip(RAW, values):
+        spark.run(f"INSERT INTO {name} {query.format(p=f'CAST({value} AS {column[2:]}) AS p')}")
+    shutil.copytree(paths["theirs"], paths["ours"])
+    by_us(sluice, f"CONVERT TO DELTA parquet.`{paths['ours']}` PARTITIONED BY ({column})")
+    spark.run(f"CONVERT TO DELTA parquet.`{paths['theirs']}` PARTITIONED BY ({column})")
+    ours, theirs = (Log(p) for p in paths.values())
+    assert ours.newest == theirs.newest == 0 and shape(ours.schema()) == shape(theirs.schema())
+    assert our_rows(sluice, paths["ours"], ours, [0]) == our_rows(sluice, paths["theirs"], theirs, [0])
+    assert spark_rows(spark, paths["ours"], 0) == our_rows(sluice, paths["ours"], ours, [0])[0] == spark_rows(spark, paths["theirs"], 0)
+    assert [s[0] for s in told_stats(ours, 0)] == [s[0] for s in told_stats(theirs, 0)]
+    for key in ("operation", "readVersion", "isBlindAppend", "isolationLevel"):
+        assert ours.info(0).get(key) == theirs.info(0).get(key), key
+    assert set(ours.info(0)["operationParameters"]) == set(theirs.info(0)["operationParameters"])
+    for path in paths.values():
+        by_us(sluice, f"DELETE FROM delta.`{path}` WHERE id = 1")
+        spark.run(f"INSERT INTO delta.`{path}` (id) VALUES (3)")
+        same_rows(sluice, spark, path, [0, 1, 2])
