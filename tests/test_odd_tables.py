@@ -326,7 +326,7 @@ def test_column_mapping_needs_both_versions(folder):
     assert "columnMapping" not in detail["tableFeatures"] and "identityColumns" in detail["tableFeatures"]
     ask(f"ALTER TABLE {path_of(t.path)} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
     (protocol,) = [a["protocol"] for a in map(json.loads, t.log(2).read_text().splitlines()) if "protocol" in a]
-    assert protocol["minReaderVersion"] == 3 and protocol["readerFeatures"] == ["columnMapping"]
+    assert protocol["minReaderVersion"] == 2 and "readerFeatures" not in protocol
     assert sorted(protocol["writerFeatures"]) == sorted(detail["tableFeatures"] + ["columnMapping"])
     assert t.rows() == [{"id": 1}]
 
