@@ -77,9 +77,6 @@ const char *sync_bad_name(struct str schema, struct str name);
 /* Sets `moved` of tables whose partitions took rows along as they were attached or detached. No epoch is open. */
 int sync_mind_partitions(struct sync *s, const struct pg_tables *tables, struct err *err) MUST_CHECK;
 
-/* Is there a table of which only the stream, as it goes on, tells whether it is to be copied anew? */
-bool sync_has_suspects(const struct sync *s);
-
 /* ---- tables.c: tables come in ---- */
 
 /* Opens the tables that follow already. */
@@ -96,8 +93,6 @@ int sync_tell_of_wait(struct sync *s, const struct snapshot *snapshot, struct er
 int sync_copy_rc(int rc, struct err *err);
 /* Takes in the tables of a copy that is done, and rewinds the spool for them. */
 int sync_finish_copy(struct sync *s, struct err *err) MUST_CHECK;
-/* The next look is not later than in so long. */
-void sync_look_soon(struct sync *s, int64_t us);
 /* Looks now and then whether tables were added at the source. */
 int sync_look_for_tables(struct sync *s, struct err *err) MUST_CHECK;
 /* What became of tables since: shown, quarantined. */

@@ -70,9 +70,6 @@ MUST_CHECK int pg_catalog_relation(struct pg_conn *conn, uint32_t oid, const str
 /* Had the leaf partition rows when it was attached, of which the stream of its root says nothing? Looks at its rows until it
  * finds one. Those of the attaching transaction count, too, for nothing tells them apart. */
 MUST_CHECK int pg_catalog_leaf_brought_rows(struct pg_conn *conn, uint32_t oid, bool *ret, struct err *err);
-/* Has the leaf rows of transactions before `xid`? Then it was not truncated since that was the oldest one that ran. False, too,
- * when that cannot be seen. */
-MUST_CHECK int pg_catalog_leaf_kept_rows(struct pg_conn *conn, uint32_t oid, uint64_t xid, bool *ret, struct err *err);
 /*
  * The current name of a column by attnum, to tell a rename from a drop and an add: 0 and the name (free with
  * mem_free), or 1 when the column was dropped or never was. ERR_NOT_FOUND when the table is gone.
