@@ -296,13 +296,15 @@ static int wait_for_slot(struct sync *s, struct pg_slot *slot, struct err *err)
     while (slot->exists && slot->active) {
         if (sync_is_stopping(s))
             return err_set(err, ERR_CANCELLED, "stopped");
-        if (slot->confirmed_lsn && clock_mono_us() - begin > IN_USE_US)
+        int64_t waited_us = clock_mono_us() - begin;
+        if (slot->confirmed_lsn && waited_us > IN_USE_US)
             return pg_slot_adopt(s->conn, s->state.slot, 0, s->state.system_id, slot, err);
-        if (!slot->confirmed_lsn && !told && clock_mono_us() - begin > TELL_US)
+        if (!slot->confirmed_lsn && waited_us > TELL_US && !told) {
+            told = true;
             log_warn("waiting_for_slot", "slot=%s pid=%d text=%s", s->state.slot, slot->active_pid,
                      log_quote("the server still makes the slot for a start that was cut short: it waits for the "
                                "transactions that are open"));
-        told = told || clock_mono_us() - begin > TELL_US;
+        }
         clock_sleep_us(LOOK_AT_SLOT_US);
         TRY(pg_slot_read(s->conn, s->state.slot, slot, err));
     }

@@ -238,18 +238,23 @@ static int replace_call(struct session *s, const struct sql_ref *ref, struct buf
     return write_key(s, arena_strdup(&s->arena, token_string(&path, &s->arena)), &travel, row_ids, out, err);
 }
 
-/* Is it a schema (or database) of DuckDB's own? */
-static bool is_own_schema(struct session *s, struct str name)
+/* Has DuckDB's own catalog something of this name? */
+static bool catalog_has(struct session *s, const char *from, const char *column, struct str name)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
     int64_t n = 0;
 
-    buf_add_cstr(&sql, "SELECT count(*) FROM duckdb_schemas() WHERE lower(schema_name) = lower(");
-    buf_add_sql_literal(&sql, name);
-    buf_add_cstr(&sql, ") OR lower(database_name) = lower(");
+    buf_printf(&sql, "SELECT count(*) FROM %s WHERE lower(%s) = lower(", from, column);
     buf_add_sql_literal(&sql, name);
     buf_add_char(&sql, ')');
     return engine_query_i64(s->conn, sql.p, &n, NULL) == 0 && n > 0;
+}
+
+/* Is it a schema (or database) of DuckDB's own? */
+static bool is_own_schema(struct session *s, struct str name)
+{
+    return catalog_has(s, "duckdb_schemas()", "schema_name", name) ||
+           catalog_has(s, "duckdb_schemas()", "database_name", name);
 }
 
 int session_no_table(struct session *s, struct str name, struct err *err)
@@ -358,26 +363,12 @@ static const struct sql_table *target_of(const struct statement *st)
 /* Is the table one of DuckDB's own, a temporary one that the user made? Those obey all of DuckDB's SQL. */
 static bool is_own_table(struct session *s, const struct sql_table *t)
 {
-    CLEANUP(buf_deinit) struct buf sql = {0};
-    int64_t n = 0;
-
-    if (!t || !t->name.n_parts)
-        return false;
-    buf_add_cstr(&sql, "SELECT count(*) FROM duckdb_tables() WHERE lower(table_name) = lower(");
-    buf_add_sql_literal(&sql, t->name.parts[t->name.n_parts - 1]);
-    buf_add_char(&sql, ')');
-    return engine_query_i64(s->conn, sql.p, &n, NULL) == 0 && n > 0;
+    return t && t->name.n_parts && catalog_has(s, "duckdb_tables()", "table_name", t->name.parts[t->name.n_parts - 1]);
 }
 
 static bool is_view(struct session *s, struct str name)
 {
-    CLEANUP(buf_deinit) struct buf sql = {0};
-    int64_t n = 0;
-
-    buf_add_cstr(&sql, "SELECT count(*) FROM duckdb_views() WHERE NOT internal AND lower(view_name) = lower(");
-    buf_add_sql_literal(&sql, name);
-    buf_add_char(&sql, ')');
-    return engine_query_i64(s->conn, sql.p, &n, NULL) == 0 && n > 0;
+    return catalog_has(s, "(FROM duckdb_views() WHERE NOT internal)", "view_name", name);
 }
 
 /* Views, tables and files of DuckDB's, and older versions, are described as queries are. */

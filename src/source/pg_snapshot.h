@@ -53,9 +53,9 @@ MUST_CHECK int pg_chunk_is_current(struct pg_conn *conn, const struct pg_chunk *
 /*
  * Starts to copy the columns of `rel` in order, from one chunk. binary_ok[i]: column i comes in its binary form, else
  * as text (the bytes of its text form in the binary COPY field). One copy a session at a time. Holds an ACCESS SHARE
- * lock on the leaf until the session ends or a copy is abandoned. ERR_CONFLICT when the table was rewritten or truncated since the snapshot
- * was taken or the chunk was planned (the snapshot would see it empty): plan it anew, in a new snapshot. ERR_NOT_FOUND
- * when it, or a column, is gone.
+ * lock on the leaf until the session ends or a copy is abandoned. ERR_CONFLICT when the table was rewritten or truncated
+ * since the snapshot was taken or the chunk was planned (the snapshot would see it empty): plan it anew, in a new
+ * snapshot. ERR_NOT_FOUND when it, or a column, is gone.
  */
 MUST_CHECK int pg_snapshot_copy_begin(struct pg_session *s, const struct relation *rel, const struct pg_chunk *chunk,
                                       const bool *binary_ok, struct err *err);
