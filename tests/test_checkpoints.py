@@ -146,6 +146,18 @@ def test_a_checkpoint_whose_part_is_missing_is_passed_over(sluice, folder):  # n
     assert sorted(rows(sluice, folder, "SELECT * FROM t"), key=repr) == sorted(expected, key=repr)
 
 
+def test_parts_that_another_writer_has_left_are_passed_over(sluice, folder):  # noqa: F811
+    """Of a checkpoint of the same version in another number of parts, which was never finished: they stand among the others."""
+    expected = fill(sluice, folder, "'delta.checkpointInterval' = '5', 'delta.checkpoint.partSize' = '4'")
+    parts = log_files(folder, "t", "*.checkpoint.*.*.parquet")
+    newest = [p for p in parts if p.name[:20] == parts[-1].name[:20]]
+    for part in (1, 2):
+        for total in (len(newest) + 1, len(newest) + 7):
+            newest[0].with_name(f"{newest[0].name[:20]}.checkpoint.{part:010}.{total:010}.parquet").write_bytes(newest[0].read_bytes())
+    forget_commits(folder, "t")
+    check(sluice, folder, expected)
+
+
 @pytest.mark.parametrize("part_size", ["", ", 'delta.checkpoint.partSize' = '3'"])
 def test_v2_checkpoints_with_a_parquet_top(sluice, folder, part_size):  # noqa: F811
     expected = fill(sluice, folder, "'delta.checkpointPolicy' = 'v2', 'delta.checkpointInterval' = '5', "

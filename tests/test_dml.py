@@ -180,6 +180,17 @@ def test_restore_and_vacuum(sluice, folder):
     assert "is gone" in sql(sluice, folder, "RESTORE t TO VERSION AS OF 3", code=USAGE).err
 
 
+@pytest.mark.parametrize("setting,message", [("id = nocol", "nocol"), ("id = 1, id = 2", "twice"), ("s.a = 1, s = NULL", "twice"), ("g = 5", "GENERATED ALWAYS"),
+                                             ("s.b = 1", "no field"), ("id = id + [1]", "INTEGER")])
+def test_an_update_of_no_row_must_make_sense(sluice, folder, setting, message):
+    sql(sluice, folder, "CREATE TABLE t (id INT, s STRUCT<a: INT>, g BIGINT GENERATED ALWAYS AS IDENTITY)")
+    assert message in sql(sluice, folder, f"UPDATE t SET {setting}", code=USAGE).err  # an empty table
+    sql(sluice, folder, "INSERT INTO t (id) VALUES (1)")
+    assert message in sql(sluice, folder, f"UPDATE t SET {setting} WHERE id > 5", code=USAGE).err
+    sql(sluice, folder, "UPDATE t SET id = id + 1, s.a = 2 WHERE id > 5")
+    assert folder.version("t") == 1
+
+
 def test_vacuum_keeps_what_older_versions_need(sluice, folder):
     sql(sluice, folder, "CREATE TABLE t (id INT)", "INSERT INTO t VALUES (1)", "INSERT OVERWRITE t VALUES (2)", "VACUUM t")
     assert rows(sluice, folder, "FROM t VERSION AS OF 1") == [(1,)]

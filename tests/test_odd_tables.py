@@ -308,6 +308,28 @@ def test_conditions_on_widened_columns(folder, old, new, kind, values, others):
     assert len(t.rows()) == all_of[f"n{tests.index(f'v <= {others[0]}')}"]
 
 
+@pytest.mark.parametrize("condition,expected", [("d > 5", [1, 4]), ("d = 'NaN'::DOUBLE", [1]), ("d >= 1", [1, 2, 4]), ("d <> 1", [1, 3, 4]),
+                                                ("d < 1", [3]), ("isnan(d)", [1]), ("d = (SELECT max(d) FROM {0})", [1]), ("f > 5", [1, 4])])
+def test_NaN_that_a_file_does_not_tell_of(folder, condition, expected):
+    """Arrow's writers leave NaN out of the bounds of a row group, and DuckDB would believe these."""
+    t = Table(folder, [field("id", "integer"), field("d", "double"), field("f", "float")])
+    for name, table in {"a.parquet": {1: float("nan"), 2: 1.0, 3: -0.5}, "b.parquet": {4: 6.0}}.items():
+        t.add(pa.table({"id": pa.array(table, pa.int32()), "d": list(table.values()), "f": pa.array(table.values(), pa.float32())}), name)
+    (rows,) = ask(f"SELECT id FROM {path_of(folder)} WHERE {condition.format(path_of(folder))} ORDER BY id")
+    assert [r["id"] for r in rows] == expected
+
+
+def test_decimal_bounds_of_delta_rs(folder):
+    """It writes them as doubles, which hold some 16 digits."""
+    deltalake = pytest.importorskip("deltalake")
+    big, small = "12345678901234567890.123456789012345678", "0.099999999999999999"
+    deltalake.write_deltalake(folder, pa.table({"id": [1, 2], "d": pa.array([D(big), D(small)], pa.decimal128(38, 18))}))
+    for condition, expected in ((f"d = {big}", 1), (f"d = {small}", 2), ("d < 0.1", 2),
+                                ("d > 12345678901234567890", 1), ("d > 12345678901234580000", None)):
+        (rows,) = ask(f"SELECT id FROM {path_of(folder)} WHERE {condition}")
+        assert [r["id"] for r in rows] == ([expected] if expected else []), condition
+
+
 def test_the_history_of_a_log_that_is_a_checkpoint(folder):
     t = Table(folder, IDS, **{"delta.checkpointInterval": "1"})
     ask(f"INSERT INTO {path_of(t.path)} VALUES (1), (2)")

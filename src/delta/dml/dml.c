@@ -176,7 +176,10 @@ static int stage_updated(struct dml *d, const struct update *u, struct err *err)
     dml_add_staged_ids(d, &sql);
     buf_add_cstr(&sql, " FROM ");
     dml_add_target(d, &sql);
-    buf_printf(&sql, " WHERE NOT dv(%lld, __file, __row)", (long long)d->hit_id);
+    if (d->n_hits)
+        buf_printf(&sql, " WHERE NOT dv(%lld, __file, __row)", (long long)d->hit_id);
+    else
+        buf_add_cstr(&sql, " WHERE false");
     return dml_exec(d, sql.p, err);
 }
 
@@ -193,9 +196,12 @@ static int write_update_changes(struct dml *d, struct err *err)
     return dml_write_changes(d, sql.p, err);
 }
 
-/* No row is to be changed: Spark has computed what is constant all the same, and refuses what is no value of its column. */
-static int check_constants(const struct dml *d, const struct update *u, struct err *err)
+/* No row is to be changed: what is wrong of the statement itself is refused all the same. As Spark, also a constant that is no value
+ * of its column. */
+static int check_sense(struct dml *d, const struct update *u, const uint8_t *given, struct err *err)
 {
+    TRY(stage_updated(d, u, err));
+    TRY(dml_finish_rows(d, given, 1, err));
     for (uint32_t k = 0; k < u->n_set; k++) {
         CLEANUP(buf_deinit) struct buf sql = {0};
         const struct engine_type *type = NULL;
@@ -222,7 +228,7 @@ static int update_body(struct dml *d, const void *arg, struct err *err)
     TRY(check_sets(d, u, given, err));
     TRY(hit_where(d, u->where, err));
     if (!d->n_hits)
-        return check_constants(d, u, err);
+        return check_sense(d, u, given, err);
     for (uint32_t k = 0; k < u->n_set; k++)
         d->judges_rows &= !dml_has_query(u->set[k].expr);
     TRY(stage_updated(d, u, err));

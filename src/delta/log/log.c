@@ -90,21 +90,25 @@ void delta_log_deinit(struct delta_log *log)
     *log = (struct delta_log){0};
 }
 
-/* Entry i starts a checkpoint: counts how many entries make it up, 0 when parts are missing. The list is sorted, so that
- * the parts of one lie together, in order. */
-static size_t checkpoint_parts(const struct store_list *l, size_t i, const struct delta_log_name *n)
+/* Entry i starts a checkpoint: the keys of all its parts, or NULL when some are missing. The list is sorted, so that parts come
+ * in order; those of another number of parts, which another writer has left, may stand between them. */
+static const char **checkpoint_keys(struct delta_log *log, size_t i, const struct delta_log_name *n)
 {
-    if (!n->parts)
-        return l->v[i].size > 0;
-    if (n->part != 1 || l->n - i < (size_t)n->parts)
-        return 0;
-    for (int32_t k = 0; k < n->parts; k++) {
-        struct delta_log_name m = delta_log_name_parse(l->v[i + (size_t)k].key);
-        if (m.kind != LOG_CHECKPOINT || m.version != n->version || m.parts != n->parts || m.part != k + 1 ||
-            l->v[i + (size_t)k].size <= 0)
-            return 0;
+    const struct store_list *l = &log->list;
+    size_t parts = (size_t)MAX(n->parts, 1), found = 0;
+
+    if (n->part > 1 || l->n - i < parts)
+        return NULL;
+    const char **keys = ARENA_NEW_N(&log->arena, const char *, parts);
+    for (size_t k = i; k < l->n && found < parts; k++) {
+        struct delta_log_name m = k > i ? delta_log_name_parse(l->v[k].key) : *n;
+        if (m.kind != LOG_CHECKPOINT || m.version != n->version)
+            break;
+        bool next = k == i || (m.parts == n->parts && (size_t)m.part == found + 1);
+        if (next && l->v[k].size > 0)
+            keys[found++] = l->v[k].key;
     }
-    return (size_t)n->parts;
+    return found == parts ? keys : NULL;
 }
 
 static void collect(struct delta_log *log)
@@ -120,14 +124,10 @@ static void collect(struct delta_log *log)
             log->commits[log->n_commits++] = (struct delta_log_commit){n.version, l->v[i].time_ms};
         if (n.kind == LOG_COMPACTED)
             log->compacted[log->n_compacted++] = (struct delta_log_compacted){n.first, n.version, l->v[i].key};
-        size_t parts = n.kind == LOG_CHECKPOINT ? checkpoint_parts(l, i, &n) : 0;
-        if (!parts)
-            continue;
-        struct delta_log_checkpoint *c = &log->checkpoints[log->n_checkpoints++];
-        *c = (struct delta_log_checkpoint){n.version, l->v[i].time_ms, (int32_t)parts, NULL, n.json};
-        c->keys = ARENA_NEW_N(&log->arena, const char *, parts);
-        for (size_t k = 0; k < parts; k++)
-            c->keys[k] = l->v[i + k].key;
+        const char **keys = n.kind == LOG_CHECKPOINT ? checkpoint_keys(log, i, &n) : NULL;
+        if (keys)
+            log->checkpoints[log->n_checkpoints++] =
+                (struct delta_log_checkpoint){n.version, l->v[i].time_ms, MAX(n.parts, 1), keys, n.json};
     }
 }
 

@@ -237,6 +237,13 @@ static bool is_bound(const struct field *f, const struct prune_value *v)
     return true;
 }
 
+/* A bound out of the statistics; false: it tells nothing. */
+static bool bound_read(const struct field *f, struct str text, bool up, struct prune_value *ret)
+{
+    return text.p && prune_value_read(&f->type, text, up ? STATS_SLACK_US : 0, ret) && is_bound(f, ret) &&
+           (f->type.id != TYPE_DECIMAL || prune_decimal_loosen(&f->type, text, up, ret));
+}
+
 static struct range stats_range(const struct prune *p, struct look *look)
 {
     enum type_id id = p->field->type.id;
@@ -252,9 +259,8 @@ static struct range stats_range(const struct prune *p, struct look *look)
         r.may_null = nulls != 0;
         r.may_value = nulls != look->file->num_records;
     }
-    struct str min = leaf(look->min, p), max = leaf(look->max, p);
-    r.has_min = min.p && prune_value_read(&p->field->type, min, 0, &r.min) && is_bound(p->field, &r.min);
-    r.has_max = max.p && prune_value_read(&p->field->type, max, STATS_SLACK_US, &r.max) && is_bound(p->field, &r.max);
+    r.has_min = bound_read(p->field, leaf(look->min, p), false, &r.min);
+    r.has_max = bound_read(p->field, leaf(look->max, p), true, &r.max);
     r.exact = r.has_min && r.has_max && r.min.kind == PRUNE_NUMBER && prune_value_cmp(&r.min, &r.max) == 0;
     return r;
 }

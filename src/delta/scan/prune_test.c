@@ -177,6 +177,14 @@ static void test_prune__decimals(void **state)
     keeps("huge <= 12345678901234567890123456789012.0001"), skips("huge > 12345678901234567890123456789012.5");
     skips("huge = 1"), keeps("huge = 12345678901234567890123456789012.4999"),
         skips("dec IN (1, 10, 11, 12, 13, 14, 15)");
+    /* delta-rs writes them as doubles: this maximum is that of 12345678901234567890.1234 */
+    const char *rounded =
+        "{\"numRecords\":2,\"minValues\":{\"huge\":0.1},\"maxValues\":{\"huge\":1.2345678901234567e+19},"
+        "\"nullCount\":{\"huge\":0}}";
+    assert_true(keeps_of("huge = 12345678901234567890.1234", rounded));
+    assert_true(keeps_of("huge > 12345678901234567890", rounded));
+    assert_false(keeps_of("huge > 12345678901235000000", rounded));
+    assert_false(keeps_of("huge < 0.0999", rounded));
 }
 
 static void test_prune__floats_and_NaN(void **state)

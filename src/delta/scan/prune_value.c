@@ -10,7 +10,7 @@
 #define US_A_SECOND INT64_C(1000000)
 #define US_A_DAY (86400 * US_A_SECOND)
 
-enum { MAX_SCALE = 60, MAX_REAL_TEXT = 63 };
+enum { MAX_SCALE = 60, MAX_REAL_TEXT = 63, REAL_DIGITS = 15, REAL_TEXT_DIGITS = 17 };
 
 /* v * 10^n, false when that does not fit. */
 static bool scale_up(__int128 v, unsigned n, __int128 *ret)
@@ -81,6 +81,32 @@ bool prune_number(struct str text, struct prune_value *ret)
     if (!any || i != text.n || scale > MAX_SCALE || (scale < 0 && !scale_up(v, (unsigned)-scale, &v)))
         return false;
     *ret = (struct prune_value){.kind = PRUNE_NUMBER, .number = negative ? -v : v, .scale = (uint8_t)MAX(scale, 0)};
+    return true;
+}
+
+/* Digits from the first that is no 0, up to an exponent. */
+static size_t significant(struct str text)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < text.n && (text.p[i] | 0x20) != 'e'; i++)
+        n += is_digit(text, i) && (n || text.p[i] != '0');
+    return n;
+}
+
+bool prune_decimal_loosen(const struct type *type, struct str text, bool up, struct prune_value *v)
+{
+    unsigned scale = MAX(type->scale, v->scale);
+    __int128 n;
+
+    if (type->precision <= REAL_DIGITS || significant(text) > REAL_TEXT_DIGITS)
+        return true;
+    if (!scale_up(v->number, scale - v->scale, &n))
+        return false;
+    __int128 off = ((n < 0 ? -n : n) >> 51) + 1; /* twice what two roundings of 53 bits come to */
+    if (__builtin_add_overflow(n, up ? off : -off, &n))
+        return false;
+    *v = (struct prune_value){.kind = PRUNE_NUMBER, .number = n, .scale = (uint8_t)scale};
     return true;
 }
 

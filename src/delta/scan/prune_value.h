@@ -29,5 +29,10 @@ bool prune_number(struct str text, struct prune_value *ret);
  * is added to the microseconds. False when it is no such value, or the type is none that is compared. Text is borrowed.
  */
 bool prune_value_read(const struct type *type, struct str text, int64_t slack, struct prune_value *ret);
+/*
+ * A bound of a decimal, made less (`up`: greater) where it may have gone through a double, as delta-rs writes them: where the type has
+ * more digits than a double tells apart, and the text no more than those. False: there is no room for it.
+ */
+bool prune_decimal_loosen(const struct type *type, struct str text, bool up, struct prune_value *v);
 
 #endif

@@ -358,15 +358,17 @@ static void row_ids_sql(struct delta_scan *scan)
 }
 
 /*
- * DuckDB takes a condition into a file of an older type by casting its constant, and rounds: v > 5.5 looks for integers past 6.
- * Only integers are safe from it. A condition over a CASE is judged by the values as they were cast.
+ * Conditions that DuckDB must not take into a file. In one of an older type it casts the condition's constant, and rounds: v > 5.5
+ * looks for integers past 6; only integers are safe from it. And it believes the bounds that a file has of floats, though Arrow's
+ * writers leave NaN out of them: v > 5 would miss it. A condition over a CASE is judged by the values.
  */
-static bool rounds_conditions(const struct field *f)
+static bool misleads_conditions(const struct field *f)
 {
     bool exact =
         f->type.id == TYPE_BYTE || f->type.id == TYPE_SHORT || f->type.id == TYPE_INTEGER || f->type.id == TYPE_LONG;
 
-    return !exact && !f->type.n_children && field_meta_get(f, STR("delta.typeChanges")).p;
+    return f->type.id == TYPE_FLOAT || f->type.id == TYPE_DOUBLE ||
+           (!exact && !f->type.n_children && field_meta_get(f, STR("delta.typeChanges")).p);
 }
 
 /* Column `i` out of what the file has, or of what the log says of the file. */
@@ -384,7 +386,7 @@ static int column_sql(struct delta_scan *scan, uint32_t i, struct buf *out, stru
     snprintf(name, sizeof name, "c%u", i);
     if (k >= 0 && scan->n)
         TRY(part_sql(scan, (uint32_t)k, &f->type, &value, err));
-    else if (rounds_conditions(f))
+    else if (misleads_conditions(f))
         buf_printf(&value, "CASE WHEN %s IS NULL THEN NULL ELSE %s END", name, name);
     else
         rename_sql(&f->type, str_of(name), false, &value);
