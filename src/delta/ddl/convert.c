@@ -133,17 +133,8 @@ static void add_path(struct converting *v, const struct delta_file *f, struct bu
     buf_add_sql_literal(sql, buf_str(&pattern));
 }
 
-static void add_paths(struct converting *v, struct buf *sql)
-{
-    for (uint32_t i = 0; i < v->n; i++) {
-        buf_add_cstr(sql, i ? ", " : "[");
-        add_path(v, &v->files[i], sql);
-    }
-    buf_add_char(sql, ']');
-}
-
-/* Names of columns, at any depth, whose values are instants though their type does not say so. */
-static int find_int96(struct converting *v, struct map *ret, struct err *err)
+/* Names of a file's columns, at any depth, whose values are instants though their type does not say so. */
+static int find_int96(struct converting *v, const struct delta_file *f, struct map *ret, struct err *err)
 {
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
     CLEANUP(buf_deinit) struct buf sql = {0};
@@ -151,7 +142,7 @@ static int find_int96(struct converting *v, struct map *ret, struct err *err)
     int rc;
 
     buf_add_cstr(&sql, "SELECT DISTINCT name FROM parquet_schema(");
-    add_paths(v, &sql);
+    add_path(v, f, &sql);
     buf_add_cstr(&sql, ") WHERE type = 'INT96'");
     TRY(engine_query(v->conn, sql.p, &result, err));
     while ((rc = engine_result_next(result, &chunk, err)) == 0)
@@ -171,6 +162,66 @@ static void mend_instants(const struct map *int96, struct field *fields, uint32_
     }
 }
 
+static bool is_partition(const struct converting *v, struct str name)
+{
+    for (uint32_t k = 0; k < v->c->n_partition; k++)
+        if (str_eq_nocase(name, v->c->partition[k].name))
+            return true;
+    return false;
+}
+
+static bool merge_fields(struct field **into, uint32_t *n_into, struct field *from, uint32_t n, struct arena *arena);
+
+static bool is_int32(enum type_id id) /* to Parquet */
+{
+    return id == TYPE_BYTE || id == TYPE_SHORT || id == TYPE_INTEGER;
+}
+
+/* `into` also takes the values of `from`, as Spark has it: statistics and readers go by what the files hold, so that only a
+ * type of the same bytes can become a wider one. */
+static bool merge_type(struct type *into, struct type *from, struct arena *arena)
+{
+    if (is_int32(into->id) && is_int32(from->id)) {
+        into->id = MAX(into->id, from->id);
+        return true;
+    }
+    if (into->id != from->id || into->precision != from->precision || into->scale != from->scale)
+        return false;
+    if (into->id == TYPE_STRUCT)
+        return merge_fields(&into->children, &into->n_children, from->children, from->n_children, arena);
+    for (uint32_t i = 0; i < into->n_children; i++)
+        if (!merge_type(&into->children[i].type, &from->children[i].type, arena))
+            return false;
+    return true;
+}
+
+static struct field *find_field(struct field *fields, uint32_t n, struct str name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (str_eq_nocase(fields[i].name, name))
+            return &fields[i];
+    return NULL;
+}
+
+/* New fields come last. */
+static bool merge_fields(struct field **into, uint32_t *n_into, struct field *from, uint32_t n, struct arena *arena)
+{
+    uint32_t n_old = *n_into;
+    struct field *all = ARENA_NEW_N(arena, struct field, n_old + n + 1);
+
+    for (uint32_t i = 0; i < n_old; i++)
+        all[i] = (*into)[i];
+    for (uint32_t i = 0; i < n; i++) {
+        struct field *old = find_field(all, n_old, from[i].name);
+        if (!old)
+            all[(*n_into)++] = from[i];
+        else if (!merge_type(&old->type, &from[i].type, arena))
+            return false;
+    }
+    *into = all;
+    return true;
+}
+
 static int check_name(struct str name, struct err *err)
 {
     if (!delta_schema_is_odd_name(name))
@@ -179,31 +230,55 @@ static int check_name(struct str name, struct err *err)
                    STR_ARG(name));
 }
 
-static int read_columns(struct converting *v, struct err *err)
+static int two_types(const struct converting *v, const struct delta_file *f, const struct field *here,
+                     const struct type *before, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf a = {0}, b = {0};
+
+    type_text(&here->type, &a);
+    type_text(before, &b);
+    err_set(err, ERR_USAGE, "%.*s: the column \"%.*s\" is %.*s there and %.*s in other files", STR_ARG(f->path),
+            STR_ARG(here->name), STR_ARG(buf_str(&a)), STR_ARG(buf_str(&b)));
+    return err_hint(err,
+                    "CREATE TABLE t AS SELECT * FROM read_parquet('%s/**/*.parquet', union_by_name = true) copies the "
+                    "rows into files of one type",
+                    v->store->name);
+}
+
+/* The columns of one file join those of the files before it. */
+static int add_columns(struct converting *v, const struct delta_file *f, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
     CLEANUP(map_deinit) struct map int96 = {0};
-    struct schema *s = v->schema = schema_new(), *inner = v->in_files = schema_new();
+    struct schema *s = v->in_files;
     struct field *fields;
     uint32_t n;
 
     buf_add_cstr(&sql, "SELECT * FROM read_parquet(");
-    add_paths(v, &sql);
-    buf_add_cstr(&sql, ", union_by_name = true, hive_partitioning = false)");
+    add_path(v, f, &sql);
+    buf_add_cstr(&sql, ", hive_partitioning = false)");
     TRY(delta_query_columns(v->conn, sql.p, &v->arena, &fields, &n, err));
-    TRY(find_int96(v, &int96, err));
+    TRY(find_int96(v, f, &int96, err));
     mend_instants(&int96, fields, n);
-    s->fields = ARENA_NEW_N(&v->arena, struct field, n + v->c->n_partition + 1);
     for (uint32_t i = 0; i < n; i++) {
-        bool partition = false;
-        for (uint32_t k = 0; k < v->c->n_partition; k++)
-            partition |= str_eq_nocase(fields[i].name, v->c->partition[k].name);
+        struct field *old = find_field(s->fields, s->n_fields, fields[i].name);
+        struct type before = old ? type_clone(&old->type, &v->arena) : (struct type){0};
         TRY(check_name(fields[i].name, err));
-        if (!partition)
-            s->fields[s->n_fields++] = fields[i];
+        if (!is_partition(v, fields[i].name) && !merge_fields(&s->fields, &s->n_fields, &fields[i], 1, &v->arena))
+            return two_types(v, f, &fields[i], &before, err);
     }
-    inner->fields = s->fields;
-    inner->n_fields = s->n_fields;
+    return 0;
+}
+
+static int read_columns(struct converting *v, struct err *err)
+{
+    struct schema *s = v->schema = schema_new(), *inner = v->in_files = schema_new();
+
+    for (uint32_t i = 0; i < v->n; i++)
+        TRY(add_columns(v, &v->files[i], err));
+    s->fields = ARENA_NEW_N(&v->arena, struct field, inner->n_fields + v->c->n_partition + 1);
+    for (uint32_t i = 0; i < inner->n_fields; i++)
+        s->fields[s->n_fields++] = inner->fields[i];
     v->partition_names = ARENA_NEW_N(&v->arena, struct str, v->c->n_partition + 1);
     for (uint32_t k = 0; k < v->c->n_partition; k++) {
         s->fields[s->n_fields] = v->c->partition[k];

@@ -15,7 +15,8 @@ struct delta_convert {
 /*
  * Writes version 0 with all files of the folder that end in .parquet; those in folders that begin with '_' or '.' are not
  * looked at. Columns are the union of the files'. A folder that is a table already is left as it is (*ret_files 0).
- * ERR_USAGE: no files; folders of partitions that were not declared, or otherwise; a name that Delta does not allow;
+ * ERR_USAGE: no files; folders of partitions that were not declared, or otherwise; a name that Delta does not allow; a column
+ * that has other types in other files (byte, short and integer are one to Parquet);
  * ERR_INPUT: a broken file or partition value.
  */
 int delta_convert(struct store *store, struct engine_conn *conn, const struct delta_convert *c, uint64_t *ret_files,
