@@ -1,6 +1,7 @@
 """Upkeep of tables by SQL: OPTIMIZE, ZORDER BY, REORG, read back by delta-rs, Polars and sluice."""
 import json
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -332,7 +333,7 @@ def test_convert_makes_a_table_of_parquet_files(sluice, folder):
         (at / part).mkdir(parents=True)
     sql(sluice, folder, f"COPY (SELECT 1 AS id, 'x' AS v, {{'a': 1.5}} AS s, TIMESTAMPTZ '2026-01-01 00:00:00+00' AS ts) "
                         f"TO '{at}/p=1/q=a%20b/one.parquet' (FORMAT parquet)",
-        f"COPY (SELECT i AS id, 'y' || i AS v, NULL::STRUCT(a DECIMAL(2,1)) AS s, NULL::TIMESTAMPTZ AS ts, i::DOUBLE AS d "
+        f"COPY (SELECT i::INT AS id, 'y' || i AS v, NULL::STRUCT(a DECIMAL(2,1)) AS s, NULL::TIMESTAMPTZ AS ts, i::DOUBLE AS d "
         f"FROM range(2, 5) r(i)) TO '{at}/p=2/q=__HIVE_DEFAULT_PARTITION__/two [2].parquet' (FORMAT parquet)",
         f"COPY (SELECT 1 AS nope) TO '{at}/_hidden/x.parquet' (FORMAT parquet)",
         f"COPY (SELECT 1 AS nope) TO '{at}/.hidden/x.parquet' (FORMAT parquet)")
@@ -370,6 +371,51 @@ def test_convert_refuses_what_is_no_table(sluice, folder):
     sql(sluice, folder, f"COPY (SELECT 1 AS id) TO '{folder.path}/p/d=x/x.parquet' (FORMAT parquet)")
     done = sql(sluice, folder, f"CONVERT TO DELTA parquet.`{folder.path}/p` PARTITIONED BY (d DATE)", code=None)
     assert "d=x/x.parquet" in done.err
+
+
+def test_convert_refuses_a_column_of_two_types(sluice, folder):
+    """As Spark: statistics and conditions go by what a file holds. What Parquet stores alike (byte, short, integer) is one type."""
+    for n, (one, other, told) in enumerate([("1::INT", "2::BIGINT", ("bigint", "int")), ("1::INT", "2.5::DOUBLE", ("double", "int")), ("'x'", "1::INT", ("int", "string")),
+                                            ("1::DECIMAL(10,2)", "2::DECIMAL(12,2)", ("decimal(12,2)", "decimal(10,2)")),
+                                            ("{'a': 1::INT}", "{'a': 2::BIGINT}", ("struct<a:bigint>", "struct<a:int>"))]):
+        at = folder.path / f"two{n}"
+        at.mkdir()
+        sql(sluice, folder, *[f"COPY (SELECT 7 AS k, {v} AS c) TO '{at}/{file}.parquet' (FORMAT parquet)" for file, v in (("a", one), ("b", other))])
+        done = sql(sluice, folder, f"CONVERT TO DELTA parquet.`{at}`", code=USAGE)
+        assert f'b.parquet: the column "c" is {told[0]} there and {told[1]} in other files' in done.err and "union_by_name" in done.err
+        assert not (at / "_delta_log").exists()
+    at = folder.path / "one"
+    at.mkdir()
+    sql(sluice, folder, f"COPY (SELECT 1::TINYINT AS c, {{'x': [1::SMALLINT]}} AS s) TO '{at}/a.parquet' (FORMAT parquet)",
+        f"COPY (SELECT 2::INT AS \"C\", {{'y': 'new', 'x': [70000::INT]}} AS s) TO '{at}/b.parquet' (FORMAT parquet)", f"CONVERT TO DELTA parquet.`{at}`")
+    t = f"delta.`{at}`"
+    assert sql(sluice, folder, f"SELECT * FROM {t} ORDER BY c").rows() == [{"c": 1, "s": {"x": [1], "y": None}}, {"c": 2, "s": {"x": [70000], "y": "new"}}]
+    assert rows(sluice, folder, f"SELECT c FROM {t} WHERE c > 1") == rows(sluice, folder, f"SELECT c FROM {t} WHERE s.y = 'new'") == [(2,)]
+    kinds = {r["col_name"]: r["data_type"] for r in sql(sluice, folder, f"DESCRIBE TABLE {t}").rows()}
+    assert (kinds["c"], kinds["s"]) == ("int", "struct<x:array<int>,y:string>")
+
+
+STORES = ["CREATE TABLE delta.`{at}/c` SHALLOW CLONE delta.`{url}`", "CREATE TABLE delta.`{url}` SHALLOW CLONE t", "CREATE TABLE u (id INT) LOCATION '{url}'",
+          "CONVERT TO DELTA parquet.`{url}`", "SELECT * FROM delta.`{url}`", "INSERT INTO delta.`{url}` VALUES (1)", "DESCRIBE HISTORY delta.`{url}`",
+          "SELECT * FROM delta_scan('{url}')", "SELECT * FROM table_changes_by_path('{url}', 0)", "VACUUM delta.`{url}`"]
+
+
+@pytest.mark.parametrize("statement", STORES)
+def test_the_url_of_an_object_store_is_no_folder(sluice, folder, statement):
+    sql(sluice, folder, "CREATE TABLE t (id INT)")
+    for url in ("s3://bucket/x", "abfss://c@a.dfs.core.windows.net/x"):
+        done = sql(sluice, folder, statement.format(at=folder.path, url=url), code=None)
+        assert done.code == 2 and f"{url}: only folders" in done.err and "mount the bucket" in done.err
+    assert not Path("s3:").exists()
+
+
+def test_the_url_of_a_folder_is_that_folder(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT)", "INSERT INTO t VALUES (1)", f"CREATE TABLE u SHALLOW CLONE delta.`file://{folder.table_path('t')}`")
+    assert rows(sluice, folder, f"SELECT id FROM delta.`file:{folder.table_path('u')}`") == rows(sluice, folder, f"FROM 'file://{folder.table_path('t')}'") == [(1,)]
+    for args in (["sql", "s3://bucket/lake", "-c", "SELECT 1"], ["status", "gs://bucket/lake"], ["sync", "postgres:///none", "s3://bucket/lake"],
+                 ["verify", "postgres:///none", "s3://bucket/lake"]):
+        done = sluice.run(*args, code=None)
+        assert done.code == 2 and "://bucket/lake: only folders" in done.err
 
 
 # ---- DROP FEATURE, VACUUM LITE ----

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "store/store.h"
 
 #include <stdio.h>
 
@@ -105,6 +106,15 @@ struct str *cli_list(const char *text, size_t *ret_n)
     }
     *ret_n = n;
     return items;
+}
+
+int cli_folder(const char *text, const char **ret, struct err *err)
+{
+    struct str folder;
+
+    TRY(store_local_root(str_of(text), &folder, err));
+    *ret = folder.p; /* the end of `text`, as is its 0 */
+    return 0;
 }
 
 static bool is_choice(const char *choices, const char *value)

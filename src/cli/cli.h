@@ -61,6 +61,8 @@ bool cli_size(const char *text, uint64_t *ret);
 bool cli_ms(const char *text, uint64_t *ret);
 /* "a, b" → what stands between the commas. NULL gives none. The array is the caller's (mem_free), the items are borrowed. */
 struct str *cli_list(const char *text, size_t *ret_n);
+/* The folder that an argument means (store_local_root); borrows from it. ERR_USAGE: the URL of something else. */
+int cli_folder(const char *text, const char **ret, struct err *err) MUST_CHECK;
 
 extern const struct command command_debug, command_sql, command_status, command_sync, command_verify;
 

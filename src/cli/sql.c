@@ -230,6 +230,7 @@ static int run(void *opaque, char **args, uint32_t n_args, struct err *err)
     CLEANUP(mem_freep) char *temp_dir = mem_printf("%s/sluice-%ld", tmp ? tmp : "/tmp", (long)getpid());
     struct engine_options engine_options = {engine_memory(o->memory), (unsigned)o->threads, temp_dir, NULL};
     bool prompt = !o->sql && !o->file && isatty(STDIN_FILENO);
+    const char *lake = NULL;
 
     if (o->sql && o->file)
         return err_set(err, ERR_USAGE, "-c and -f do not go together");
@@ -240,8 +241,10 @@ static int run(void *opaque, char **args, uint32_t n_args, struct err *err)
     else if (!prompt)
         TRY(read_stdin(&script, err));
     setlocale(LC_CTYPE, "C.UTF-8"); /* for the width of characters */
+    if (n_args)
+        TRY(cli_folder(args[0], &lake, err));
     TRY(engine_open(&engine_options, &engine, err));
-    TRY(session_open(engine, n_args ? args[0] : NULL, &session, err));
+    TRY(session_open(engine, lake, &session, err));
     struct shell sh = {session, OUTPUT_TABLE, terminal_width(), o->timing || isatty(STDOUT_FILENO)};
     if (o->format && strcmp(o->format, "csv") == 0)
         sh.format = OUTPUT_CSV;

@@ -289,11 +289,14 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     CLEANUP(status_deinit) struct status s = {0};
     enum output_format format = OUTPUT_TABLE;
 
+    const char *lake;
+
     (void)n_args;
+    TRY(cli_folder(args[0], &lake, err));
     if (o->format && strcmp(o->format, "table") != 0)
         format = strcmp(o->format, "csv") == 0 ? OUTPUT_CSV : OUTPUT_JSON;
     setlocale(LC_CTYPE, "C.UTF-8"); /* for the width of characters */
-    TRY(read_all(&s, args[0], o, err));
+    TRY(read_all(&s, lake, o, err));
     TRY(print_rows(&s, format, err));
     if (format == OUTPUT_TABLE)
         print_overall(&s);

@@ -133,7 +133,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     CLEANUP(mem_freep) struct str *partition_by = cli_list(in->partition_by, &o.n_partition_by);
     CLEANUP(mem_freep) struct str *resync = cli_list(in->resync, &o.n_resync);
     o.url = args[0];
-    o.lake = args[1];
+    TRY(cli_folder(args[1], &o.lake, err));
     o.include = tables;
     o.exclude = exclude;
     o.include_columns = columns;

@@ -13,10 +13,11 @@ struct options {
 static int run(void *options, char **args, uint32_t n_args, struct err *err)
 {
     const struct options *in = options;
-    struct verify_options o = {.url = args[0], .lake = args[1], .state_dir = in->state, .out = stdout};
+    struct verify_options o = {.url = args[0], .state_dir = in->state, .out = stdout};
     CLEANUP(mem_freep) struct str *tables = cli_list(in->tables, &o.n_include);
 
     (void)n_args;
+    TRY(cli_folder(args[1], &o.lake, err));
     o.include = tables;
     o.timeout_us = (int64_t)(in->timeout_ms ? in->timeout_ms : 60000) * 1000;
     o.limit = in->limit ? (uint32_t)MIN(in->limit, 10000u) : 10;

@@ -235,7 +235,9 @@ static int replace_call(struct session *s, const struct sql_ref *ref, struct buf
         TRY(read_option(&lx, &travel, &row_ids, &token, err));
     if (token.kind != TOKEN_END)
         return err_set(err, ERR_USAGE, "delta_scan() wants the path of a table as a string");
-    return write_key(s, arena_strdup(&s->arena, token_string(&path, &s->arena)), &travel, row_ids, out, err);
+    const char *folder;
+    TRY(session_folder(s, token_string(&path, &s->arena), &folder, err));
+    return write_key(s, folder, &travel, row_ids, out, err);
 }
 
 /* Has DuckDB's own catalog something of this name? */
@@ -282,12 +284,14 @@ int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struc
     if (ref->is_call)
         return replace_call(s, ref, out, err);
     if (t->path.n) {
-        path = arena_strdup(&s->arena, t->path);
-        if (ref->text.p[0] == '\'' && t->travel.kind == TRAVEL_NONE) { /* a file for DuckDB, or a table */
-            CLEANUP(mem_freep) char *log = mem_printf("%s/_delta_log", path);
-            if (!file_exists(log))
+        bool maybe_file = ref->text.p[0] == '\'' && t->travel.kind == TRAVEL_NONE; /* for DuckDB */
+        int rc = session_folder(s, t->path, &path, maybe_file ? NULL : err);
+        if (maybe_file) {
+            CLEANUP(mem_freep) char *log = rc == 0 ? mem_printf("%s/_delta_log", path) : NULL;
+            if (!log || !file_exists(log))
                 return 1;
         }
+        TRY(rc);
         return write_key(s, path, &t->travel, false, out, err);
     }
     if (name->n_parts == 1 && t->travel.kind == TRAVEL_NONE)

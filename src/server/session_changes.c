@@ -33,10 +33,8 @@ int session_named(struct session *s, struct str text, bool by_path, const char *
 
     TRY(lexer_next(&lx, &t, err));
     struct str name = t.kind == TOKEN_STRING ? token_string(&t, &s->arena) : text;
-    if (by_path || memchr(name.p, '/', name.n)) {
-        *ret = arena_strdup(&s->arena, name);
-        return 0;
-    }
+    if (by_path || memchr(name.p, '/', name.n))
+        return session_folder(s, name, ret, err);
     const char *dot = memrchr(name.p, '.', name.n);
     struct str schema = dot ? str_make(name.p, (size_t)(dot - name.p)) : (struct str){0};
     struct str table = dot ? str_make(dot + 1, name.n - schema.n - 1) : name;

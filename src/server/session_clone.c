@@ -78,12 +78,14 @@ int session_clone(struct session *s, const struct sql_clone *st, struct buf *out
 
 int session_convert(struct session *s, const struct sql_convert *st, struct buf *out, struct err *err)
 {
-    const char *path = arena_strdup(&s->arena, st->path);
-    CLEANUP(store_unrefp) struct store *store = store_local_new(path);
+    CLEANUP(store_unrefp) struct store *store = NULL;
     struct field *partition = ARENA_NEW_N(&s->arena, struct field, st->n_partition + 1);
     struct delta_convert c = {partition, st->n_partition, st->no_statistics};
+    const char *path;
     uint64_t files;
 
+    TRY(session_folder(s, st->path, &path, err));
+    store = store_local_new(path);
     if (!str_eq_nocase(st->format, STR("parquet")))
         return err_set(err, ERR_UNSUPPORTED, "CONVERT TO DELTA %.*s.`…` is not supported: only parquet.`…` is",
                        STR_ARG(st->format));

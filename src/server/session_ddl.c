@@ -28,10 +28,8 @@ int session_new_path(struct session *s, const struct sql_table *t, struct str lo
     const struct sql_name *n = &t->name;
     struct str schema = n->n_parts > 1 ? n->parts[n->n_parts - 2] : STR("public");
 
-    if (t->path.n || location.n) {
-        *ret = arena_strdup(&s->arena, t->path.n ? t->path : location);
-        return 0;
-    }
+    if (t->path.n || location.n)
+        return session_folder(s, t->path.n ? t->path : location, ret, err);
     if (!s->root)
         return err_set(err, ERR_USAGE, "no lake is open: name the table by its path, as in delta.`/data/%.*s`",
                        STR_ARG(n->text));

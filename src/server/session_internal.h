@@ -81,6 +81,8 @@ int session_settle(struct session *s, struct err *err) MUST_CHECK;
 /* For sql_rewrite(), with the session as its context. */
 int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struct err *err);
 
+/* The folder that a path in a statement means (store_local_root). */
+int session_folder(struct session *s, struct str path, const char **ret, struct err *err) MUST_CHECK;
 /* The path of a table that a statement names. ERR_USAGE when there is none. */
 int session_path(struct session *s, const struct sql_table *t, const char **ret, struct err *err) MUST_CHECK;
 /* Runs a statement that is not a query, and appends the SELECT of what it has to say. */

@@ -53,6 +53,9 @@ struct store { /* first member of each implementation */
 
 /* A folder of the local file system; it need not exist yet. One reference. */
 struct store *store_local_new(const char *root);
+/* The folder that a user's word for a table or lake means: "/data/t", "t", "file:///data/t". Borrows from `path`. ERR_USAGE:
+ * the URL of something else ("s3://bucket/t"), which would be taken for a folder named "s3:". */
+int store_local_root(struct str path, struct str *ret, struct err *err) MUST_CHECK;
 struct store *store_ref(struct store *s);
 void store_unref(struct store *s); /* takes NULL */
 static inline void store_unrefp(struct store **s)

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -321,4 +322,31 @@ struct store *store_local_new(const char *root)
         s->root[--n] = 0;
     s->base.name = mem_strdup(s->root);
     return &s->base;
+}
+
+/* Does it begin as "s3://" does? */
+static bool has_scheme(struct str path)
+{
+    size_t n = 0;
+
+    while (n < path.n && (isalnum((unsigned char)path.p[n]) || (path.p[n] && strchr("+.-", path.p[n]))))
+        n++;
+    return n && n + 3 <= path.n && memcmp(path.p + n, "://", 3) == 0;
+}
+
+int store_local_root(struct str path, struct str *ret, struct err *err)
+{
+    *ret = path;
+    if (str_has_prefix(path, STR("file:///")))
+        *ret = str_make(path.p + 7, path.n - 7);
+    else if (str_has_prefix(path, STR("file:/")) && !str_has_prefix(path, STR("file://")))
+        *ret = str_make(path.p + 5, path.n - 5);
+    else if (has_scheme(path)) {
+        err_set(err, ERR_USAGE, "%.*s: only folders of a file system are read and written, not object stores",
+                STR_ARG(path));
+        return err_hint(err,
+                        "mount the bucket (rclone mount, s3fs, …) or copy the table's whole folder, _delta_log too, "
+                        "to this machine, and name that folder");
+    }
+    return 0;
 }
