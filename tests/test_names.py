@@ -127,3 +127,36 @@ def test_resync_of_a_table_with_renamed_columns(db, sluice, lake):
     db.sql("UPDATE t SET b = 5")
     sluice.sync_once(db.url, lake)
     assert_equal(db, lake, ["t"])
+
+
+def test_names_that_begin_as_hidden_ones(db, sluice, lake):
+    """Tools for migrations name their tables so."""
+    names = ["_migrations", "__efmigrations", "..x", ".hidden", "_sluice", "_s.t", ".s.t"]
+    for name in names:
+        schema, _, table = name.rpartition(".") if name.endswith(".t") else ("", "", name)
+        db.sql(*([f'CREATE SCHEMA "{schema}"'] if schema else []),
+               f'CREATE TABLE "{schema or "public"}"."{table}" (id int PRIMARY KEY)', f'INSERT INTO "{schema or "public"}"."{table}" VALUES (7)')
+    sluice.sync_once(db.url, lake)
+    sluice.run("verify", db.url, lake)
+    for name in names:
+        schema, _, table = name.rpartition(".") if name.endswith(".t") else ("public", "", name)
+        assert sluice.sql(lake, f'SELECT id FROM "{schema}"."{table}"') == [{"id": 7}]
+    assert sorted(r["table"] for r in sluice.status(lake) if r["table"]) == sorted(n if n.endswith(".t") else f"public.{n}" for n in names)
+
+
+def test_names_that_no_folder_of_a_table_can_have(db, sluice, lake):
+    """A folder _delta_log would make a table of its schema, or of the whole lake."""
+    db.sql("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (7)")
+    bad = ["_delta_log", "a\\b", "a/b", "tab\there", "line\nend", ".", ".."]
+    for name in bad:
+        db.sql(f'CREATE TABLE "{name}" (id int PRIMARY KEY)')
+    db.sql('CREATE SCHEMA _delta_log', 'CREATE TABLE _delta_log.x (id int PRIMARY KEY)')
+    done = sluice.sync_once(db.url, lake, code=REFUSED)
+    assert f"{len(bad) + 1} of {len(bad) + 2} tables are set aside" in done.err
+    assert sorted(f.name for f in (lake.path / "public").iterdir()) == ["t"] and not (lake.path / "_delta_log").exists()
+    assert sluice.sql(lake, "SELECT id FROM t") == [{"id": 7}]
+    db.sql("ALTER TABLE t RENAME TO _delta_log_2", "INSERT INTO _delta_log_2 VALUES (8)", "ALTER TABLE _delta_log RENAME TO fine")
+    sluice.sync_once(db.url, lake, "--resync", "fine", code=REFUSED)
+    db.sql("ALTER TABLE fine RENAME TO \"a\\c\"", "INSERT INTO \"a\\c\" VALUES (1)")
+    assert "has a backslash" in sluice.sync_once(db.url, lake, code=REFUSED).err
+    assert sorted(f.name for f in (lake.path / "public").iterdir()) == ["_delta_log_2", "fine"]

@@ -63,8 +63,10 @@ int sync_recover_names(struct sync *s, struct err *err)
     return 0;
 }
 
-static void set_aside(struct sync *s, struct lake_table *t, const char *reason)
+void sync_set_aside(struct sync *s, struct lake_table *t, const char *reason)
 {
+    if (!t)
+        return;
     log_warn("table_quarantined", "table=%s reason=%s", t->name, log_quote(reason));
     lake_table_quarantine(t, reason);
     sync_note_tables(s);
@@ -100,7 +102,7 @@ static int rename_table(struct sync *s, struct state_table *st, struct str schem
     if (!t || t->state != LAKE_STREAMING)
         return 0; /* later */
     if (why) {
-        set_aside(s, t, why);
+        sync_set_aside(s, t, why);
         return 0;
     }
     if ((*ret_taken = file_exists(to)))
@@ -183,7 +185,7 @@ static int follow_name(struct sync *s, uint32_t oid, struct str schema, struct s
     if (!owner) {
         reason = mem_printf("the table was renamed to %.*s.%.*s, and the lake has a table of that name",
                             STR_ARG(schema), STR_ARG(name));
-        set_aside(s, delta_sink_find(s->sink, oid), reason);
+        sync_set_aside(s, delta_sink_find(s->sink, oid), reason);
         return 0;
     }
     TRY(let_go(s, st, err));
@@ -215,7 +217,8 @@ static int follow_catalog_name(struct sync *s, struct state_table *st, const str
 
     TRY(rename_table(s, st, now->schema, now->name, &taken, err));
     if (taken)
-        set_aside(s, delta_sink_find(s->sink, st->oid), "the table was renamed, and the lake has a table of that name");
+        sync_set_aside(s, delta_sink_find(s->sink, st->oid),
+                       "the table was renamed, and the lake has a table of that name");
     return 0;
 }
 
@@ -248,6 +251,11 @@ const char *sync_bad_name(struct str schema, struct str name)
             return "the table's name is not UTF-8";
         if (memchr(parts[i].p, '/', parts[i].n) || str_is(parts[i], ".") || str_is(parts[i], ".."))
             return "the table's name cannot be a folder's";
+        if (str_is(parts[i], "_delta_log"))
+            return "a folder of this name makes a Delta table of the one it is in";
+        for (size_t k = 0; k < parts[i].n; k++)
+            if (parts[i].p[k] == '\\' || (unsigned char)parts[i].p[k] < 0x20 || parts[i].p[k] == 0x7f)
+                return "readers of Delta cannot open a folder of the table's name: it has a backslash or a control character";
     }
     if (str_is(schema, "_sluice"))
         return "the folder _sluice is the lake's own";

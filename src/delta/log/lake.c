@@ -32,18 +32,33 @@ static void closedirp(DIR **dir)
         closedir(*dir);
 }
 
+/* PostgreSQL's tables may be named _migrations or .x: only sluice's own folder and the log are none. Of a hidden folder of
+ * somebody else's we look no further than we may. */
+static bool is_ours(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "_sluice") == 0 ||
+           strcmp(name, "_delta_log") == 0;
+}
+
+static bool is_hidden(const char *name)
+{
+    return name[0] == '.' || name[0] == '_';
+}
+
 /* schema NULL: `path` is the lake itself, whose folders are schemas (or tables). */
 static int read_folder(struct lake *lake, const char *path, const char *schema, struct err *err)
 {
     CLEANUP(closedirp) DIR *dir = opendir(path);
     const struct dirent *e;
 
+    if (!dir && schema && is_hidden(schema))
+        return 0;
     if (!dir && errno == ENOTDIR)
         return schema ? 0 : err_set(err, ERR_USAGE, "%s is no folder", path);
     if (!dir)
         return err_set_errno(err, "opening the folder %s", path);
     while ((e = readdir(dir))) {
-        if (e->d_name[0] == '.' || e->d_name[0] == '_')
+        if (schema ? strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 : is_ours(e->d_name))
             continue;
         CLEANUP(mem_freep) char *sub = mem_printf("%s/%s", path, e->d_name);
         if (is_table(sub))

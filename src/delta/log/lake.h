@@ -1,6 +1,6 @@
 /*
  * A lake: a folder of tables, LAKE/<schema>/<table>, or one table by itself. A table is what holds a `_delta_log`.
- * Folders whose names begin with '_' or '.' are not looked into.
+ * Names that begin with '_' or '.' are names as any; only sluice's own folder, _sluice, is not looked into.
  */
 #ifndef SLUICE_DELTA_LAKE_H
 #define SLUICE_DELTA_LAKE_H
