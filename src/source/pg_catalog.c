@@ -478,8 +478,10 @@ static int load_publication(struct load *l, struct err *err)
 static bool is_streamed(struct load *l, const struct relation *rel, const struct relation_column *col)
 {
     bool known = imap_get(&l->published, rel->oid) != NULL;
-    bool streamed = known ? imap_get(&l->published, column_key(rel->oid, col->attnum)) != NULL
-                          : !col->generated || l->publication_generated;
+    bool never = col->generated && pg_conn_version(l->conn) < 180000; /* though 15 lists it among the published ones */
+    bool streamed = never   ? false
+                    : known ? imap_get(&l->published, column_key(rel->oid, col->attnum)) != NULL
+                            : !col->generated || l->publication_generated;
 
     if (streamed)
         return true;
@@ -491,9 +493,20 @@ static bool is_streamed(struct load *l, const struct relation *rel, const struct
     return false;
 }
 
+/* A part of its key (generated, before 18) is not in the stream: rows cannot be found by it. */
+static void drop_key(struct load *l, struct relation *rel)
+{
+    for (uint32_t i = 0; i < rel->n_columns; i++)
+        rel->columns[i].key_seq = 0;
+    rel->identity = rel->full ? IDENTITY_ROW : IDENTITY_NONE;
+    note(l->tables, "table %.*s.%.*s has a key that is not in the stream%s", STR_ARG(rel->schema), STR_ARG(rel->name),
+         rel->full ? ": its rows are matched as a whole" : "");
+}
+
 static int filter_columns(struct load *l, struct relation *rel, struct err *err)
 {
     uint32_t kept = 0;
+    bool lost_key = false;
 
     for (uint32_t i = 0; i < rel->n_columns; i++) {
         struct relation_column *col = &rel->columns[i];
@@ -512,8 +525,12 @@ static int filter_columns(struct load *l, struct relation *rel, struct err *err)
         rel->narrowed |= !wanted;
         if (wanted && is_streamed(l, rel, col))
             rel->columns[kept++] = *col;
+        else
+            lost_key |= col->key_seq > 0;
     }
     rel->n_columns = kept;
+    if (lost_key)
+        drop_key(l, rel);
     return 0;
 }
 
