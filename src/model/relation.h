@@ -45,18 +45,20 @@ struct relation {
     enum relation_identity identity;
     bool full; /* REPLICA IDENTITY FULL: the stream carries whole old rows */
     bool partitioned;
-    bool narrowed;         /* columns were left out by choice */
-    bool published;        /* its inserts, at least, are in the stream (set by pg_publication_ensure) */
-    bool withheld;         /* it is not, and the role may not publish it (set there, too) */
-    int16_t doubtful;      /* attnum of a column that may be another one (codec/pg_columns.h); 0 = none */
-    int16_t max_attnum;    /* the highest that the stream has shown, of dropped columns too; 0 = not known */
-    int64_t blocks;        /* size in pages at the time of reading (sum of the partitions) */
-    int64_t storage;       /* another number when all rows were written anew (pg_class.relfilenode); 0 = unknown */
-    int64_t shape;         /* another number when a column was altered (of pg_attribute.xmin); 0 = unknown */
-    int16_t n_attributes;  /* pg_class.relnatts: the highest attnum that was ever given */
-    bool current;          /* the catalog has just these columns: the three above belong to them */
-    double row_estimate;   /* pg_class.reltuples, -1 unknown */
-    struct str leaves;     /* of a partitioned table "0,<oid>,<oid>…", rising: its leaf partitions; else {0} */
+    bool narrowed;        /* columns were left out by choice */
+    bool published;       /* its inserts, at least, are in the stream (set by pg_publication_ensure) */
+    bool withheld;        /* it is not, and the role may not publish it (set there, too) */
+    int16_t doubtful;     /* attnum of a column that may be another one (codec/pg_columns.h); 0 = none */
+    int16_t max_attnum;   /* the highest that the stream has shown, of dropped columns too; 0 = not known */
+    int64_t blocks;       /* size in pages at the time of reading (sum of the partitions) */
+    int64_t storage;      /* another number when all rows were written anew (pg_class.relfilenode); 0 = unknown */
+    int64_t shape;        /* another number when a column was altered (of pg_attribute.xmin); 0 = unknown */
+    int16_t n_attributes; /* pg_class.relnatts: the highest attnum that was ever given */
+    bool current;         /* the catalog has just these columns: the three above belong to them */
+    double row_estimate;  /* pg_class.reltuples, -1 unknown */
+    struct str leaves;    /* of a partitioned table "0,<oid>,<oid>…", rising: its leaf partitions; else {0} */
+    struct str mark; /* another one when the publication was altered for this table; {0}: not published, or not asked
+                              (pg_publication_read) */
     struct str row_filter; /* the publication's WHERE for this table (SQL), or {0}: a snapshot applies it too */
     uint32_t n_columns;
     struct relation_column *columns; /* in attnum order, without dropped ones, only those that are replicated */

@@ -221,6 +221,12 @@ static void cannot_translate(const struct receive *r, struct err *err)
         r->config.slot);
 }
 
+/* "publication … does not exist", up to PostgreSQL 17. */
+static bool is_unpublished(const struct err *err)
+{
+    return strcmp(err->sqlstate, "42704") == 0;
+}
+
 static void *run(void *arg)
 {
     struct receive *r = arg;
@@ -239,6 +245,8 @@ static void *run(void *arg)
             cannot_decode(r, &err);
         if (is_untranslatable(&err))
             cannot_translate(r, &err);
+        if (!again && is_unpublished(&err))
+            pg_publication_lost(r->config.publication, r->config.slot, &err);
         if (!again)
             break;
         log_err(LOG_WARN, "stream_lost", &err);

@@ -69,6 +69,8 @@ int sync_recover_names(struct sync *s, struct err *err) MUST_CHECK;
 int sync_follow_names(struct sync *s, struct err *err) MUST_CHECK;
 /* Tables whose name another one has now make way; at the start, folders follow the catalog. No epoch is open. */
 int sync_follow_catalog(struct sync *s, const struct pg_tables *tables, struct err *err) MUST_CHECK;
+/* A table that is followed cannot be any more; `t` may be NULL. */
+void sync_set_aside(struct sync *s, struct lake_table *t, const char *reason);
 /* Why a table of this name cannot be in the lake, or NULL. */
 const char *sync_bad_name(struct str schema, struct str name);
 
@@ -76,6 +78,11 @@ const char *sync_bad_name(struct str schema, struct str name);
 
 /* Sets `moved` of tables whose partitions took rows along as they were attached or detached. No epoch is open. */
 int sync_mind_partitions(struct sync *s, const struct pg_tables *tables, struct err *err) MUST_CHECK;
+
+/* ---- published.c: the publication is altered ---- */
+
+/* Sets `moved` of tables of which the publication may not have sent every change. ERR_REFUSED when it is lost. No epoch is open. */
+int sync_mind_publication(struct sync *s, const struct pg_tables *tables, struct err *err) MUST_CHECK;
 
 /* ---- tables.c: tables come in ---- */
 

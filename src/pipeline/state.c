@@ -90,6 +90,7 @@ static int read_table(struct state *s, yyjson_val *obj, struct err *err)
                                       get_str(obj, "name"));
 
     t->append_only = yyjson_get_bool(yyjson_obj_get(obj, "append_only"));
+    t->mark = arena_str(&s->arena, get_str(obj, "mark"));
     t->leaves = arena_str(&s->arena, get_str(obj, "leaves"));
     yyjson_val *was = yyjson_obj_get(obj, "was");
     t->was_schema = arena_str(&s->arena, str_of(yyjson_get_str(yyjson_arr_get(was, 0))));
@@ -116,6 +117,7 @@ static int read_all(struct state *s, yyjson_val *root, struct err *err)
         return broken(s, "system_id, start or applied is missing", err);
     snprintf(s->slot, sizeof s->slot, "%.*s", STR_ARG(slot));
     snprintf(s->publication, sizeof s->publication, "%.*s", STR_ARG(publication));
+    s->publication_oid = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "publication_oid"));
     s->inserts = yyjson_get_bool(yyjson_obj_get(root, "inserts"));
     s->history_only = yyjson_get_bool(yyjson_obj_get(root, "history_only"));
     yyjson_arr_foreach(yyjson_obj_get(root, "tables"), i, n, table) TRY(read_table(s, table, err));
@@ -141,11 +143,14 @@ int state_save(const struct state *s, struct err *err)
     CLEANUP(buf_deinit) struct buf out = {0};
     char start[LSN_TEXT], applied[LSN_TEXT];
 
+    buf_printf(&out, "{\"version\":1,\"system_id\":\"%llu\",\"slot\":\"%s\",\"publication\":",
+               (unsigned long long)s->system_id, s->slot);
+    buf_add_json_str(&out, str_of(s->publication));
     buf_printf(&out,
-               "{\"version\":1,\"system_id\":\"%llu\",\"slot\":\"%s\",\"publication\":\"%s\",\"inserts\":%s,"
+               ",\"publication_oid\":%u,\"inserts\":%s,"
                "\"history_only\":%s,\"start\":\"%s\",\"applied\":\"%s\",\n\"tables\":[",
-               (unsigned long long)s->system_id, s->slot, s->publication, s->inserts ? "true" : "false",
-               s->history_only ? "true" : "false", lsn_text(s->start, start), lsn_text(s->applied, applied));
+               s->publication_oid, s->inserts ? "true" : "false", s->history_only ? "true" : "false",
+               lsn_text(s->start, start), lsn_text(s->applied, applied));
     for (size_t i = 0; i < s->n_tables; i++) {
         const struct state_table *t = &s->tables[i];
         buf_printf(&out, "%s\n{\"oid\":%u,\"schema\":", i ? "," : "", t->oid);
@@ -158,6 +163,10 @@ int state_save(const struct state *s, struct err *err)
         if (t->reason.n) {
             buf_add_cstr(&out, ",\"reason\":");
             buf_add_json_str(&out, t->reason);
+        }
+        if (t->mark.n) {
+            buf_add_cstr(&out, ",\"mark\":");
+            buf_add_json_str(&out, t->mark);
         }
         if (t->leaves.n) {
             buf_add_cstr(&out, ",\"leaves\":");

@@ -2,10 +2,10 @@
  * What a sync must remember besides the lake itself: <state>/state.json, replaced as a whole and durably.
  *
  *   {"version":1,"system_id":"7512…","slot":"sluice_1a2b3c4d","publication":"sluice_1a2b3c4d",
- *    "start":"0/1A2B3C","applied":"0/1A2B80",
+ *    "publication_oid":16390,"start":"0/1A2B3C","applied":"0/1A2B80",
  *    "tables":[{"oid":16385,"schema":"public","name":"orders","state":"streaming"}, …]}
  *
- * A table's schema and name are those of its folder in the lake. It may also have "reason", "leaves" and "was":["schema","name"].
+ * A table's schema and name are those of its folder in the lake. It may also have "reason", "mark", "leaves" and "was":["schema","name"].
  *
  * Positions of tables stand in the tables (txn actions); `applied` is for those without changes of late: every table in state
  * "streaming" has all changes of transactions that committed at or before it.
@@ -29,9 +29,11 @@ struct state_table {
     enum table_state state;
     bool append_only; /* it had no replica identity when it was chosen: the lake gets its new rows only */
     struct str reason;
+    struct str mark;   /* what publishes it (relation.h), as it was when it was last looked at; {0}: not known */
     struct str leaves; /* the partitions that were there when it was last looked at (relation.h); {0}: not known */
     unsigned put_off;  /* copies of it in a row that it changed under; not kept in the file */
-    const char *moved; /* why its rows are others than the stream says (pipeline/partitions.c); not kept in the file */
+    const char
+        *moved; /* why its rows are others than the stream says (partitions.c, published.c); not kept in the file */
     struct str was_schema, was_name; /* not empty: the folder is about to be renamed from this (pipeline/names.c) */
 };
 
@@ -40,10 +42,11 @@ struct state {
     char *path;
     uint64_t system_id;
     char slot[64], publication[64];
-    bool history_only; /* the tables hold changes instead of the current state: sink/lake_history.h */
-    bool inserts;      /* the slot may be read with the publication for tables without an identity as well */
-    uint64_t start;    /* where the slot began: its consistent point; 0 = no slot yet */
-    uint64_t applied;  /* see above */
+    bool history_only;        /* the tables hold changes instead of the current state: sink/lake_history.h */
+    bool inserts;             /* the slot may be read with the publication for tables without an identity as well */
+    uint32_t publication_oid; /* 0: not known */
+    uint64_t start;           /* where the slot began: its consistent point; 0 = no slot yet */
+    uint64_t applied;         /* see above */
     struct state_table *tables;
     size_t n_tables, cap_tables;
 };

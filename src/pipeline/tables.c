@@ -123,6 +123,7 @@ static void begin_copying(struct sync *s, struct state_table *st, const struct r
 
     st->append_only = r->identity == IDENTITY_NONE;
     st->leaves = arena_str(&s->state.arena, r->leaves);
+    st->mark = arena_str(&s->state.arena, r->mark);
     st->moved = NULL;
     if (s->looked && st->append_only) /* those of the start were told by the check */
         log_warn("append_only", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
@@ -158,6 +159,8 @@ static size_t choose(struct sync *s, const struct pg_tables *tables, bool again,
             st->state = TABLE_QUARANTINED;
             st->append_only = r->identity == IDENTITY_NONE;
             state_set_reason(&s->state, st, why);
+            if (delta_sink_find(s->sink, r->oid))
+                lake_table_quarantine(delta_sink_find(s->sink, r->oid), why);
             continue;
         }
         begin_copying(s, st, r);
@@ -192,8 +195,10 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, struct snaps
 
     assert(!s->copy && !s->snapshot);
     TRY(sync_follow_catalog(s, tables, err));
-    if (first)
+    if (first) {
         TRY(sync_mind_partitions(s, tables, err));
+        TRY(sync_mind_publication(s, tables, err));
+    }
     size_t n = choose(s, tables, snapshot && !first, chosen);
     s->looked = true;
     TRY(state_save(&s->state, err));
@@ -424,6 +429,7 @@ int sync_look_for_tables(struct sync *s, struct err *err)
     s->last_look_us = now;
     TRY(sync_ask(s, ask_tables, &tables, err));
     TRY(sync_mind_partitions(s, &tables, err));
+    TRY(sync_mind_publication(s, &tables, err));
     for (size_t i = 0; i < tables.n; i++) {
         const struct state_table *st = state_find(&s->state, tables.items[i]->oid);
         n_new += !st || st->state == TABLE_NEW || st->moved || gained_identity(st, tables.items[i]);

@@ -243,11 +243,14 @@ static int find_changes(struct verify *v, bool *ret, struct err *err)
                                                                                      lsn_text(v->state.applied, at)};
     const char *params[] = {copy, lsn_text(v->lsn, to), NULL};
     struct pg_slot slot;
+    bool published;
     int64_t n;
 
     TRY(pg_slot_read(v->conn, v->state.slot, &slot, err));
-    if (!slot.exists)
-        return err_set(err, ERR_REFUSED, "the replication slot %s is gone from the source", v->state.slot);
+    TRY(pg_slot_check(v->conn, v->state.slot, &slot, err));
+    TRY(pg_publication_exists(v->conn, v->state.publication, &published, err));
+    if (!published)
+        return pg_publication_lost(v->state.publication, v->state.slot, err);
     pg_publication_names(v->state.publication, v->state.inserts, &publication);
     params[2] = publication.p;
     TRY(pg_query(v->conn, "SELECT pg_copy_logical_replication_slot($1, $2, true)", 2, copy_params, &copied, err));

@@ -307,6 +307,13 @@ static int check_missing(struct check *c, bool exists, bool ours, struct err *er
     if (c->tables->n == 0)
         return 0;
     TRY(pg_publication_sql(c->conn, s->publication, c->tables, &sql, err));
+    if (!exists && !s->create_slot) {
+        struct err lost;
+        pg_publication_lost(s->publication, s->slot, &lost);
+        buf_add_cstr(&mend, lost.hint);
+        add(c, true, &mend, "%s", lost.msg);
+        return 0;
+    }
     bool able = !c->server.standby && c->owns_all && (exists ? ours : c->can_create);
     if (!sql || (s->create_publication && (able || c->superuser)))
         return 0;

@@ -152,10 +152,12 @@ static int note_published(struct pg_conn *conn, const char *publication, const s
 {
     CLEANUP(imap_deinit) struct imap there = {0};
     char inserts[PG_NAME_MAX];
+    struct pg_publication p;
 
     pg_inserts_publication(publication, inserts);
     TRY(published_tables(conn, publication, tables, &there, err));
     TRY(published_tables(conn, inserts, tables, &there, err));
+    TRY(pg_publication_read(conn, publication, tables, &p, err));
     for (size_t i = 0; i < tables->n; i++)
         tables->items[i]->published = imap_get(&there, tables->items[i]->oid) != NULL;
     return 0;
