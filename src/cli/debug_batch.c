@@ -181,7 +181,7 @@ static int commit_stream(struct batcher *b, const struct pgoutput_msg *commit, s
     struct pgoutput_msg m;
     int rc = 0;
 
-    pg_epoch_begin(b->epoch, commit->commit.commit_lsn, commit->commit.commit_us);
+    pg_epoch_begin(b->epoch, commit->xid, commit->commit.commit_lsn, commit->commit.commit_us);
     for (size_t i = 0; s && rc == 0 && i < s->n; i++) {
         rc = pgoutput_read(s->bytes.p + s->pieces[i].at, s->pieces[i].n, true, &m, err);
         if (rc == 0)
@@ -207,7 +207,7 @@ static int take(struct batcher *b, struct str message, struct err *err)
     TRY(pgoutput_read(message.p, message.n, b->open != NULL, &m, err));
     switch (m.tag) {
     case 'B':
-        pg_epoch_begin(b->epoch, m.begin.final_lsn, m.begin.commit_us);
+        pg_epoch_begin(b->epoch, m.xid, m.begin.final_lsn, m.begin.commit_us);
         return 0;
     case 'S':
         begin_piece(b, m.xid);

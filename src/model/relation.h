@@ -56,9 +56,11 @@ struct relation {
     int16_t n_attributes; /* pg_class.relnatts: the highest attnum that was ever given */
     bool current;         /* the catalog has just these columns: the three above belong to them */
     double row_estimate;  /* pg_class.reltuples, -1 unknown */
-    struct str leaves;    /* of a partitioned table "0,<oid>,<oid>…", rising: its leaf partitions; else {0} */
+    /* Of a partitioned table its partitions, else {0}: "0:<oldest xid that runs>,<oid>:<filenode>:<xmin of its link>:<xmin of its
+     * pg_class>:<1 when it has pages>,…", by oid. Equal lists, first number apart, are of the same partitions with the same files. */
+    struct str leaves;
     struct str mark; /* another one when the publication was altered for this table; {0}: not published, or not asked
-                              (pg_publication_read) */
+                      * (pg_publication_read) */
     struct str row_filter; /* the publication's WHERE for this table (SQL), or {0}: a snapshot applies it too */
     uint32_t n_columns;
     struct relation_column *columns; /* in attnum order, without dropped ones, only those that are replicated */

@@ -143,7 +143,7 @@ static int replay_stream(struct apply *a, const struct pgoutput_msg *commit, str
         return 0; /* nothing of it was for us */
     if (!a->again)
         TRY(spool_reader_open(a->spool, &a->again, err));
-    pg_epoch_begin(a->epoch, commit->commit.commit_lsn, commit->commit.commit_us);
+    pg_epoch_begin(a->epoch, commit->xid, commit->commit.commit_lsn, commit->commit.commit_us);
     for (size_t i = 0; i < s->n; i++)
         TRY(replay_piece(a, s, s->pieces[i], err));
     stream_free(imap_remove(&a->streams, commit->xid));
@@ -176,7 +176,7 @@ static int take(struct apply *a, const struct spool_frame *frame, struct err *er
     switch (msg.tag) {
     case 'B':
         TRY(tell_before(a, msg.begin.final_lsn, err));
-        pg_epoch_begin(a->epoch, msg.begin.final_lsn, msg.begin.commit_us);
+        pg_epoch_begin(a->epoch, msg.xid, msg.begin.final_lsn, msg.begin.commit_us);
         return 0;
     case 'C':
         note_commit(a, &msg);

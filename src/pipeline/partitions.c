@@ -1,78 +1,174 @@
 /*
- * A partition that is attached brings rows along, and one that is detached or dropped takes them away; the stream says nothing
- * of either. So the list of leaf partitions is compared with what it was: when one is gone, or a new one was not empty as it
- * came (most are), the table is copied anew. A table of changes (--history only) has had no change, and stays.
+ * A partition that is attached brings rows along, and one that is detached or dropped takes them away; a TRUNCATE of one alone,
+ * too. The stream says nothing of these. So the list of partitions is compared with what it was:
+ *
+ *   one is gone, or was attached anew  → the table is copied anew
+ *   a new one was not empty as it came → the same (most are empty)
+ *   one has another file               → it was rewritten (VACUUM FULL, CLUSTER), and has rows that are as old as the list; or
+ *                                        the whole table was truncated, which the stream says, so it is waited for; else the same
+ *
+ * A table of changes (--history only) has had no change, and stays.
  */
 #include "pipeline/run.h"
 
-static bool next_leaf(struct str *list, uint32_t *ret)
-{
-    uint64_t oid = 0;
+#include "base/clock.h"
 
-    while (list->p && oid == 0) /* 0 stands at the head of each list */
-        if (!str_to_u64(str_split(list, ','), &oid))
-            return false;
-    *ret = (uint32_t)oid;
-    return oid != 0;
+enum { LOOK_AGAIN_US = 300000 };
+
+struct leaf {
+    uint64_t oid, file, link, xid,
+        pages; /* of the entry of the list: relation.h; what one of an older version lacks is 0 */
+};
+
+/* The next of the list; its head, "0:<xid>", is given first, as the leaf 0 with that as its file. */
+static bool next_leaf(struct str *list, struct leaf *ret)
+{
+    struct leaf leaf = {0};
+    uint64_t *const parts[] = {&leaf.oid, &leaf.file, &leaf.link, &leaf.xid, &leaf.pages};
+
+    if (!list->p)
+        return false;
+    struct str entry = str_split(list, ',');
+    for (size_t i = 0; i < ARRAY_LEN(parts) && entry.p; i++)
+        (void)!str_to_u64(str_split(&entry, ':'), parts[i]);
+    *ret = leaf;
+    return true;
 }
 
-static bool has_leaf(struct str list, uint32_t leaf)
+static bool find_leaf(struct str list, uint64_t oid, struct leaf *ret)
 {
-    uint32_t oid;
-
-    while (next_leaf(&list, &oid))
-        if (oid == leaf)
+    while (next_leaf(&list, ret))
+        if (ret->oid == oid)
             return true;
     return false;
 }
 
+/* The list without its head, which says only when it was made. */
+static struct str rest_of(struct str list)
+{
+    str_split(&list, ',');
+    return list;
+}
+
 struct leaf_question {
     uint32_t oid;
-    bool ret;
+    uint64_t xid;
+    bool had_rows, ret;
 };
 
-static int ask_leaf(struct sync *s, void *arg, struct err *err)
+static int ask_brought(struct sync *s, void *arg, struct err *err)
 {
     struct leaf_question *q = arg;
 
     return pg_catalog_leaf_brought_rows(s->conn, q->oid, &q->ret, err);
 }
 
+static int ask_kept(struct sync *s, void *arg, struct err *err)
+{
+    struct leaf_question *q = arg;
+
+    return pg_catalog_leaf_kept_rows(s->conn, q->oid, q->xid, q->had_rows, &q->ret, err);
+}
+
+static int ask_lsn(struct sync *s, void *arg, struct err *err)
+{
+    return pg_current_wal_lsn(s->conn, arg, err);
+}
+
 /* NULL in `*ret` when no rows came or went with partitions. */
 static int why_moved(struct sync *s, struct str before, struct str now, const char **ret, struct err *err)
 {
     struct str old = before, rest = now;
-    uint32_t oid;
+    struct leaf leaf, other;
 
     *ret = NULL;
-    while (next_leaf(&old, &oid))
-        if (!has_leaf(now, oid))
-            *ret = "a partition was detached or dropped, and its rows with it";
-    while (!*ret && next_leaf(&rest, &oid)) {
-        struct leaf_question q = {.oid = oid};
-        if (has_leaf(before, oid))
+    while (next_leaf(&old, &leaf)) {
+        if (!leaf.oid)
             continue;
-        TRY(sync_ask(s, ask_leaf, &q, err));
+        if (!find_leaf(now, leaf.oid, &other))
+            *ret = "a partition was detached or dropped, and its rows with it";
+        else if (leaf.link && leaf.link != other.link)
+            *ret = "a partition was detached, and attached again: it may have changed meanwhile";
+    }
+    while (!*ret && next_leaf(&rest, &leaf)) {
+        struct leaf_question q = {.oid = (uint32_t)leaf.oid};
+        if (find_leaf(before, leaf.oid, &other))
+            continue;
+        TRY(sync_ask(s, ask_brought, &q, err));
         if (q.ret)
             *ret = "a partition was attached that had rows already";
     }
     return 0;
 }
 
+/* Does a partition have another file, and neither rows that tell why, nor a TRUNCATE of the whole table? */
+static int is_emptied(struct sync *s, struct state_table *st, struct str now, bool *ret, struct err *err)
+{
+    uint32_t truncated_xid = pg_epoch_truncated_xid(s->epoch, st->oid);
+    struct leaf head = {0}, leaf, before;
+
+    *ret = false;
+    if (!find_leaf(st->leaves, 0, &head) || !head.file)
+        return 0;
+    while (!*ret && next_leaf(&now, &leaf)) {
+        if (!leaf.oid || !find_leaf(st->leaves, leaf.oid, &before) || before.file == leaf.file ||
+            (truncated_xid && leaf.xid == truncated_xid))
+            continue;
+        struct leaf_question q = {.oid = (uint32_t)leaf.oid, .xid = head.file, .had_rows = before.pages > 0};
+        TRY(sync_ask(s, ask_kept, &q, err));
+        *ret = !q.ret;
+    }
+    return 0;
+}
+
+/* Has the stream come to where it must have told of what was seen, if it tells of it at all? If not, we look again soon. */
+static int has_been_told(struct sync *s, struct state_table *st, struct str now, bool *ret, struct err *err)
+{
+    if (!str_eq(rest_of(st->suspect), rest_of(now))) {
+        st->suspect = arena_str(&s->state.arena, now);
+        TRY(sync_ask(s, ask_lsn, &st->suspect_lsn, err));
+    }
+    *ret = s->receive.started && s->applied + 1 >= st->suspect_lsn;
+    if (!*ret) {
+        s->n_suspects++;
+        sync_look_soon(s, LOOK_AGAIN_US);
+    }
+    return 0;
+}
+
+static int mind(struct sync *s, struct state_table *st, struct str now, struct err *err)
+{
+    bool emptied = false, told = true;
+
+    if (st->leaves.n) {
+        TRY(why_moved(s, st->leaves, now, &st->moved, err));
+        if (!st->moved)
+            TRY(is_emptied(s, st, now, &emptied, err));
+        if (emptied)
+            TRY(has_been_told(s, st, now, &told, err));
+    }
+    if (!told)
+        return 0;
+    if (emptied)
+        st->moved = "a partition was truncated by itself, or written anew";
+    st->suspect = (struct str){0};
+    if (st->moved)
+        return 0;
+    st->leaves = arena_str(&s->state.arena, now);
+    s->state_dirty = true;
+    return 0;
+}
+
 int sync_mind_partitions(struct sync *s, const struct pg_tables *tables, struct err *err)
 {
+    s->n_suspects = 0;
     for (size_t i = 0; i < tables->n; i++) {
         const struct relation *r = tables->items[i];
         struct state_table *st = state_find(&s->state, r->oid);
         bool follows = st && (st->state == TABLE_STREAMING || st->state == TABLE_QUARANTINED);
-        if (!follows || str_eq(st->leaves, r->leaves) || s->o->history == LAKE_CHANGES_ONLY)
+        if (!follows || str_eq(rest_of(st->leaves), rest_of(r->leaves)) || s->o->history == LAKE_CHANGES_ONLY)
             continue;
-        if (st->leaves.n)
-            TRY(why_moved(s, st->leaves, r->leaves, &st->moved, err));
-        if (st->moved)
-            continue;
-        st->leaves = arena_str(&s->state.arena, r->leaves);
-        s->state_dirty = true;
+        TRY(mind(s, st, r->leaves, err));
     }
     return 0;
 }

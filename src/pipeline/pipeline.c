@@ -203,7 +203,7 @@ static bool is_caught_up(const struct sync *s)
     struct lake_table *t;
     size_t cursor = 0;
 
-    if (s->copy || s->snapshot || s->applied + 1 < s->target_lsn)
+    if (s->copy || s->snapshot || s->applied + 1 < s->target_lsn || s->n_suspects)
         return false;
     while (delta_sink_next(s->sink, &cursor, NULL, &t) == 0)
         if (t->state == LAKE_STAGED)
@@ -252,7 +252,8 @@ static int run(struct sync *s, struct err *err)
 {
     bool hold;
 
-    s->last_commit_us = s->last_look_us = clock_mono_us();
+    s->last_commit_us = clock_mono_us();
+    s->last_look_us = s->n_suspects ? 0 : s->last_commit_us;
     for (;;) {
         show_progress(s);
         if (sync_is_stopping(s))

@@ -33,9 +33,10 @@ struct sync {
     struct copy_job *copy;
     struct progress progress;
     struct barrier barrier;
-    uint64_t target_lsn;      /* --once: where the source was at the start */
-    uint64_t applied;         /* every streaming table has everything up to here, committed */
-    uint64_t read_lsn;        /* the last transaction read from the spool, and … */
+    uint64_t target_lsn; /* --once: where the source was at the start */
+    size_t n_suspects;   /* tables of which only the stream, as it goes on, tells whether they are to be copied anew */
+    uint64_t applied;    /* every streaming table has everything up to here, committed */
+    uint64_t read_lsn;   /* the last transaction read from the spool, and … */
     uint64_t read_end_lsn;    /* … its end */
     uint64_t trim_lsn;        /* end of the last transaction that is committed everywhere */
     uint64_t snapshot_lsn;    /* the snapshot that is asked for stands there or later */
@@ -76,7 +77,8 @@ const char *sync_bad_name(struct str schema, struct str name);
 
 /* ---- partitions.c: partitions that come and go ---- */
 
-/* Sets `moved` of tables whose partitions took rows along as they were attached or detached. No epoch is open. */
+/* Sets `moved` of tables whose partitions took rows along as they were attached or detached, or lost them alone; counts in
+ * `n_suspects` those of which the stream tells yet. No epoch is open. */
 int sync_mind_partitions(struct sync *s, const struct pg_tables *tables, struct err *err) MUST_CHECK;
 
 /* ---- published.c: the publication is altered ---- */
@@ -100,6 +102,8 @@ int sync_tell_of_wait(struct sync *s, const struct snapshot *snapshot, struct er
 int sync_copy_rc(int rc, struct err *err);
 /* Takes in the tables of a copy that is done, and rewinds the spool for them. */
 int sync_finish_copy(struct sync *s, struct err *err) MUST_CHECK;
+/* The next look is not later than in so long. */
+void sync_look_soon(struct sync *s, int64_t us);
 /* Looks now and then whether tables were added at the source. */
 int sync_look_for_tables(struct sync *s, struct err *err) MUST_CHECK;
 /* What became of tables since: shown, quarantined. */

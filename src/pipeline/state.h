@@ -32,8 +32,12 @@ struct state_table {
     struct str mark;   /* what publishes it (relation.h), as it was when it was last looked at; {0}: not known */
     struct str leaves; /* the partitions that were there when it was last looked at (relation.h); {0}: not known */
     unsigned put_off;  /* copies of it in a row that it changed under; not kept in the file */
-    const char
-        *moved; /* why its rows are others than the stream says (partitions.c, published.c); not kept in the file */
+    /* `leaves` as they were when a file of them was another, which the stream may explain yet, and where it will have come by
+     * then. Not kept in the file. */
+    struct str suspect;
+    uint64_t suspect_lsn;
+    /* Why its rows are others than the stream says (partitions.c, published.c); not kept in the file. */
+    const char *moved;
     struct str was_schema, was_name; /* not empty: the folder is about to be renamed from this (pipeline/names.c) */
 };
 

@@ -418,6 +418,11 @@ static void give_up_gone(struct sync *s, const struct pg_tables *tables)
     }
 }
 
+void sync_look_soon(struct sync *s, int64_t us)
+{
+    s->last_look_us = MIN(s->last_look_us, clock_mono_us() - LOOK_FOR_TABLES_US + us);
+}
+
 int sync_look_for_tables(struct sync *s, struct err *err)
 {
     CLEANUP(pg_tables_deinit) struct pg_tables tables = {0};

@@ -277,8 +277,11 @@ static void choose(struct load *l, struct candidate *all, size_t n)
 static const char details_sql[] =
     "SELECT c.oid, c.relreplident, i.indkey::text, s.blocks, s.tuples, s.storage, c.relnatts,"
     " (SELECT sum(a.xmin::text::bigint) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)::bigint,"
-    " CASE WHEN c.relkind = 'p' THEN concat_ws(',', '0', (SELECT string_agg(relid::oid::text, ',' ORDER BY relid::oid)"
-    "  FROM pg_partition_tree(c.oid) WHERE isleaf)) END"
+    " CASE WHEN c.relkind = 'p' THEN concat_ws(',', '0:' || pg_snapshot_xmin(pg_current_snapshot())::text,"
+    "  (SELECT string_agg(concat_ws(':', f.oid, f.relfilenode, h.xmin, f.xmin, (pg_relation_size(f.oid) > 0)::int),"
+    "    ',' ORDER BY f.oid)"
+    "   FROM pg_partition_tree(c.oid) t JOIN pg_class f ON f.oid = t.relid JOIN pg_inherits h ON h.inhrelid = f.oid"
+    "   WHERE t.relid <> c.oid)) END"
     " FROM pg_class c"
     " LEFT JOIN LATERAL (SELECT x.indkey FROM pg_index x"
     "  WHERE x.indrelid = c.oid AND x.indisvalid AND x.indimmediate AND CASE c.relreplident"
@@ -611,27 +614,68 @@ int pg_catalog_attnum_alive(struct pg_conn *conn, uint32_t relid, int16_t attnum
     return 0;
 }
 
+/* A leaf's name where we may read all of it. */
+static int readable_leaf(struct pg_conn *conn, const char *oid, struct buf *ret, struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+    const char *const params[] = {oid};
+
+    TRY(pg_query(
+        conn,
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.oid = $1::oid AND c.relkind = 'r' AND has_schema_privilege(n.oid, 'USAGE')"
+        " AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid)",
+        1, params, &r, err));
+    if (pg_result_rows(r))
+        buf_add_str(ret, pg_result_str(r, 0, 0));
+    return 0;
+}
+
+int pg_catalog_leaf_kept_rows(struct pg_conn *conn, uint32_t oid, uint64_t xid, bool had_rows, bool *ret,
+                              struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
+    CLEANUP(buf_deinit) struct buf name = {0}, sql = {0};
+    char text[16];
+
+    *ret = false;
+    snprintf(text, sizeof text, "%u", oid);
+    TRY(readable_leaf(conn, text, &name, err));
+    if (!name.n)
+        return 0;
+    buf_printf(&sql,
+               "WITH altered AS (SELECT a.xmin FROM pg_attribute a WHERE a.attrelid = %u AND a.attnum > 0"
+               "  AND age(a.xmin) <= age('%u'::xid))"
+               " SELECT %s OR EXISTS (SELECT FROM ONLY %s WHERE xmin IN (SELECT xmin FROM altered) OR"
+               "  age(xmin) > age('%u'::xid))"
+               " AND pg_snapshot_xmax(pg_current_snapshot())::text::bigint - %llu < 2000000000",
+               oid, (unsigned)(uint32_t)xid, had_rows ? "false" : "EXISTS (SELECT FROM altered)", name.p,
+               (unsigned)(uint32_t)xid, (unsigned long long)xid);
+    TRY(pg_query(conn, sql.p, 0, NULL, &r, err));
+    *ret = pg_result_bool(r, 0, 0);
+    return 0;
+}
+
 /* Its youngest link to an ancestor: what was written in that transaction or before was not in the root's stream. */
 static const char link_sql[] =
-    "SELECT format('%I.%I', n.nspname, c.relname), (SELECT i.xmin::text FROM pg_inherits i WHERE i.inhrelid IN"
-    "  (SELECT relid FROM pg_partition_ancestors(c.oid)) ORDER BY age(i.xmin) LIMIT 1)"
-    " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::oid AND c.relkind = 'r'"
-    " AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')";
+    "SELECT i.xmin::text FROM pg_inherits i WHERE i.inhrelid IN"
+    " (SELECT relid FROM pg_partition_ancestors($1::oid::regclass)) ORDER BY age(i.xmin) LIMIT 1";
 
 int pg_catalog_leaf_brought_rows(struct pg_conn *conn, uint32_t oid, bool *ret, struct err *err)
 {
     CLEANUP(pg_result_freep) struct pg_result *link = NULL, *r = NULL;
-    CLEANUP(buf_deinit) struct buf sql = {0};
+    CLEANUP(buf_deinit) struct buf name = {0}, sql = {0};
     char text[16];
     const char *const params[] = {text};
 
     *ret = false;
     snprintf(text, sizeof text, "%u", oid);
+    TRY(readable_leaf(conn, text, &name, err));
     TRY(pg_query(conn, link_sql, 1, params, &link, err));
-    if (pg_result_rows(link) == 0 || pg_result_is_null(link, 0, 1))
-        return 0; /* a foreign table, gone again, or we may not look (which the next start tells) */
-    buf_printf(&sql, "SELECT EXISTS (SELECT FROM ONLY %s WHERE age(xmin) >= age('%s'::xid))",
-               pg_result_str(link, 0, 0).p, pg_result_str(link, 0, 1).p);
+    if (!name.n || pg_result_rows(link) == 0)
+        return 0; /* partitioned, a foreign table, gone again, or we may not look (which the next start tells) */
+    buf_printf(&sql, "SELECT EXISTS (SELECT FROM ONLY %s WHERE age(xmin) >= age('%s'::xid))", name.p,
+               pg_result_str(link, 0, 0).p);
     TRY(pg_query(conn, sql.p, 0, NULL, &r, err));
     *ret = pg_result_bool(r, 0, 0);
     return 0;

@@ -71,6 +71,13 @@ MUST_CHECK int pg_catalog_relation(struct pg_conn *conn, uint32_t oid, const str
  * finds one. Those of the attaching transaction count, too, for nothing tells them apart. */
 MUST_CHECK int pg_catalog_leaf_brought_rows(struct pg_conn *conn, uint32_t oid, bool *ret, struct err *err);
 /*
+ * Has the leaf, whose file is another, still the rows that it had when `xid` was the oldest transaction that ran? It has when one of
+ * them is there; when one is there that an ALTER since has written anew; and when it had none, and was altered since. False,
+ * too, when that cannot be seen.
+ */
+MUST_CHECK int pg_catalog_leaf_kept_rows(struct pg_conn *conn, uint32_t oid, uint64_t xid, bool had_rows, bool *ret,
+                                         struct err *err);
+/*
  * The current name of a column by attnum, to tell a rename from a drop and an add: 0 and the name (free with
  * mem_free), or 1 when the column was dropped or never was. ERR_NOT_FOUND when the table is gone.
  */

@@ -32,7 +32,8 @@ struct epoch_table {
     bool stale;                    /* `last` is not worked out yet */
     bool repeated;                 /* it was said once more since */
     bool knows_from;
-    uint64_t from; /* changes up to here are in the sink */
+    uint64_t from;          /* changes up to here are in the sink */
+    uint32_t truncated_xid; /* the last transaction that truncated it; 0 = none was seen */
     struct batch *batch;
 };
 
@@ -41,6 +42,7 @@ struct pg_epoch {
     struct imap tables; /* oid → struct epoch_table * */
     struct position pos;
     int64_t commit_us;
+    uint32_t xid;
     uint64_t n_changes;
 };
 
@@ -83,8 +85,9 @@ void pg_epoch_free(struct pg_epoch *e)
     mem_free(e);
 }
 
-void pg_epoch_begin(struct pg_epoch *e, uint64_t commit_lsn, int64_t commit_us)
+void pg_epoch_begin(struct pg_epoch *e, uint32_t xid, uint64_t commit_lsn, int64_t commit_us)
 {
+    e->xid = xid;
     e->pos = (struct position){.lsn = commit_lsn};
     e->commit_us = commit_us;
 }
@@ -92,6 +95,13 @@ void pg_epoch_begin(struct pg_epoch *e, uint64_t commit_lsn, int64_t commit_us)
 uint64_t pg_epoch_changes(const struct pg_epoch *e)
 {
     return e->n_changes;
+}
+
+uint32_t pg_epoch_truncated_xid(const struct pg_epoch *e, uint32_t oid)
+{
+    const struct epoch_table *t = imap_get(&e->tables, oid);
+
+    return t ? t->truncated_xid : 0;
 }
 
 void pg_epoch_forget_sink(struct pg_epoch *e)
@@ -354,6 +364,8 @@ static int add_truncate(struct pg_epoch *e, const struct pgoutput_msg *msg, stru
     for (uint32_t i = 0; i < msg->truncate.n; i++) {
         struct epoch_table *t = imap_get(&e->tables, pgoutput_truncate_oid(msg, i));
         bool wanted = false;
+        if (t)
+            t->truncated_xid = msg->xid ? msg->xid : e->xid;
         if (t)
             TRY(is_wanted(e, t, &wanted, err));
         if (!wanted)

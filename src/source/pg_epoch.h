@@ -32,7 +32,7 @@ struct pg_epoch *pg_epoch_new(const struct pg_epoch_options *opt);
 void pg_epoch_free(struct pg_epoch *e); /* takes NULL */
 DEFINE_FREEP(pg_epoch)
 /* The transaction that the next messages belong to. */
-void pg_epoch_begin(struct pg_epoch *e, uint64_t commit_lsn, int64_t commit_us);
+void pg_epoch_begin(struct pg_epoch *e, uint32_t xid, uint64_t commit_lsn, int64_t commit_us);
 /* A message of the transaction: R I U D T (others are ignored). */
 int pg_epoch_add(struct pg_epoch *e, const struct pgoutput_msg *msg, struct err *err) MUST_CHECK;
 /* Hands the batches that are still open to the sink. */
@@ -40,6 +40,8 @@ int pg_epoch_flush(struct pg_epoch *e, struct err *err) MUST_CHECK;
 /* Forgets what is known of all relations: each is announced to the sink anew by its next
  * row that the sink wants, and compared with what the lake remembers. */
 void pg_epoch_forget_sink(struct pg_epoch *e);
+/* The last transaction whose TRUNCATE of the relation has come; 0: none. */
+uint32_t pg_epoch_truncated_xid(const struct pg_epoch *e, uint32_t oid);
 uint64_t pg_epoch_changes(const struct pg_epoch *e); /* rows handed over since it was made */
 
 #endif
