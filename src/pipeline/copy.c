@@ -132,8 +132,7 @@ static int look_again(struct copy_job *job, struct copy_table *t, struct err *er
     return 0;
 }
 
-/* The table was dropped, truncated, altered between catalog, snapshot and copy; or somebody held a lock for too long. */
-static bool has_moved(int rc, const struct err *err)
+bool copy_table_moved(int rc, const struct err *err)
 {
     return rc == ERR_CONFLICT || rc == ERR_NOT_FOUND || rc == ERR_INPUT || strcmp(err->sqlstate, "42P01") == 0 ||
            strcmp(err->sqlstate, "42703") == 0 || strcmp(err->sqlstate, "55P03") == 0;
@@ -165,7 +164,7 @@ static void say_table(const struct copy_table *t, struct err *err)
 /* Trouble that is the table's own ends its copy alone, and the others are copied all the same. Else returns it. */
 static int fail_table(struct copy_job *job, struct copy_table *t, struct pg_session *session, int rc, struct err *err)
 {
-    bool moved = rc < 0 && has_moved(rc, err), refused = rc < 0 && is_refused(rc, err);
+    bool moved = rc < 0 && copy_table_moved(rc, err), refused = rc < 0 && is_refused(rc, err);
 
     if (rc >= 0 || !(moved || refused || rc == ERR_UNSUPPORTED || rc == ERR_LIMIT))
         return rc;

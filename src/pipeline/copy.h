@@ -93,6 +93,9 @@ static inline void copy_freep(struct copy_job **job)
     copy_free(*job);
     *job = NULL;
 }
+/* Does the error say that a table was dropped, truncated or altered between catalog, snapshot and copy, or that somebody held a
+ * lock for too long? Then looking again mends it. */
+bool copy_table_moved(int rc, const struct err *err);
 /* The table is in the lake: its notes are not needed any more. */
 int copy_forget(const char *state_dir, uint32_t oid, struct err *err) MUST_CHECK;
 

@@ -63,15 +63,6 @@ int sync_recover_names(struct sync *s, struct err *err)
     return 0;
 }
 
-void sync_set_aside(struct sync *s, struct lake_table *t, const char *reason)
-{
-    if (!t)
-        return;
-    log_warn("table_quarantined", "table=%s reason=%s", t->name, log_quote(reason));
-    lake_table_quarantine(t, reason);
-    sync_note_tables(s);
-}
-
 /* The table in its new folder, as it was. */
 static int open_again(struct sync *s, struct state_table *st, struct lake_table *old, struct err *err)
 {
@@ -190,7 +181,7 @@ static int follow_name(struct sync *s, uint32_t oid, struct str schema, struct s
     }
     TRY(let_go(s, st, err));
     st->state = TABLE_NEW; /* the next look copies it, and that is now */
-    s->last_look_us = 0;
+    s->next_look_us = 0;
     s->state_dirty = true;
     return 0;
 }

@@ -5,7 +5,7 @@
  *   copy      what is not in the lake yet, in threads of its own          pipeline/tables, pipeline/copy
  *   receive   replication stream → spool, acknowledged when durable       pipeline/receive
  *   apply     spool → transactions → batches → tables                     pipeline/apply, source/pg_epoch, sink/
- *   commit    an epoch is over: one Delta commit a table                  sink/delta_sink
+ *   commit    an epoch is over: one Delta commit a table                  pipeline/epoch, sink/delta_sink
  *   remember  position, states of tables; the spool is trimmed            pipeline/state, spool/
  *
  * This thread prepares, applies, commits and remembers; the others are one for receive, one that merges files and writes
@@ -36,31 +36,6 @@ void sync_options_default(struct sync_options *o)
 {
     *o =
         (struct sync_options){.epoch_us = 500000, .memory_bytes = (size_t)256 << 20, .copy_sessions = 2, .stop_fd = -1};
-}
-
-/* ---- commit ---- */
-
-/* The epoch is over: what was read of the spool is in the lake. */
-int sync_commit_epoch(struct sync *s, struct err *err)
-{
-    TRY(pg_epoch_flush(s->epoch, err));
-    if (delta_sink_is_dirty(s->sink))
-        TRY(delta_sink_commit(s->sink, s->read_lsn, err));
-    crash_point("epoch_committed");
-    s->last_commit_us = clock_mono_us();
-    if (s->epoch_us)
-        log_debug("epoch", "changes=%llu took_us=%lld", (unsigned long long)pg_epoch_changes(s->epoch),
-                  (long long)(s->last_commit_us - s->epoch_us));
-    s->epoch_us = 0;
-    s->applied = MAX(s->applied, s->read_lsn);
-    s->trim_lsn = s->read_end_lsn;
-    sync_note_tables(s);
-    return sync_follow_names(s, err);
-}
-
-bool sync_epoch_is_open(const struct sync *s)
-{
-    return s->read_lsn > s->applied || delta_sink_is_dirty(s->sink);
 }
 
 /* ---- remember ---- */
@@ -253,7 +228,7 @@ static int run(struct sync *s, struct err *err)
     bool hold;
 
     s->last_commit_us = clock_mono_us();
-    s->last_look_us = s->n_suspects ? 0 : s->last_commit_us;
+    s->next_look_us = s->n_suspects ? 0 : s->last_commit_us + SYNC_LOOK_US;
     for (;;) {
         show_progress(s);
         if (sync_is_stopping(s))

@@ -12,41 +12,10 @@
 #include "sink/lake_partition.h"
 #include "source/pg_untouched.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ASK_AGAIN_US = 1000000, LOOK_US = 2000, LOOK_AT_SLOT_US = 50000, TELL_US = 2000000, IN_USE_US = 10000000 };
-
-bool sync_is_stopping(const struct sync *s)
-{
-    struct pollfd p = {.fd = s->o->stop_fd, .events = POLLIN};
-
-    return poll(&p, 1, 0) > 0;
-}
-
-int sync_ask(struct sync *s, int (*ask)(struct sync *s, void *arg, struct err *err), void *arg, struct err *err)
-{
-    struct err why;
-
-    for (;;) {
-        int rc = 0;
-        if (!s->conn)
-            rc = pg_conn_open(s->o->url, PG_CONN_SQL, s->o->stop_fd, &s->conn, &why);
-        if (rc == 0)
-            rc = ask(s, arg, &why);
-        if (rc == 0)
-            return 0;
-        if (rc != ERR_NET || sync_is_stopping(s)) {
-            if (err)
-                *err = why;
-            return rc;
-        }
-        log_err(LOG_WARN, "catalog_lost", &why);
-        pg_conn_free(TAKE_PTR(s->conn));
-        clock_sleep_us(ASK_AGAIN_US);
-    }
-}
+enum { LOOK_US = 2000, LOOK_AT_SLOT_US = 50000, TELL_US = 2000000, IN_USE_US = 10000000 };
 
 /* ---- questions that the assembler asks ---- */
 

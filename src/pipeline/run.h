@@ -14,6 +14,8 @@
 #include "sink/lake_worker.h"
 #include "source/pg_setup.h"
 
+enum { SYNC_LOOK_US = 5000000 }; /* how often the tables of the source are looked at */
+
 struct sync {
     const struct sync_options *o;
     char *state_dir, *app_id;
@@ -42,7 +44,7 @@ struct sync {
     uint64_t snapshot_lsn;    /* the snapshot that is asked for stands there or later */
     uint64_t changes_at_rest; /* when memory was last given back */
     int64_t epoch_us;         /* when the first transaction of the open epoch was begun to read */
-    int64_t last_commit_us, last_remember_us, last_look_us;
+    int64_t last_commit_us, last_remember_us, next_look_us;
     bool state_dirty;
     bool copied;       /* a copy was begun: a table that changes under it is no error of the user's */
     bool looked;       /* the tables of the start were chosen: --resync is done with */
@@ -50,17 +52,21 @@ struct sync {
     bool told_of_wait; /* that transactions at the source hold the snapshot up */
 };
 
-/* ---- pipeline.c ---- */
+/* ---- ask.c: questions to the catalog ---- */
 
-bool sync_epoch_is_open(const struct sync *s); /* something was read of the spool that is not committed */
-int sync_commit_epoch(struct sync *s, struct err *err) MUST_CHECK;
-
-/* ---- prepare.c: everything before the first change ---- */
-int sync_prepare(struct sync *s, struct err *err) MUST_CHECK;
 /* Runs `ask` on the catalog connection, which is opened again when it was lost; waits while the server is away. */
 int sync_ask(struct sync *s, int (*ask)(struct sync *s, void *arg, struct err *err), void *arg,
              struct err *err) MUST_CHECK;
 bool sync_is_stopping(const struct sync *s);
+
+/* ---- follow.c: which tables follow, and which are set aside ---- */
+
+/* What became of tables since: shown, quarantined. */
+void sync_note_tables(struct sync *s);
+/* A table that is followed cannot be any more; `t` may be NULL. */
+void sync_set_aside(struct sync *s, struct lake_table *t, const char *reason);
+/* The next look is not later than in so long. */
+void sync_look_soon(struct sync *s, int64_t us);
 
 /* ---- names.c: tables that were renamed, dropped or made again ---- */
 
@@ -70,10 +76,13 @@ int sync_recover_names(struct sync *s, struct err *err) MUST_CHECK;
 int sync_follow_names(struct sync *s, struct err *err) MUST_CHECK;
 /* Tables whose name another one has now make way; at the start, folders follow the catalog. No epoch is open. */
 int sync_follow_catalog(struct sync *s, const struct pg_tables *tables, struct err *err) MUST_CHECK;
-/* A table that is followed cannot be any more; `t` may be NULL. */
-void sync_set_aside(struct sync *s, struct lake_table *t, const char *reason);
 /* Why a table of this name cannot be in the lake, or NULL. */
 const char *sync_bad_name(struct str schema, struct str name);
+
+/* ---- epoch.c ---- */
+
+bool sync_epoch_is_open(const struct sync *s); /* something was read of the spool that is not committed */
+int sync_commit_epoch(struct sync *s, struct err *err) MUST_CHECK;
 
 /* ---- partitions.c: partitions that come and go ---- */
 
@@ -102,11 +111,10 @@ int sync_tell_of_wait(struct sync *s, const struct snapshot *snapshot, struct er
 int sync_copy_rc(int rc, struct err *err);
 /* Takes in the tables of a copy that is done, and rewinds the spool for them. */
 int sync_finish_copy(struct sync *s, struct err *err) MUST_CHECK;
-/* The next look is not later than in so long. */
-void sync_look_soon(struct sync *s, int64_t us);
 /* Looks now and then whether tables were added at the source. */
 int sync_look_for_tables(struct sync *s, struct err *err) MUST_CHECK;
-/* What became of tables since: shown, quarantined. */
-void sync_note_tables(struct sync *s);
+
+/* ---- prepare.c: everything before the first change ---- */
+int sync_prepare(struct sync *s, struct err *err) MUST_CHECK;
 
 #endif

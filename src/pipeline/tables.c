@@ -13,7 +13,7 @@
 
 #include <assert.h>
 
-enum { LOOK_FOR_TABLES_US = 5000000, PUT_OFF_US = 500000, UNREADABLE_TRIES = 10, TELL_OF_WAIT_US = 2000000 };
+enum { PUT_OFF_US = 500000, UNREADABLE_TRIES = 10, TELL_OF_WAIT_US = 2000000 };
 
 static bool is_resync(const struct sync *s, struct str schema, struct str name)
 {
@@ -263,9 +263,7 @@ int sync_copy_rc(int rc, struct err *err)
 {
     if (rc >= 0)
         return rc; /* `err` is not filled in */
-    bool moved = rc == ERR_NOT_FOUND || rc == ERR_INPUT || strcmp(err->sqlstate, "42P01") == 0 ||
-                 strcmp(err->sqlstate, "42703") == 0;
-    return moved ? (err->code = ERR_CONFLICT) : rc;
+    return copy_table_moved(rc, err) ? (err->code = ERR_CONFLICT) : rc;
 }
 
 static int add_rejects(struct sync *s, const struct copy_table *c, struct lake_table *t, struct err *err)
@@ -325,7 +323,7 @@ static int put_off(struct sync *s, const struct copy_table *c, struct err *err)
     log_err(LOG_WARN, "copy_put_off", &c->failed);
     st->state = TABLE_NEW;
     if (st->put_off <= UNREADABLE_TRIES)
-        s->last_look_us = clock_mono_us() - LOOK_FOR_TABLES_US + PUT_OFF_US;
+        s->next_look_us = clock_mono_us() + PUT_OFF_US;
     return copy_forget(s->state_dir, c->rel->oid, err); /* the spool is not kept for chunks that are done */
 }
 
@@ -369,34 +367,7 @@ int sync_finish_copy(struct sync *s, struct err *err)
     return apply_rewind(&s->apply, err);
 }
 
-/* ---- afterwards ---- */
-
-static bool is_copying(const struct sync *s)
-{
-    return s->copy || s->snapshot;
-}
-
-void sync_note_tables(struct sync *s)
-{
-    for (size_t i = 0; i < s->state.n_tables; i++) {
-        struct state_table *st = &s->state.tables[i];
-        struct lake_table *t = delta_sink_find(s->sink, st->oid);
-        if (!t || (is_copying(s) && st->state == TABLE_COPYING))
-            continue;
-        if (t->state == LAKE_QUARANTINED && t->stale) {
-            st->state = TABLE_NEW; /* the next look starts a copy, and that is now */
-            s->last_look_us = 0;
-            s->state_dirty = true;
-        } else if (t->state == LAKE_QUARANTINED && st->state != TABLE_QUARANTINED) {
-            st->state = TABLE_QUARANTINED;
-            state_set_reason(&s->state, st, t->reason);
-            s->state_dirty = true;
-        } else if (t->state == LAKE_STREAMING && st->state == TABLE_COPYING && !is_copying(s)) {
-            st->state = TABLE_STREAMING;
-            s->state_dirty = true;
-        }
-    }
-}
+/* ---- looking for tables ---- */
 
 /* Tables that wait for a copy, and that the source does not have any more: what the lake has of them stays. */
 static void give_up_gone(struct sync *s, const struct pg_tables *tables)
@@ -418,20 +389,15 @@ static void give_up_gone(struct sync *s, const struct pg_tables *tables)
     }
 }
 
-void sync_look_soon(struct sync *s, int64_t us)
-{
-    s->last_look_us = MIN(s->last_look_us, clock_mono_us() - LOOK_FOR_TABLES_US + us);
-}
-
 int sync_look_for_tables(struct sync *s, struct err *err)
 {
     CLEANUP(pg_tables_deinit) struct pg_tables tables = {0};
     int64_t now = clock_mono_us();
     size_t n_new = 0;
 
-    if (is_copying(s) || now - s->last_look_us < LOOK_FOR_TABLES_US || sync_epoch_is_open(s))
+    if (s->copy || s->snapshot || now < s->next_look_us || sync_epoch_is_open(s))
         return 0;
-    s->last_look_us = now;
+    s->next_look_us = now + SYNC_LOOK_US;
     TRY(sync_ask(s, ask_tables, &tables, err));
     TRY(sync_mind_partitions(s, &tables, err));
     TRY(sync_mind_publication(s, &tables, err));
