@@ -308,6 +308,86 @@ def test_variant_get_of_no_path(sluice, folder, path):
     assert "no path" in sql(sluice, folder, f"SELECT variant_get(parse_json('1'), '{text}')", code=USAGE).err
 
 
+@pytest.mark.parametrize("properties", [DV, COW])
+def test_nulls_of_json_in_queries(sluice, folder, properties):
+    """They are values, where they stand alone and within others; wherever a query reads them."""
+    table(sluice, folder, properties, "'delta.enableChangeDataFeed' = 'true'")
+    sql(sluice, folder, """INSERT INTO t (id, v, a) VALUES (1, parse_json('null'), [parse_json('null'), NULL]), (2, NULL, NULL), (3, parse_json('{"a":null}'), [])""")
+    told = "id, v IS NULL, is_variant_null(v), to_json(v), v::VARCHAR, is_variant_null(a[1]), a[2] IS NULL"
+    expected = [(1, False, True, None, None, True, True), (2, True, None, None, None, None, True), (3, False, False, {"a": None}, '{"a":null}', None, True)]
+    for source in ("t", "(SELECT * FROM t)", "table_changes('t', 1)", "t VERSION AS OF 1"):
+        got = rows(sluice, folder, f"SELECT {told.replace('to_json(v)', 'to_json(v)::JSON')} FROM {source} ORDER BY id")
+        assert got == expected, source
+    assert rows(sluice, folder, "SELECT count(*), count(v) FROM t WHERE v IS NOT NULL") == [(2, 2)]
+    assert rows(sluice, folder, "SELECT to_json(v) = 'null' FROM t WHERE id = 1") == [(True,)]
+    assert not list(folder.table_path("t").glob("**/.tmp*"))
+
+
+def test_a_query_writes_nothing_beside_the_table(sluice, folder, tmp_path):
+    table(sluice, folder, COW, columns="id INT, v VARIANT")
+    sql(sluice, folder, "INSERT INTO t VALUES (1, parse_json('null'))")
+    path = folder.table_path("t")
+    before = {p: p.stat().st_mtime_ns for p in (path, *path.rglob("*"))}
+    assert rows(sluice, folder, "SELECT v IS NULL FROM t") == [(False,)]
+    assert {p: p.stat().st_mtime_ns for p in (path, *path.rglob("*"))} == before
+
+
+DOC = """parse_json('{"a":{"b":[1.9,"2","x",null,-2.5e0]},"t":"2024-01-02","n":null,"o k":true,"big":99999999999}')"""
+
+
+@pytest.mark.parametrize("path,kind,expected", [
+    ("$.a.b[0]", "int", 1), ("$.a.b[4]", "bigint", -2), ("$.a.b[0]", "double", 1.9), ("$.a.b[1]", "int", 2), ("$.a.b[0]", "decimal(5,1)", 1.9), ("$.a.b[0]", "string", "1.9"),
+    ("$.a.b[3]", "int", None), ("$.a.b[9]", "int", None), ("$.t", "date", "2024-01-02"), ("$.t", "string", "2024-01-02"), ("$.n", "string", None), ("$['o k']", "boolean", True),
+    ("$.a", "string", '{"b":[1.9,"2","x",null,-2.5]}'), ("$.a.b", "array<string>", ["1.9", "2", "x", None, "-2.5"]), ("$.a", "map<string,variant>", {"b": [1.9, "2", "x", None, -2.5]}),
+    ("$", "struct<t:string,q:int>", {"t": "2024-01-02", "q": None}), ("$.big", "bigint", 99999999999)])
+def test_variant_get_with_a_type(sluice, folder, path, kind, expected):
+    """A number loses what is behind its point on its way to an integer; an object's text is JSON."""
+    text = path.replace("'", "''")
+    for function in ("variant_get", "try_variant_get"):
+        assert rows(sluice, folder, f"SELECT {function}({DOC}, '{text}', '{kind}') AS x") == [(expected,)]
+
+
+def test_variant_get_of_what_does_not_fit(sluice, folder):
+    for path, kind in (("$.a.b[2]", "int"), ("$.a", "int"), ("$.big", "int"), ("$.a.b", "array<int>")):
+        assert "onvert" in sql(sluice, folder, f"SELECT variant_get({DOC}, '{path}', '{kind}') AS x", code=USAGE).err
+        assert rows(sluice, folder, f"SELECT try_variant_get({DOC}, '{path}', '{kind}') AS x") == [(None,)]
+    assert "no type foo" in sql(sluice, folder, f"SELECT variant_get({DOC}, '$.a', 'foo')", code=REFUSED).err
+    assert "name of a type" in sql(sluice, folder, f"SELECT variant_get({DOC}, '$.a', 1)", code=USAGE).err
+
+
+def test_paths_with_a_colon(sluice, folder):
+    table(sluice, folder, DV, columns="id INT, v VARIANT, s STRUCT<w: VARIANT, x: INT>")
+    sql(sluice, folder, f"INSERT INTO t VALUES (1, {DOC}, {{'w': {DOC}, 'x': 1}})")
+    for expression, expected in (("v:a.b[1]::INT", 2), ("v:a.b[1]::string", "2"), ("v:['o k']", True), ("v:`o k`", True), ("t.v:t::DATE", "2024-01-02"), ("s.w:a.b[2]", "x"),
+                                 ("(v:a):b[0]", 1.9), ("v:n IS NULL", False), ("v:zz IS NULL", True), ("[v:t, v:n][1]", "2024-01-02"), (f"{DOC}:a.b[0]", 1.9),
+                                 ("coalesce(v:zz, v:t)", "2024-01-02"), ("CASE WHEN v:a IS NOT NULL THEN v:big::BIGINT END", 99999999999), ("variant_get(v:a, '$.b[0]', 'int')", 1)):
+        assert rows(sluice, folder, f"SELECT {expression} AS x FROM t") == [(expected,)], expression
+    # what DuckDB reads otherwise stays as it is
+    assert sql(sluice, folder, "SELECT a: id, b: s.x, {k: id} AS c, [1, 2, 3][1:2] AS d, list_transform([1, 2], lambda x: x + id) AS e FROM t").rows() == [
+        {"a": 1, "b": 1, "c": {"k": 1}, "d": [1, 2], "e": [2, 3]}]
+    sql(sluice, folder, "UPDATE t SET v = v:a WHERE v:a.b[0]::DOUBLE > 1 AND v:t = 'x'::VARIANT OR v:big::BIGINT > 5",
+        "MERGE INTO t USING (SELECT 1 AS id) q ON t.id = q.id AND t.v:b[1]::INT = 2 WHEN MATCHED AND t.v:b[0]::INT > 0 THEN UPDATE SET id = variant_get(t.v, '$.b[0]', 'int') + 6",
+        "CREATE TABLE n (s STRUCT<a: INT, b: STRUCT<c: ARRAY<INT>>>)")
+    assert rows(sluice, folder, "SELECT id, v:b[2] AS x FROM t") == [(7, "x")]
+
+
+def test_schemas_of_variants(sluice, folder):
+    for text, expected in (("1", "BIGINT"), ("1.50", "DECIMAL(2,1)"), ("0.05", "DECIMAL(2,2)"), ("1e0", "DOUBLE"), ("null", "VOID"), ('"x"', "STRING"), ("true", "BOOLEAN"), ("[]", "ARRAY<VOID>"),
+                           ('{"b":1,"a b":{"x":null}}', "OBJECT<`a b`: OBJECT<x: VOID>, b: BIGINT>"), ("[1,2.5,null]", "ARRAY<DECIMAL(21,1)>"), ("[1,1e0]", "ARRAY<DOUBLE>"),
+                           ('[1,"x"]', "ARRAY<VARIANT>"), ('[{"a":1},{"a":true,"b":[1]}]', "ARRAY<OBJECT<a: VARIANT, b: ARRAY<BIGINT>>>")):
+        assert rows(sluice, folder, f"SELECT schema_of_variant(parse_json('{text}')) AS s") == [(expected,)]
+    assert rows(sluice, folder, "SELECT schema_of_variant_agg(v) AS s FROM (VALUES (parse_json('[1]')), (NULL), (parse_json('[2.5]'))) t(v)") == [("ARRAY<DECIMAL(21,1)>",)]
+
+
+def test_members_as_rows(sluice, folder):
+    table(sluice, folder, DV, columns="id INT, v VARIANT")
+    sql(sluice, folder, """INSERT INTO t VALUES (1, parse_json('{"b":[1],"a":null}')), (2, parse_json('["x",2]')), (3, parse_json('5')), (4, NULL)""")
+    exploded = [(1, 0, "a", None), (1, 1, "b", [1]), (2, 0, None, "x"), (2, 1, None, 2)]
+    assert rows(sluice, folder, "SELECT t.id, e.pos, e.key, e.value FROM t, LATERAL variant_explode(v) AS e ORDER BY ALL") == exploded
+    assert rows(sluice, folder, "SELECT id, e.* FROM t, variant_explode_outer(t.v) e ORDER BY id, pos") == exploded + [(3, None, None, None), (4, None, None, None)]
+    assert rows(sluice, folder, "SELECT to_variant_object({'a': [1]}) AS v") == [({"a": [1]},)]
+
+
 def test_where_a_variant_cannot_be(sluice, folder):
     for statement in ("CREATE TABLE t (v VARIANT, i INT) PARTITIONED BY (v)", "CREATE TABLE t (v VARIANT, i INT) CLUSTER BY (v)",
                       "CREATE TABLE t (m MAP<VARIANT, INT>)", "CREATE TABLE t AS SELECT map {parse_json('1'): 2} AS m"):

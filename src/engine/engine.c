@@ -182,6 +182,7 @@ int engine_open(const struct engine_options *options, struct engine **ret, struc
     char *message = NULL;
 
     pthread_mutex_init(&engine->mutex, NULL);
+    engine->temp_dir = options->temp_dir ? mem_strdup(options->temp_dir) : NULL;
     TRY(make_config(options, &config, err));
     if (duckdb_open_ext(options->path, &engine->db, config, &message) != DuckDBSuccess) {
         int code = engine_error(err, message);
@@ -200,6 +201,7 @@ void engine_free(struct engine *engine)
         return;
     if (engine->db)
         duckdb_close(&engine->db);
+    mem_free(engine->temp_dir);
     for (int i = 0; i < NUMBERED_KINDS; i++)
         imap_deinit(&engine->numbered[i]);
     pthread_mutex_destroy(&engine->mutex);
@@ -225,6 +227,11 @@ void engine_conn_free(struct engine_conn *conn)
         return;
     duckdb_disconnect(&conn->c);
     mem_free(conn);
+}
+
+const char *engine_temp_dir(const struct engine *engine)
+{
+    return engine->temp_dir;
 }
 
 struct engine *engine_of(struct engine_conn *conn)

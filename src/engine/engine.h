@@ -35,6 +35,7 @@ int engine_connect(struct engine *engine, struct engine_conn **ret, struct err *
 void engine_conn_free(struct engine_conn *conn);                                                 /* takes NULL */
 DEFINE_FREEP(engine_conn)
 struct engine *engine_of(struct engine_conn *conn);
+const char *engine_temp_dir(const struct engine *engine); /* as in the options; it may have to be made */
 void engine_interrupt(struct engine_conn *conn); /* the running statement fails with ERR_CANCELLED; any thread */
 
 /* Runs one or more statements and drops their results. */

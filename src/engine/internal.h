@@ -17,6 +17,7 @@ struct engine {
     pthread_mutex_t mutex; /* guards the next two */
     int64_t last_number;
     struct imap numbered[NUMBERED_KINDS]; /* number → struct feed, scan_files, stub, visit */
+    char *temp_dir;                       /* NULL: none */
     engine_table_fn *lookup;
     void *lookup_ctx;
 };

@@ -4,9 +4,9 @@
 #include "base/mem.h"
 #include "engine/internal.h"
 #include "engine/render.h"
-#include "engine/variant_decode.h"
+#include "engine/variant_call.h"
 
-static void set_null(duckdb_vector out, idx_t i)
+void variant_set_null(duckdb_vector out, idx_t i)
 {
     duckdb_vector_ensure_validity_writable(out);
     duckdb_validity_set_row_invalid(duckdb_vector_get_validity(out), i);
@@ -14,24 +14,14 @@ static void set_null(duckdb_vector out, idx_t i)
 
 /* ---- of variants ---- */
 
-/* One call over a vector of variants. */
-struct call {
-    struct arena arena;
-    struct engine_vector in;
-    struct variant_writer w;
-    struct buf text;
-};
-
-static void call_deinit(struct call *c)
+void variant_call_deinit(struct variant_call *c)
 {
     arena_deinit(&c->arena);
     variant_writer_deinit(&c->w);
     buf_deinit(&c->text);
 }
 
-typedef int variant_fn(struct call *c, idx_t row, duckdb_vector out, struct err *err);
-
-static int value_of(struct call *c, idx_t row, duckdb_vector out, struct err *err)
+static int value_of(struct variant_call *c, idx_t row, duckdb_vector out, struct err *err)
 {
     const struct variant_parts parts = variant_parts_of(&c->in, row);
 
@@ -41,7 +31,7 @@ static int value_of(struct call *c, idx_t row, duckdb_vector out, struct err *er
     return 0;
 }
 
-static int metadata_of(struct call *c, idx_t row, duckdb_vector out, struct err *err)
+static int metadata_of(struct variant_call *c, idx_t row, duckdb_vector out, struct err *err)
 {
     const struct variant_parts parts = variant_parts_of(&c->in, row);
 
@@ -53,7 +43,7 @@ static int metadata_of(struct call *c, idx_t row, duckdb_vector out, struct err 
     return 0;
 }
 
-static int json_of(struct call *c, idx_t row, duckdb_vector out, struct err *err)
+static int json_of(struct variant_call *c, idx_t row, duckdb_vector out, struct err *err)
 {
     (void)err;
     buf_reset(&c->text);
@@ -62,7 +52,7 @@ static int json_of(struct call *c, idx_t row, duckdb_vector out, struct err *err
     return 0;
 }
 
-static int is_null_of(struct call *c, idx_t row, duckdb_vector out, struct err *err)
+static int is_null_of(struct variant_call *c, idx_t row, duckdb_vector out, struct err *err)
 {
     const struct variant_parts parts = variant_parts_of(&c->in, row);
 
@@ -71,26 +61,25 @@ static int is_null_of(struct call *c, idx_t row, duckdb_vector out, struct err *
     return 0;
 }
 
-static void call_begin(struct call *c, duckdb_data_chunk in)
+void variant_call_begin(struct variant_call *c, duckdb_vector in)
 {
     struct engine_type *type = ARENA_NEW(&c->arena, struct engine_type);
-    CLEANUP(duckdb_destroy_logical_type)
-    duckdb_logical_type t = duckdb_vector_get_column_type(duckdb_data_chunk_get_vector(in, 0));
+    CLEANUP(duckdb_destroy_logical_type) duckdb_logical_type t = duckdb_vector_get_column_type(in);
 
     engine_type_read(&c->arena, t, type);
     engine_view_init(&c->arena, &c->in, type);
-    engine_view_set(&c->in, duckdb_data_chunk_get_vector(in, 0));
+    engine_view_set(&c->in, in);
 }
 
-static void run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out, variant_fn *fn)
+void variant_call_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out, variant_call_fn *fn)
 {
-    CLEANUP(call_deinit) struct call c = {0};
+    CLEANUP(variant_call_deinit) struct variant_call c = {0};
     struct err err = {0};
 
-    call_begin(&c, in);
+    variant_call_begin(&c, duckdb_data_chunk_get_vector(in, 0));
     for (idx_t i = 0; i < duckdb_data_chunk_get_size(in); i++) {
         if (engine_is_null(&c.in, i)) {
-            set_null(out, i);
+            variant_set_null(out, i);
         } else if (fn(&c, i, out, &err) < 0) {
             duckdb_scalar_function_set_error(info, err.msg);
             return;
@@ -100,22 +89,22 @@ static void run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector o
 
 static void value_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
 {
-    run(info, in, out, value_of);
+    variant_call_run(info, in, out, value_of);
 }
 
 static void metadata_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
 {
-    run(info, in, out, metadata_of);
+    variant_call_run(info, in, out, metadata_of);
 }
 
 static void json_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
 {
-    run(info, in, out, json_of);
+    variant_call_run(info, in, out, json_of);
 }
 
 static void is_null_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
 {
-    run(info, in, out, is_null_of);
+    variant_call_run(info, in, out, is_null_of);
 }
 
 /* ---- to variants ---- */
@@ -235,7 +224,7 @@ static int64_t find_member(const struct variant_parts *v, uint64_t place, struct
     return -1;
 }
 
-static int add_part(struct call *c, struct making *m, idx_t row, struct str path, struct err *err)
+static int add_part(struct variant_call *c, struct making *m, idx_t row, struct str path, struct err *err)
 {
     const struct variant_parts parts = variant_parts_of(&c->in, row);
     struct str rest = path.n ? str_make(path.p + 1, path.n - 1) : path, name;
@@ -261,7 +250,7 @@ static int add_part(struct call *c, struct making *m, idx_t row, struct str path
 
 static void get_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
 {
-    CLEANUP(call_deinit) struct call c = {0};
+    CLEANUP(variant_call_deinit) struct variant_call c = {0};
     CLEANUP(making_deinit) struct making m = {0};
     static const struct engine_type text = {.kind = ENGINE_VARCHAR};
     duckdb_vector path = duckdb_data_chunk_get_vector(in, 1);
@@ -269,7 +258,7 @@ static void get_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vect
         .type = &text, .data = duckdb_vector_get_data(path), .valid = duckdb_vector_get_validity(path)};
     struct err err = {0};
 
-    call_begin(&c, in);
+    variant_call_begin(&c, duckdb_data_chunk_get_vector(in, 0));
     for (idx_t i = 0; i < duckdb_data_chunk_get_size(in); i++) {
         if (engine_is_null(&c.in, i) || engine_is_null(&paths, i)) {
             variant_build_add_null(&m.build);
@@ -293,9 +282,8 @@ static duckdb_logical_type variant_type(struct engine_conn *conn)
     return duckdb_prepared_statement_column_logical_type(stmt, 0);
 }
 
-/* `more`: a second parameter, or NULL. */
-static int add(struct engine_conn *conn, const char *name, duckdb_logical_type from, duckdb_logical_type more,
-               duckdb_logical_type to, duckdb_scalar_function_t fn, struct err *err)
+int variant_function_add(struct engine_conn *conn, const char *name, duckdb_logical_type from, duckdb_logical_type more,
+                         duckdb_logical_type to, duckdb_scalar_function_t fn, struct err *err)
 {
     CLEANUP(duckdb_destroy_scalar_function) duckdb_scalar_function f = duckdb_create_scalar_function();
 
@@ -320,12 +308,16 @@ int variant_functions_register(struct engine_conn *conn, struct err *err)
 
     if (!variant)
         return err_set(err, ERR_INTERNAL, "the SQL engine has no type VARIANT");
-    TRY(add(conn, "variant_value", variant, NULL, blob, value_run, err));
-    TRY(add(conn, "variant_metadata", variant, NULL, blob, metadata_run, err));
-    TRY(add(conn, "variant_of_bytes", blob, NULL, variant, of_bytes_run, err));
-    TRY(add(conn, "parse_json", text, NULL, variant, parse_run, err));
-    TRY(add(conn, "try_parse_json", text, NULL, variant, try_parse_run, err));
-    TRY(add(conn, "to_json", variant, NULL, text, json_run, err));
-    TRY(add(conn, "variant_get", variant, text, variant, get_run, err));
-    return add(conn, "is_variant_null", variant, NULL, truth, is_null_run, err);
+    TRY(variant_function_add(conn, "variant_value", variant, NULL, blob, value_run, err));
+    TRY(variant_function_add(conn, "variant_metadata", variant, NULL, blob, metadata_run, err));
+    TRY(variant_function_add(conn, "variant_of_bytes", blob, NULL, variant, of_bytes_run, err));
+    TRY(variant_function_add(conn, "parse_json", text, NULL, variant, parse_run, err));
+    TRY(variant_function_add(conn, "try_parse_json", text, NULL, variant, try_parse_run, err));
+    TRY(variant_function_add(conn, "to_json", variant, NULL, text, json_run, err));
+    TRY(variant_function_add(conn, "variant_get", variant, text, variant, get_run, err));
+    TRY(variant_function_add(conn, "try_variant_get", variant, text, variant, get_run, err));
+    TRY(variant_function_add(conn, "is_variant_null", variant, NULL, truth, is_null_run, err));
+    TRY(variant_casts_register(conn, variant, err));
+    TRY(variant_schema_register(conn, variant, err));
+    return variant_entries_register(conn, variant, err);
 }

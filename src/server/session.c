@@ -74,10 +74,12 @@ void session_table_free(struct open_table *t)
 static int pin(struct session *s, const char *path, int64_t version, bool row_ids, struct buf *ret_sql, struct err *err)
 {
     struct str key = str_of(arena_printf(&s->arena, "%lld%s:%s", (long long)version, row_ids ? IDS : "", path));
-    struct delta_scan_options options = {.with_row_ids = row_ids,
-                                         .variants = s->writes ? DELTA_VARIANTS_EXACT : DELTA_VARIANTS_PLAIN};
     struct delta_scan *scan = map_get(&s->pins, key);
     struct delta_stub *stub = map_get(&s->stubs, key);
+    bool variants = s->writes || !stub || !stub->planned || stub->variants;
+    struct delta_scan_options options = {.with_row_ids = row_ids,
+                                         .variants = variants ? DELTA_VARIANTS_EXACT : DELTA_VARIANTS_PLAIN,
+                                         .copies_in = s->writes ? NULL : engine_temp_dir(s->engine)};
     CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *snapshot = NULL;
     struct open_table *t;
 
@@ -421,9 +423,11 @@ static int check_time_zone(struct str text, struct err *err)
 static int translate(struct session *s, struct str text, struct buf *out, bool *ret_done, struct err *err)
 {
     struct statement st;
-    int rc = statement_parse(&s->arena, text, text, &st, err);
+    int rc = session_variants(s, text, &text, err);
 
     *ret_done = false;
+    if (rc == 0)
+        rc = statement_parse(&s->arena, text, text, &st, err);
     if (rc == 0 && st.kind == STATEMENT_SHOW_TABLES)
         return show_tables(s, &st.show, out, err);
     if (rc == 0 && st.kind == STATEMENT_DESCRIBE && describes_delta(s, &st.show.table))

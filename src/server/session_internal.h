@@ -114,6 +114,8 @@ int session_partitions(struct session *s, const struct sql_show *show, struct bu
 int session_like(struct session *s, const struct sql_create *c, struct sql_create *ret, struct err *err) MUST_CHECK;
 /* The history of a table as a SELECT, for table_history('t'). */
 int session_history_of(struct session *s, struct str args, struct buf *out, struct err *err) MUST_CHECK;
+/* The statement with Spark's words for variants in DuckDB's: see sql/variants.h. */
+int session_variants(struct session *s, struct str text, struct str *ret, struct err *err) MUST_CHECK;
 /* A hint where a statement failed that others know, and what to write instead. */
 void session_hint(struct str statement, struct err *err);
 int session_show_create(struct session *s, const struct sql_show *show, struct buf *out, struct err *err) MUST_CHECK;

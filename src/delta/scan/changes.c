@@ -245,6 +245,8 @@ static int add_scan(struct delta_changes *c, int group, struct err *err)
         .numbers = (const int64_t *const *)g->numbers,
         .n_numbers = N_NUMBERS,
         .with_change_type = group == CHANGE_FILES,
+        .variants = DELTA_VARIANTS_EXACT,
+        .copies_in = engine_temp_dir(c->engine),
     };
 
     assert(g->n || group == WHOLE_FILES);

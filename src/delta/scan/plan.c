@@ -13,6 +13,7 @@
 #include "delta/scan/plan.h"
 
 #include "base/mem.h"
+#include "codec/parquet_join.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -26,6 +27,7 @@ struct plan {
     struct found {
         struct prune *any; /* NULL: the plan has not met the stub */
         bool looked_at;    /* somewhere a column of it is needed */
+        bool variants;     /* and one that has variants */
     } * found;             /* a stub */
     bool failed;
 };
@@ -37,6 +39,7 @@ struct relation {
     uint32_t n;
     struct prune **columns;
     struct prune *filter; /* NULL: none */
+    bool variants;        /* a column of the table has some */
 };
 
 static bool is(yyjson_val *v, const char *key, const char *text)
@@ -347,7 +350,12 @@ static bool read_get(struct delta_stub *stub, yyjson_val *get, struct relation *
     *r = (struct relation){.stub = stub, .scope = {&stub->arena, stub->head}};
     r->n = (uint32_t)yyjson_arr_size(columns);
     r->columns = ARENA_NEW_N(&stub->arena, struct prune *, r->n + 1);
-    yyjson_arr_foreach(columns, i, n, column) r->columns[i] = table_column(r, column);
+    yyjson_arr_foreach(columns, i, n, column)
+    {
+        uint64_t k = number(column, "index");
+        r->columns[i] = table_column(r, column);
+        r->variants |= k < stub->head->schema->n_fields && parquet_has_variant(&stub->head->schema->fields[k].type);
+    }
     return project(r, yyjson_obj_get(get, "projection_ids"));
 }
 
@@ -468,6 +476,7 @@ static void note(struct plan *p, const struct relation *r, bool looked_at)
             continue;
         f->any = f->any ? prune_or(&r->scope, (struct prune *[]){f->any, filter}, 2) : filter;
         f->looked_at |= looked_at;
+        f->variants |= r->variants;
     }
 }
 
@@ -501,6 +510,7 @@ static void tell(struct plan *p)
         const struct found *f = &p->found[i];
         stub->planned = true;
         stub->counted = f->any && !f->looked_at;
+        stub->variants = f->variants;
         stub->any = f->any ? f->any : prune_or(&(struct prune_scope){&stub->arena, stub->head}, NULL, 0);
     }
 }

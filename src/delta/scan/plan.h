@@ -29,6 +29,7 @@ struct delta_stub {
     /* what delta_plan_read() found */
     bool planned;      /* without it, all files are needed */
     bool counted;      /* nothing but the number of rows matters */
+    bool variants;     /* a column with variants is read */
     struct prune *any; /* may be true for a row that matters; NULL: every row matters */
 };
 

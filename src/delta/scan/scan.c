@@ -500,6 +500,7 @@ static int load_variants(struct delta_scan *scan, struct store *store, const str
 
     if (o->variants == DELTA_VARIANTS_PLAIN || !delta_schema_find_type(scan->head->schema, TYPE_VARIANT))
         return 0;
+    scan->variants.copies_in = o->copies_in;
     TRY(scan_variants_load(&scan->variants, store, scan->files, scan->n, o->variants == DELTA_VARIANTS_COPIED, err));
     if (!scan->variants.bare)
         return 0;

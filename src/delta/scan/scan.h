@@ -21,7 +21,7 @@ struct delta_scan;
 /* How variants are read. DuckDB's reader takes the null of JSON for NULL, and what it makes of the others is written again in
  * other bytes. */
 enum delta_variants {
-    DELTA_VARIANTS_PLAIN, /* as DuckDB reads them: for queries */
+    DELTA_VARIANTS_PLAIN, /* as DuckDB reads them: where they do not matter */
     DELTA_VARIANTS_EXACT, /* the null of JSON is told from NULL, but in shredded ones: a file that may have one is copied */
     DELTA_VARIANTS_COPIED, /* for rows that are only copied: byte for byte, as structs of metadata and value; see
                               delta_scan_is_bare() */
@@ -44,6 +44,7 @@ struct delta_scan_options {
     uint32_t n_numbers;    /* at most DELTA_SCAN_NUMBERS */
     bool with_change_type; /* change files: one more column, _change_type */
     enum delta_variants variants;
+    const char *copies_in; /* EXACT: the folder of the copies, which is made; NULL: beside the table's files */
 };
 enum { DELTA_SCAN_NUMBERS = 3 };
 

@@ -1,9 +1,11 @@
-/* Looks into the footers, and makes the copies beside the table's files, where new ones are written, too. */
+/* Looks into the footers, and makes the copies: beside the table's files, where new ones are written, too, or where queries spill. */
 #include "delta/scan/scan_variants.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "engine/variant_file.h"
 
+#include <stdatomic.h>
 #include <unistd.h>
 
 static void path_of(struct store *store, struct str key, struct buf *ret)
@@ -13,12 +15,25 @@ static void path_of(struct store *store, struct str key, struct buf *ret)
     store_local_path(store, name, ret);
 }
 
+static int copy_path(const struct scan_variants *v, struct store *store, struct buf *ret, struct err *err)
+{
+    static atomic_uint serial;
+
+    if (!v->copies_in) {
+        store_temp_path(store, ".parquet", ret);
+        return 0;
+    }
+    TRY(file_make_dirs(v->copies_in, err));
+    buf_printf(ret, "%s/variants-%u.parquet", v->copies_in, atomic_fetch_add(&serial, 1));
+    return 0;
+}
+
 static int copy(struct scan_variants *v, uint32_t i, struct store *store, struct str key, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf path = {0}, to = {0};
 
     path_of(store, key, &path);
-    store_temp_path(store, ".parquet", &to);
+    TRY(copy_path(v, store, &to, err));
     TRY(variant_file_bare(path.p, to.p, err));
     v->copies[i] = buf_take(&to);
     return 0;

@@ -6,8 +6,9 @@
 #include "store/store.h"
 
 struct scan_variants {
-    char **copies; /* a file: the path of a copy without annotations that is read in its stead, or NULL */
-    bool bare;     /* all variants are structs */
+    char **copies;         /* a file: the path of a copy without annotations that is read in its stead, or NULL */
+    bool bare;             /* all variants are structs */
+    const char *copies_in; /* see struct delta_scan_options */
 };
 
 /* `all`: of all files that have variants, if none of them is shredded; else of those that may have a null of JSON. */
