@@ -87,6 +87,12 @@ static int read_row(const struct relation *rel, const struct pg_result *r, size_
     return 0;
 }
 
+/* The server gave up this statement and not the connection: it took too long, or somebody cancelled it. */
+static bool was_cancelled(const struct pg_conn *conn, const struct err *why)
+{
+    return pg_conn_is_alive(conn) && strcmp(why->sqlstate, "57014") == 0;
+}
+
 int pg_untouched_rows(struct pg_conn *conn, const struct relation *rel, const struct schema *schema, struct batch **ret,
                       struct err *err)
 {
@@ -100,7 +106,7 @@ int pg_untouched_rows(struct pg_conn *conn, const struct relation *rel, const st
     int rc = pg_query(conn, sql.p, 0, NULL, &r, &why);
     if (rc == 0 || pg_conn_is_alive(conn))
         TRY(pg_exec(conn, "ROLLBACK", err));
-    if (rc == ERR_NET || rc == ERR_CANCELLED) {
+    if (rc == ERR_CANCELLED || (rc == ERR_NET && !was_cancelled(conn, &why))) {
         if (err)
             *err = why;
         return rc;

@@ -6,6 +6,9 @@
  */
 #include "source/pg_test_server.h"
 
+#include "codec/pg_schema.h"
+#include "source/pg_untouched.h"
+
 static void test_conn__wrong_password_is_refused_and_not_shown(void **state)
 {
     struct err err = {0};
@@ -708,6 +711,24 @@ static void test_snapshot__text_is_what_the_type_prints(void **state)
     assert_string_equal(got.p, "t|10.0.0.1|ab   |(,)|\\N|2024-01-02 01:04:05+00|[1,5)||\\N|");
 }
 
+static void test_untouched__a_statement_that_is_cancelled_is_no_lost_connection(void **state)
+{
+    struct err err = {0};
+    CLEANUP(relation_unrefp) struct relation *rel = NULL;
+    CLEANUP(schema_unrefp) struct schema *schema = NULL;
+    CLEANUP(batch_freep) struct batch *rows = NULL;
+
+    sql("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'x' FROM generate_series(1, 100) i");
+    OK(pg_catalog_relation(admin, (uint32_t)sql_i64("SELECT 'public.t'::regclass::oid"), NULL, &rel, &err));
+    schema = pg_schema_of(rel);
+    rel->row_filter = STR("pg_cancel_backend(pg_backend_pid())"); /* as statement_timeout does */
+    OK(pg_untouched_rows(admin, rel, schema, &rows, &err));
+    assert_null(rows);
+    rel->row_filter = STR("id <= 40");
+    OK(pg_untouched_rows(admin, rel, schema, &rows, &err));
+    assert_int_equal(rows->n, 40);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -733,6 +754,7 @@ int main(void)
         cmocka_unit_test_setup(test_snapshot__chunks_in_parallel_sessions_make_one_view, fresh),
         cmocka_unit_test_setup(test_snapshot__resumed_in_a_later_one_finds_moved_rows, fresh),
         cmocka_unit_test_setup(test_snapshot__a_copy_that_fails_is_abandoned_and_the_next_one_sees_the_same, fresh),
+        cmocka_unit_test_setup(test_untouched__a_statement_that_is_cancelled_is_no_lost_connection, fresh),
         cmocka_unit_test_setup(test_snapshot__text_is_what_the_type_prints, fresh),
     };
 
