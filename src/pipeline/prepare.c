@@ -364,14 +364,15 @@ int sync_prepare(struct sync *s, struct err *err)
     TRY(open_spool(s, err)); /* first: it also keeps a second process out */
     sync_barrier_reset(s);
     TRY(state_load(&s->state, s->state_dir, err));
-    TRY(pg_conn_open(s->o->url, PG_CONN_SQL, s->o->stop_fd, &s->conn, err));
+    TRY(sync_connect(s, SYNC_PATIENT, err));
     TRY(pg_server_read(s->conn, &server, err));
     if (!s->state.slot[0])
         name_slot(s);
     TRY(check_identity(s, &server, err));
     s->filter.publication = s->state.publication;
-    TRY(pg_catalog_relations(s->conn, &s->filter, &tables, err));
-    TRY(sync_copy_rc(check_source(s, &tables, err), err));
+    TRY(sync_told_who_locks(s, pg_catalog_relations(s->conn, &s->filter, &tables, err), err));
+    TRY(sync_copy_rc(sync_told_who_locks(s, check_source(s, &tables, err), err), err));
+    TRY(sync_connect(s, SYNC_QUICK, err));
     TRY(open_engine(s, err));
     TRY(check_partitions(s, &tables, err));
     TRY(pg_current_wal_lsn(s->conn, &s->target_lsn, err));

@@ -49,15 +49,29 @@ struct sync {
     bool copied;       /* a copy was begun: a table that changes under it is no error of the user's */
     bool looked;       /* the tables of the start were chosen: --resync is done with */
     bool caught_up;    /* --once: all is done */
+    bool told_of_full; /* that copies are put off, since the server has no room for a snapshot */
+    bool told_of_lock; /* that looks are put off, since a table is locked */
     bool told_of_wait; /* that transactions at the source hold the snapshot up */
 };
 
 /* ---- ask.c: questions to the catalog ---- */
 
-/* Runs `ask` on the catalog connection, which is opened again when it was lost; waits while the server is away. */
+bool sync_is_stopping(const struct sync *s);
+
+enum sync_patience { SYNC_QUICK, SYNC_PATIENT }; /* with locks of others: while tables follow, and before */
+
+/* Opens the catalog connection if it is not open. */
+int sync_connect(struct sync *s, enum sync_patience patience, struct err *err) MUST_CHECK;
+/* Somebody has locked a table. */
+bool sync_is_locked(const struct err *err);
+/* Returns rc; where it is because of a lock, the error says who has it. `err` is needed. */
+int sync_told_who_locks(struct sync *s, int rc, struct err *err) MUST_CHECK;
+/* Runs `ask` on the catalog connection, which is opened again when it was lost; waits while the server is away. sync_ask() also
+ * waits while a table is locked. */
+int sync_ask_once(struct sync *s, int (*ask)(struct sync *s, void *arg, struct err *err), void *arg,
+                  struct err *err) MUST_CHECK;
 int sync_ask(struct sync *s, int (*ask)(struct sync *s, void *arg, struct err *err), void *arg,
              struct err *err) MUST_CHECK;
-bool sync_is_stopping(const struct sync *s);
 
 /* ---- follow.c: which tables follow, and which are set aside ---- */
 

@@ -242,6 +242,42 @@ int sync_tell_of_wait(struct sync *s, const struct snapshot *snapshot, struct er
     return 0;
 }
 
+/* 1: later, for a table is locked. */
+static int ask_or_put_off(struct sync *s, int (*ask)(struct sync *s, void *arg, struct err *err),
+                          struct pg_tables *tables, struct err *err)
+{
+    int rc = sync_ask_once(s, ask, tables, err);
+
+    if (rc == 0)
+        s->told_of_lock = false;
+    if (rc == 0 || !sync_is_locked(err))
+        return rc;
+    if (!s->told_of_lock)
+        log_err(LOG_WARN, "look_put_off", err);
+    s->told_of_lock = true;
+    s->next_look_us = clock_mono_us() + SYNC_LOOK_US;
+    return 1;
+}
+
+/* The server has no slot, sender or connection left for a snapshot. The tables that follow are no worse for it. */
+static bool is_full(const struct sync *s, const struct err *err)
+{
+    return !s->o->once && strncmp(err->sqlstate, "53", 2) == 0;
+}
+
+static void put_off_snapshot(struct sync *s, const struct err *why)
+{
+    if (!s->told_of_full)
+        log_err(LOG_WARN, "copy_put_off", why);
+    s->told_of_full = true;
+    snapshot_free(TAKE_PTR(s->snapshot));
+    for (size_t i = 0; i < s->state.n_tables; i++)
+        if (s->state.tables[i].state == TABLE_COPYING)
+            s->state.tables[i].state = TABLE_NEW; /* the next look asks again */
+    s->state_dirty = true;
+    s->next_look_us = clock_mono_us() + SYNC_LOOK_US;
+}
+
 int sync_mind_snapshot(struct sync *s, struct err *err)
 {
     CLEANUP(pg_tables_deinit) struct pg_tables tables = {0};
@@ -249,13 +285,22 @@ int sync_mind_snapshot(struct sync *s, struct err *err)
     if (!s->snapshot)
         return 0;
     int rc = snapshot_poll(s->snapshot, err);
+    if (rc < 0 && is_full(s, err)) {
+        put_off_snapshot(s, err);
+        return 0;
+    }
     if (rc < 0)
         return sync_copy_rc(rc, err);
     if (rc == 0)
         return sync_tell_of_wait(s, s->snapshot, err);
+    if (s->told_of_lock && clock_mono_us() < s->next_look_us)
+        return 0;
     if (sync_epoch_is_open(s))
         TRY(sync_commit_epoch(s, err));
-    TRY(sync_copy_rc(sync_ask(s, ask_published_tables, &tables, err), err)); /* as they are by now */
+    s->told_of_full = false;
+    rc = ask_or_put_off(s, ask_published_tables, &tables, err); /* as they are by now */
+    if (rc)
+        return rc < 0 ? sync_copy_rc(rc, err) : 0;
     return sync_start_copy(s, &tables, TAKE_PTR(s->snapshot), err);
 }
 
@@ -398,7 +443,9 @@ int sync_look_for_tables(struct sync *s, struct err *err)
     if (s->copy || s->snapshot || now < s->next_look_us || sync_epoch_is_open(s))
         return 0;
     s->next_look_us = now + SYNC_LOOK_US;
-    TRY(sync_ask(s, ask_tables, &tables, err));
+    int rc = ask_or_put_off(s, ask_tables, &tables, err);
+    if (rc)
+        return rc < 0 ? rc : 0;
     TRY(sync_mind_partitions(s, &tables, err));
     TRY(sync_mind_publication(s, &tables, err));
     for (size_t i = 0; i < tables.n; i++) {
@@ -409,7 +456,7 @@ int sync_look_for_tables(struct sync *s, struct err *err)
     if (!n_new)
         return 0;
     log_info("tables_added", "tables=%zu", n_new);
-    int rc = sync_copy_rc(pg_publication_ensure(s->conn, s->state.publication, &tables, NULL, err), err);
+    rc = sync_copy_rc(pg_publication_ensure(s->conn, s->state.publication, &tables, NULL, err), err);
     if (rc != ERR_CONFLICT)
         return rc ? rc : sync_start_copy(s, &tables, NULL, err);
     log_err(LOG_WARN, "look_again", err); /* one was dropped meanwhile */

@@ -437,9 +437,22 @@ static uint64_t column_key(uint32_t oid, int64_t attnum)
     return (uint64_t)oid << 16 | (uint16_t)attnum;
 }
 
+/* What pg_publication_tables says from 15 on: it takes a lock on every table of the publication, and would wait for one that is
+ * being altered. */
+static const char published_sql[] =
+    "SELECT c.oid, a.attnum, CASE WHEN NOT p.puballtables AND n.oid IS NULL THEN pg_get_expr(r.prqual, r.prrelid) END"
+    " FROM pg_class c JOIN pg_publication p ON p.pubname IN ($1, $3)"
+    " LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid"
+    " LEFT JOIN pg_publication_namespace n ON n.pnpubid = p.oid AND n.pnnspid = c.relnamespace"
+    " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+    " AND CASE WHEN p.puballtables OR n.oid IS NOT NULL OR r.prattrs IS NULL THEN a.attgenerated = ''%s"
+    "  ELSE a.attnum = ANY (r.prattrs) END"
+    " WHERE c.oid = ANY ($2::oid[]) AND (p.puballtables OR n.oid IS NOT NULL OR r.oid IS NOT NULL)";
+
 static int load_publication(struct load *l, struct err *err)
 {
     CLEANUP(pg_result_freep) struct pg_result *r = NULL, *cols = NULL;
+    CLEANUP(buf_deinit) struct buf sql = {0};
     char inserts[PG_NAME_MAX] = "";
     const char *const params[] = {l->filter->publication, l->oids, inserts};
     int version = pg_conn_version(l->conn);
@@ -458,13 +471,8 @@ static int load_publication(struct load *l, struct err *err)
     l->publication_generated = pg_result_bool(r, 0, 0);
     if (version < 150000)
         return 0; /* neither column lists nor row filters */
-    TRY(pg_query(l->conn,
-                 "SELECT c.oid, a.attnum, t.rowfilter FROM pg_publication_tables t"
-                 " JOIN pg_namespace n ON n.nspname = t.schemaname"
-                 " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename"
-                 " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (t.attnames)"
-                 " WHERE t.pubname IN ($1, $3) AND c.oid = ANY ($2::oid[]) AND a.attnum > 0",
-                 3, params, &cols, err));
+    buf_printf(&sql, published_sql, version >= 180000 ? " OR a.attgenerated = 's' AND p.pubgencols = 's'" : "");
+    TRY(pg_query(l->conn, sql.p, 3, params, &cols, err));
     for (size_t i = 0; i < pg_result_rows(cols); i++) {
         uint32_t oid = (uint32_t)pg_result_i64(cols, i, 0);
         struct relation *rel = imap_get(&l->relations, oid);

@@ -120,6 +120,8 @@ MUST_CHECK int pg_slot_drop(struct pg_conn *conn, const char *slot, struct err *
 /* Appends who keeps a slot from being made: transactions that wrote, the oldest first, and prepared ones, of all databases ("pid 71
  * (psql) since 10:04:12"). Nothing when we may not see them. */
 MUST_CHECK int pg_open_transactions(struct pg_conn *conn, struct buf *ret, struct err *err);
+/* Appends who has locked tables of this database against reading ("pid 71 (psql) on public.t since …"). */
+MUST_CHECK int pg_lock_holders(struct pg_conn *conn, struct buf *ret, struct err *err);
 /* The end of the flushed WAL: a stream that reached it has everything committed before the call. */
 MUST_CHECK int pg_current_wal_lsn(struct pg_conn *conn, uint64_t *ret, struct err *err);
 
