@@ -93,3 +93,56 @@ def test_properties_have_one_spelling(sluice, folder):
     meta = newest(folder, "t", "metaData")
     assert {k: v for k, v in meta["configuration"].items() if "Vectors" not in k} == {"delta.checkpointInterval": "7", "Mine": "x", "delta.appendOnly": "FALSE"}
     assert meta["description"] == "said"
+
+
+def test_comments_on_fields(sluice, folder):
+    """What a name of several parts means depends on the tables that there are."""
+    sql(sluice, folder, "CREATE TABLE a (id INT, nest STRUCT<x: INT, y: STRUCT<z: INT>>)", "CREATE TABLE a.nest (x INT)", "COMMENT ON COLUMN a.id IS 'one'",
+        "COMMENT ON COLUMN a.nest.x IS 'of the table a.nest'", "COMMENT ON COLUMN a.nest.y.z IS 'no'", code=None)
+    sql(sluice, folder, "COMMENT ON COLUMN public.a.nest.y.z IS 'deep'")
+    assert rows(sluice, folder, "DESCRIBE a id") == [("col_name", "id"), ("data_type", "int"), ("comment", "one")]
+    assert rows(sluice, folder, "DESCRIBE TABLE a NEST.y.z")[2] == ("comment", "deep")
+    assert rows(sluice, folder, "DESCRIBE a.nest x")[2] == ("comment", "of the table a.nest")
+    sql(sluice, folder, "DROP TABLE a.nest", "COMMENT ON COLUMN a.nest.x IS 'field'")
+    assert rows(sluice, folder, "DESC a nest.x") == [("col_name", "x"), ("data_type", "int"), ("comment", "field")]
+    for statement in ("COMMENT ON COLUMN a.nope IS 'x'", "COMMENT ON COLUMN nope.a IS 'x'", "DESCRIBE a nope", "DESCRIBE a nest.nope"):
+        assert "nope" in sql(sluice, folder, statement, code=USAGE).err
+
+
+def test_schemas_are_listed(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE a (id INT)", "CREATE TABLE s.b (x INT, y INT)")
+    assert rows(sluice, folder, "SHOW SCHEMAS") == [("public",), ("s",)]
+    assert rows(sluice, folder, "SHOW DATABASES LIKE 'p*'") == [("public",)]
+    assert [r[0] for r in rows(sluice, folder, "SHOW COLUMNS IN b FROM s")] == [r[0] for r in rows(sluice, folder, "SHOW COLUMNS FROM s.b")] == ["x", "y"]
+
+
+def test_points_in_time_as_spark_writes_them(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)")
+    path = folder.table_path("t")
+    for source, n in ((f"delta.`{path}@v1`", 1), (f"delta.`{path}@v2`", 2), (f"'{path}@V0'", 0), (f"delta.`{path}@20991231235959000`", 2), ("t TIMESTAMP AS OF current_timestamp()", 2)):
+        assert rows(sluice, folder, f"SELECT count(*) FROM {source}") == [(n,)], source
+    assert "does not exist" in sql(sluice, folder, f"SELECT * FROM delta.`{path}@v9`", code=None).err
+    path.rename(f"{path}@v1")  # a folder of that very name
+    assert rows(sluice, folder, f"SELECT count(*) FROM delta.`{path}@v1`") == [(2,)]
+    sql(sluice, folder, f"RESTORE delta.`{path}@v1` VERSION AS OF 1")
+    assert rows(sluice, folder, f"SELECT * FROM delta.`{path}@v1`") == [(1,)]
+
+
+def test_vacuum_below_the_retention(sluice, folder):
+    """Refused, until Spark's setting says otherwise; the history says that it did."""
+    sql(sluice, folder, "CREATE TABLE t (id INT)", "INSERT INTO t VALUES (1)", "INSERT OVERWRITE t VALUES (2)")
+    off, on = (f"SET spark.databricks.delta.retentionDurationCheck.enabled = {v}" for v in ("false", "true"))
+    for before in ([], [off, on]):
+        assert "RETAIN 0 HOURS" in sql(sluice, folder, *before, "VACUUM t RETAIN 0 HOURS", code=USAGE).err
+    assert sql(sluice, folder, off, "VACUUM t RETAIN 0 HOURS DRY RUN").out.count("part-") == 1
+    sql(sluice, folder, off, "VACUUM t RETAIN 0 HOURS")
+    assert rows(sluice, folder, "SELECT * FROM t") == [(2,)] and len(list(folder.table_path("t").glob("*.parquet"))) == 1
+    start = [a["commitInfo"] for _, actions in folder.log("t") for a in actions if "commitInfo" in a][-2]
+    assert start["operation"] == "VACUUM START" and str(start["operationParameters"]["retentionCheckEnabled"]).lower() == "false"
+
+
+def test_hints_name_no_columns_of_ours(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT)", "INSERT INTO t VALUES (1)")
+    assert "__" not in sql(sluice, folder, "DELETE FROM t WHERE ro = 1", code=USAGE).err
+    assert "TRUNCATE TABLE" in sql(sluice, folder, "TRUNCATE t", code=USAGE).err
+    assert "DELETE FROM" in sql(sluice, folder, "TRUNCATE TABLE t PARTITION (p = 1)", code=USAGE).err

@@ -54,7 +54,7 @@ static void set_hint(struct err *err, const char *rest)
         struct str line = str_trim(str_split(&s, '\n'));
         if (str_has_prefix(line, STR("LINE ")))
             break;
-        if (!line.n)
+        if (!line.n || memmem(line.p, line.n, "\"__", 3)) /* advice to use a column of ours */
             continue;
         if (hint.n)
             buf_add_char(&hint, ' ');
@@ -171,6 +171,7 @@ static int prepare_database(struct engine *engine, struct err *err)
     TRY(stub_functions_register(conn, err));
     TRY(visit_function_register(conn, err));
     TRY(variant_functions_register(conn, err));
+    TRY(engine_exec(conn, "CREATE MACRO current_timestamp() AS get_current_timestamp()", err)); /* as Spark writes it */
     duckdb_add_replacement_scan(engine->db, replacement, engine, NULL);
     return 0;
 }

@@ -276,6 +276,27 @@ int session_no_table(struct session *s, struct str name, struct err *err)
     return ERR_USAGE;
 }
 
+/* Spark's /path@v3 and /path@20240131235959000: the path, and the point in time. A folder of that very name is what it is. */
+static struct str travel_in_path(struct session *s, struct str path, struct sql_travel *travel)
+{
+    const char *at = memrchr(path.p, '@', path.n);
+    size_t n = at ? (size_t)(path.p + path.n - at) - 1 : 0;
+    bool version = n > 1 && (at[1] == 'v' || at[1] == 'V');
+
+    if (!n || (!version && n != 17) || travel->kind != TRAVEL_NONE || file_exists(arena_strdup(&s->arena, path)))
+        return path;
+    for (size_t i = version; i < n; i++)
+        if (at[1 + i] < '0' || at[1 + i] > '9')
+            return path;
+    if (version)
+        *travel = (struct sql_travel){TRAVEL_VERSION, str_make(at + 2, n - 1)};
+    else
+        *travel = (struct sql_travel){TRAVEL_TIMESTAMP,
+                                      str_of(arena_printf(&s->arena, "'%.4s-%.2s-%.2s %.2s:%.2s:%.2s.%.3s'", at + 1,
+                                                          at + 5, at + 7, at + 9, at + 11, at + 13, at + 15))};
+    return str_make(path.p, (size_t)(at - path.p));
+}
+
 int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struct err *err)
 {
     struct session *s = ctx;
@@ -286,15 +307,17 @@ int session_replace(void *ctx, const struct sql_ref *ref, struct buf *out, struc
     if (ref->is_call)
         return replace_call(s, ref, out, err);
     if (t->path.n) {
-        bool maybe_file = ref->text.p[0] == '\'' && t->travel.kind == TRAVEL_NONE; /* for DuckDB */
-        int rc = session_folder(s, t->path, &path, maybe_file ? NULL : err);
+        struct sql_travel travel = t->travel;
+        struct str folder = travel_in_path(s, t->path, &travel);
+        bool maybe_file = ref->text.p[0] == '\'' && travel.kind == TRAVEL_NONE; /* for DuckDB */
+        int rc = session_folder(s, folder, &path, maybe_file ? NULL : err);
         if (maybe_file) {
             CLEANUP(mem_freep) char *log = rc == 0 ? mem_printf("%s/_delta_log", path) : NULL;
             if (!log || !file_exists(log))
                 return 1;
         }
         TRY(rc);
-        return write_key(s, path, &t->travel, false, out, err);
+        return write_key(s, path, &travel, false, out, err);
     }
     if (name->n_parts == 1 && t->travel.kind == TRAVEL_NONE)
         return 1; /* DuckDB looks in its own catalog first, then asks */
@@ -338,6 +361,26 @@ static int show_tables(struct session *s, const struct sql_show *show, struct bu
     }
     if (show->key.n) {
         buf_add_cstr(out, " AND \"table\" ILIKE replace(");
+        buf_add_sql_literal(out, show->key);
+        buf_add_cstr(out, ", '*', '%')");
+    }
+    buf_add_cstr(out, " ORDER BY ALL");
+    return 0;
+}
+
+static int show_schemas(struct session *s, const struct sql_show *show, struct buf *out, struct err *err)
+{
+    lake_deinit(&s->lake);
+    TRY(lake_list(s->root, &s->lake, err));
+    buf_add_cstr(out, "SELECT DISTINCT namespace FROM (VALUES ('public')");
+    for (size_t i = 0; i < s->lake.n; i++) {
+        buf_add_cstr(out, ", (");
+        buf_add_sql_literal(out, s->lake.tables[i].schema);
+        buf_add_char(out, ')');
+    }
+    buf_add_cstr(out, ") AS s(namespace)");
+    if (show->key.n) {
+        buf_add_cstr(out, " WHERE namespace ILIKE replace(");
         buf_add_sql_literal(out, show->key);
         buf_add_cstr(out, ", '*', '%')");
     }
@@ -430,6 +473,10 @@ static int translate(struct session *s, struct str text, struct buf *out, bool *
         rc = statement_parse(&s->arena, text, text, &st, err);
     if (rc == 0 && st.kind == STATEMENT_SHOW_TABLES)
         return show_tables(s, &st.show, out, err);
+    if (rc == 0 && st.kind == STATEMENT_SHOW_SCHEMAS && s->root)
+        return show_schemas(s, &st.show, out, err);
+    if (rc == 0 && st.kind == STATEMENT_SHOW_SCHEMAS)
+        st.kind = STATEMENT_QUERY; /* DuckDB's own */
     if (rc == 0 && st.kind == STATEMENT_DESCRIBE && describes_delta(s, &st.show.table))
         return session_describe(s, &st.show, out, err);
     if (rc == 0 && st.kind == STATEMENT_DESCRIBE) {

@@ -277,12 +277,19 @@ int session_set(struct session *s, struct str text, struct err *err)
         return 1;
     while (lexer_next(&lx, &t, NULL) == 0 && !token_is(&t, "=") && !token_is(&t, "TO"))
         buf_add_str(&key, t.text);
-    if (!str_eq_nocase(buf_str(&key), STR("spark.sql.sources.partitionOverwriteMode")) &&
+    bool retention = str_eq_nocase(buf_str(&key), STR("spark.databricks.delta.retentionDurationCheck.enabled"));
+    if (!retention && !str_eq_nocase(buf_str(&key), STR("spark.sql.sources.partitionOverwriteMode")) &&
         !str_eq_nocase(buf_str(&key), STR("partition_overwrite_mode")))
         return 1;
     if (lexer_next(&lx, &t, err) != 0)
         t = (struct token){0};
     struct str value = t.kind == TOKEN_STRING ? token_string(&t, &s->arena) : t.text;
+    if (retention) {
+        s->any_retention = str_eq_nocase(value, STR("false"));
+        if (!s->any_retention && !str_eq_nocase(value, STR("true")))
+            return err_set(err, ERR_USAGE, "%.*s is true or false", STR_ARG(buf_str(&key)));
+        return 0;
+    }
     bool dynamic = str_eq_nocase(value, STR("dynamic"));
     if (!dynamic && !str_eq_nocase(value, STR("static")))
         return err_set(err, ERR_USAGE, "partition_overwrite_mode is static or dynamic");

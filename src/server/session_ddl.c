@@ -191,12 +191,32 @@ static int rename_table(struct session *s, const char *path, const struct sql_al
     return 0;
 }
 
-int session_alter(struct session *s, const struct sql_alter *a, struct buf *out, struct err *err)
+/* The table's name is the first two parts, or the first alone; what is left is the column's. */
+static void split_name(struct session *s, struct sql_alter *a)
 {
+    struct sql_name *table = &a->table.name, *column = &a->column;
+    const char *path;
+    uint32_t n = 2;
+
+    *table = *column;
+    if (column->n_parts < 3 || session_find(s, column->parts[0], column->parts[1], &path, NULL) != 0)
+        n = 1;
+    table->n_parts = n;
+    table->text = table->parts[n - 1];
+    column->parts += n;
+    column->n_parts -= n;
+    column->text = column->parts[column->n_parts - 1];
+}
+
+int session_alter(struct session *s, const struct sql_alter *st, struct buf *out, struct err *err)
+{
+    struct sql_alter named = *st, *a = &named;
     struct open_table *t;
     const char *path;
 
     session_say(s, out, "altered");
+    if (a->whole_name)
+        split_name(s, a);
     int rc = session_path(s, &a->table, &path, err);
     if (rc == ERR_USAGE && a->table_if_exists)
         return 0;

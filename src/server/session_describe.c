@@ -131,6 +131,42 @@ static void add_table(struct session *s, const struct sql_show *show, const char
     add_defaults(s, snapshot->head->schema, out);
 }
 
+static const struct field *find_field(const struct schema *schema, const struct sql_name *name)
+{
+    int i = schema_find(schema, name->parts[0]);
+    const struct field *f = i < 0 ? NULL : &schema->fields[i];
+
+    for (uint32_t k = 1; f && k < name->n_parts; k++) {
+        const struct field *in = NULL;
+        for (uint32_t c = 0; f->type.id == TYPE_STRUCT && c < f->type.n_children; c++)
+            if (str_eq_nocase(f->type.children[c].name, name->parts[k]))
+                in = &f->type.children[c];
+        f = in;
+    }
+    return f;
+}
+
+/* DESCRIBE t a.b: name, type and comment, a row each. */
+static int describe_column(struct session *s, const struct schema *schema, const struct sql_name *name, struct buf *out,
+                           struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf type = {0};
+    const struct field *f = find_field(schema, name);
+
+    if (!f)
+        return err_set(err, ERR_USAGE, "the table has no column %.*s", STR_ARG(name->text));
+    struct str comment = delta_field_text(f, "comment", &s->arena);
+    type_text(&f->type, &type);
+    buf_add_cstr(out, "FROM (VALUES ('col_name', ");
+    buf_add_sql_literal(out, f->name);
+    buf_add_cstr(out, "), ('data_type', ");
+    buf_add_sql_literal(out, buf_str(&type));
+    buf_add_cstr(out, "), ('comment', ");
+    buf_add_sql_literal(out, comment.n ? comment : STR("NULL"));
+    buf_add_cstr(out, ")) AS d(info_name, info_value)");
+    return 0;
+}
+
 int session_describe(struct session *s, const struct sql_show *show, struct buf *out, struct err *err)
 {
     CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *snapshot = NULL;
@@ -142,6 +178,8 @@ int session_describe(struct session *s, const struct sql_show *show, struct buf 
     TRY(session_table_at(s, arena_strdup(&s->arena, str_of(path)), &t, err));
     snapshot = delta_table_snapshot(t->table);
     const struct schema *schema = snapshot->head->schema;
+    if (show->column.n_parts)
+        return describe_column(s, schema, &show->column, out, err);
     for (uint32_t i = 0; i < schema->n_fields; i++)
         add_column(s, &schema->fields[i], &rows);
     add_partitions(s, snapshot->head, &rows);

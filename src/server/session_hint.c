@@ -22,6 +22,8 @@ static const struct {
      "partitions come with their rows (INSERT) and go with them (DELETE FROM t WHERE …)"},
     {{"ALTER", "TABLE", "…", "PARTITIONS"}, "a Delta table's partitions are in its log: nothing is to be recovered"},
     {{"ALTER", "TABLE", "…", "LOCATION"}, "a table is its folder: move that, or CREATE TABLE … SHALLOW CLONE"},
+    {{"TRUNCATE", "…", "PARTITION"}, "DELETE FROM t WHERE p = … deletes the rows of a partition"},
+    {{"TRUNCATE"}, "TRUNCATE TABLE t deletes all rows"},
     {{"…", "(", "DESCRIBE", "HISTORY"}, "in a query it is table_history('t')"},
     {{"…", "(", "DESC", "HISTORY"}, "in a query it is table_history('t')"},
 };

@@ -36,6 +36,7 @@ struct session {
     bool in_transaction;    /* the user has begun one */
     bool ends_ours;         /* the statement's transaction is ours, and ends with it */
     bool dynamic_overwrite; /* SET partition_overwrite_mode = dynamic: OVERWRITE replaces only partitions of new rows */
+    bool any_retention;     /* VACUUM may go below the table's retention */
     const char *word;       /* see session_word() */
 };
 

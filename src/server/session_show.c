@@ -297,8 +297,9 @@ int session_vacuum(struct session *s, const struct sql_vacuum *v, struct buf *ou
     struct open_table *t;
 
     TRY(open_shown(s, &v->table, &t, err));
-    TRY(delta_vacuum(t->table, v->has_retain ? (int64_t)(v->retain_hours * 3600000.0) : -1, v->lite, v->dry_run, &done,
-                     err));
+    const struct delta_vacuum how = {v->has_retain ? (int64_t)(v->retain_hours * 3600000.0) : -1, s->any_retention,
+                                     v->lite, v->dry_run};
+    TRY(delta_vacuum(t->table, &how, &done, err));
     if (!v->dry_run) {
         buf_printf(out, "SELECT %llu::BIGINT AS num_deleted_files, %lld::BIGINT AS deleted_bytes",
                    (unsigned long long)done.files, (long long)done.bytes);

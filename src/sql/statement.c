@@ -38,22 +38,13 @@ static int parse_comment(struct parser *p, struct sql_alter *ret)
     return parser_end(p);
 }
 
-/* COMMENT ON COLUMN t.c IS …: the last part is the column, what is before it the table. */
+/* COMMENT ON COLUMN t.c IS …; a column may be a field (t.c.f), and the table be in a schema (s.t.c). */
 static int parse_column_comment(struct parser *p, struct sql_alter *ret)
 {
-    struct sql_name name;
-
-    *ret = (struct sql_alter){.action = ALTER_COLUMN, .change = {.set_comment = true}};
-    TRY(parser_name(p, "a column with its table", &name));
-    if (name.n_parts < 2)
+    *ret = (struct sql_alter){.action = ALTER_COLUMN, .change = {.set_comment = true}, .whole_name = true};
+    TRY(parser_name(p, "a column with its table", &ret->column));
+    if (ret->column.n_parts < 2)
         return parser_fail(p, "a column with its table before it (t.c)");
-    ret->column = name;
-    ret->column.parts += name.n_parts - 1;
-    ret->column.n_parts = 1;
-    ret->column.text = ret->column.parts[0];
-    ret->table.name = name;
-    ret->table.name.n_parts--;
-    ret->table.name.text = ret->table.name.parts[ret->table.name.n_parts - 1];
     TRY(parser_expect(p, "IS"));
     if (!parser_accept(p, "NULL"))
         TRY(parser_string(p, "the comment as a string, or NULL", &ret->change.comment));
@@ -119,7 +110,7 @@ static int parse_restore(struct parser *p, struct sql_restore *ret)
     *ret = (struct sql_restore){0};
     parser_accept(p, "TABLE");
     TRY(parser_table(p, &ret->table));
-    TRY(parser_expect(p, "TO"));
+    parser_accept(p, "TO");
     TRY(parser_travel(p, &ret->to));
     if (ret->to.kind == TRAVEL_NONE)
         return parser_fail(p, "VERSION AS OF or TIMESTAMP AS OF");
@@ -181,7 +172,28 @@ static int parse_describe(struct parser *p, struct statement *ret)
     ret->show.extended = more && (parser_accept(p, "EXTENDED") || parser_accept(p, "FORMATTED"));
     TRY(parser_table(p, &ret->show.table));
     TRY(parser_travel(p, &ret->show.table.travel));
+    if (token_is_name(parser_peek(p, 0)))
+        TRY(parser_name(p, "a column name", &ret->show.column));
     return parser_end(p);
+}
+
+/* [IN | FROM schema] after a table. */
+static int parse_in_schema(struct parser *p, struct sql_table *table)
+{
+    struct sql_name *name = &table->name;
+    struct str schema;
+
+    if (!parser_accept(p, "IN") && !parser_accept(p, "FROM"))
+        return 0;
+    TRY(parser_ident(p, "a schema", &schema));
+    if (name->n_parts != 1)
+        return 0;
+    struct str *parts = ARENA_NEW_N(p->arena, struct str, 2);
+    parts[0] = schema;
+    parts[1] = name->parts[0];
+    name->parts = parts;
+    name->n_parts = 2;
+    return 0;
 }
 
 /* After SHOW; what is not ours is a query. */
@@ -201,6 +213,11 @@ static int parse_show(struct parser *p, struct statement *ret)
         if (!parser_accept(p, "IN") && !parser_accept(p, "FROM"))
             return parser_fail(p, "IN or FROM");
         TRY(parser_table(p, &s->table));
+        TRY(parse_in_schema(p, &s->table));
+    } else if (parser_accept(p, "SCHEMAS") || parser_accept(p, "DATABASES")) {
+        ret->kind = STATEMENT_SHOW_SCHEMAS;
+        if (parser_accept(p, "LIKE") || parser_peek(p, 0)->kind == TOKEN_STRING)
+            TRY(parser_string(p, "a pattern as a string", &s->key));
     } else if (parser_accept(p, "TBLPROPERTIES")) {
         struct sql_property *keys = NULL;
         uint32_t n = 0;
@@ -377,6 +394,7 @@ const char *statement_kind_name(enum statement_kind kind)
         [STATEMENT_DESCRIBE] = "DESCRIBE",
         [STATEMENT_DESCRIBE_HISTORY] = "DESCRIBE HISTORY",
         [STATEMENT_DESCRIBE_DETAIL] = "DESCRIBE DETAIL",
+        [STATEMENT_SHOW_SCHEMAS] = "SHOW SCHEMAS",
         [STATEMENT_SHOW_TABLES] = "SHOW TABLES",
         [STATEMENT_SHOW_COLUMNS] = "SHOW COLUMNS",
         [STATEMENT_SHOW_PARTITIONS] = "SHOW PARTITIONS",

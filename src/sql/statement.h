@@ -31,6 +31,7 @@ enum statement_kind {
     STATEMENT_DESCRIBE, /* DESCRIBE t, DESC TABLE EXTENDED t; describe of a query is a query */
     STATEMENT_DESCRIBE_HISTORY,
     STATEMENT_DESCRIBE_DETAIL,
+    STATEMENT_SHOW_SCHEMAS,
     STATEMENT_SHOW_TABLES,
     STATEMENT_SHOW_COLUMNS,
     STATEMENT_SHOW_PARTITIONS,
@@ -59,7 +60,6 @@ struct sql_column {
 struct sql_constraint {
     struct str name, expr;
 };
-
 struct sql_create {
     struct sql_table table, like; /* LIKE: columns, partitions and properties are that table's */
     bool or_replace, if_not_exists, is_like, replace_only; /* the last: REPLACE TABLE, it must exist */
@@ -108,7 +108,6 @@ struct sql_delete {
     struct sql_table table;
     struct str where; /* empty: all rows */
 };
-
 enum merge_when { MERGE_MATCHED, MERGE_NOT_MATCHED, MERGE_NOT_MATCHED_BY_SOURCE };
 enum merge_action { MERGE_UPDATE, MERGE_UPDATE_ALL, MERGE_DELETE, MERGE_INSERT, MERGE_INSERT_ALL, MERGE_DO_NOTHING };
 
@@ -162,6 +161,8 @@ struct sql_alter {
     bool table_if_exists;
     enum alter_action action;
     bool if_exists, if_not_exists, truncate_history, has_comment;
+    bool
+        whole_name; /* COMMENT ON COLUMN s.t.a.b: `column` has it all, and nobody knows yet where the table's name ends */
     uint32_t n_columns, n_names, n_properties;
     struct sql_column *columns;
     struct sql_name *names;
@@ -192,7 +193,6 @@ struct sql_restore {
     struct sql_table table;
     struct sql_travel to;
 };
-
 struct sql_reorg {
     struct sql_table table;
     struct str where;
@@ -211,12 +211,12 @@ struct sql_drop {
     struct sql_table table;
     bool if_exists, purge;
 };
-
 struct sql_show {           /* DESCRIBE …, SHOW …, GENERATE */
     struct sql_table table; /* SHOW TABLES [FROM schema]: name.n_parts 0 or 1 */
     bool extended;
-    int64_t limit;  /* DESCRIBE HISTORY; -1: all */
-    struct str key; /* SHOW TBLPROPERTIES t ('key'), SHOW TABLES LIKE 'pattern'; GENERATE's mode */
+    int64_t limit;          /* DESCRIBE HISTORY; -1: all */
+    struct str key;         /* SHOW TBLPROPERTIES t ('key'), SHOW TABLES LIKE 'pattern'; GENERATE's mode */
+    struct sql_name column; /* DESCRIBE t a.b; n_parts 0: none */
 };
 
 struct statement {

@@ -22,13 +22,18 @@ struct delta_vacuumed {
     size_t cap;
 };
 void delta_vacuumed_deinit(struct delta_vacuumed *v);
+struct delta_vacuum {
+    int64_t retain_ms;  /* -1: the table's delta.deletedFileRetentionDuration */
+    bool any_retention; /* less than that is not refused */
+    bool lite, dry_run;
+};
 /*
- * Deletes files in the table's folder that no version younger than the retention needs. `retain_ms` -1: the table's
- * delta.deletedFileRetentionDuration; less than that is ERR_USAGE (readers and writers of older versions would break).
+ * Deletes files in the table's folder that no version younger than the retention needs. One that is shorter than the table's
+ * own is ERR_USAGE (readers and writers of older versions would break).
  * Folders that begin with '_' or '.' are left alone, but for _change_data. `lite`: the folder is not listed, and only the files are
  * looked at of which the log says that they were removed; what a failed writer left stays.
  */
-int delta_vacuum(struct delta_table *t, int64_t retain_ms, bool lite, bool dry_run, struct delta_vacuumed *ret,
+int delta_vacuum(struct delta_table *t, const struct delta_vacuum *how, struct delta_vacuumed *ret,
                  struct err *err) MUST_CHECK;
 
 #endif

@@ -188,7 +188,8 @@ static int note(struct delta_table *t, const char *operation, const char *parame
     return delta_commit(tx, &version, err);
 }
 
-static int note_start(struct vacuum *v, int64_t retain_ms, int64_t default_ms, struct err *err)
+static int note_start(struct vacuum *v, const struct delta_vacuum *how, int64_t retain_ms, int64_t default_ms,
+                      struct err *err)
 {
     uint64_t files = 0;
     int64_t bytes = 0;
@@ -201,9 +202,9 @@ static int note_start(struct vacuum *v, int64_t retain_ms, int64_t default_ms, s
     }
     return note(v->t, "VACUUM START",
                 arena_printf(&v->arena,
-                             "{\"retentionCheckEnabled\":true,\"defaultRetentionMillis\":%lld,"
+                             "{\"retentionCheckEnabled\":%s,\"defaultRetentionMillis\":%lld,"
                              "\"specifiedRetentionMillis\":%lld}",
-                             (long long)default_ms, (long long)retain_ms),
+                             how->any_retention ? "false" : "true", (long long)default_ms, (long long)retain_ms),
                 arena_printf(&v->arena, "{\"numFilesToDelete\":\"%llu\",\"sizeOfDataToDelete\":\"%lld\"}",
                              (unsigned long long)files, (long long)bytes),
                 err);
@@ -222,16 +223,16 @@ static int collect_needed(struct vacuum *v, bool read_log, struct err *err)
     return rc;
 }
 
-int delta_vacuum(struct delta_table *t, int64_t retain_ms, bool lite, bool dry_run, struct delta_vacuumed *ret,
-                 struct err *err)
+int delta_vacuum(struct delta_table *t, const struct delta_vacuum *how, struct delta_vacuumed *ret, struct err *err)
 {
     CLEANUP(vacuum_deinit) struct vacuum v = {.t = t};
+    int64_t retain_ms = how->retain_ms;
 
     TRY(delta_table_refresh(t, err));
     v.s = delta_table_snapshot(t);
     int64_t own_ms = v.s->head->deleted_file_retention_ms;
     TRY(delta_protocol_check_write(v.s->head->protocol, err));
-    if (retain_ms >= 0 && retain_ms < own_ms) {
+    if (retain_ms >= 0 && retain_ms < own_ms && !how->any_retention) {
         err_set(err, ERR_USAGE, "RETAIN %.3g HOURS is less than the %.3g hours that the table keeps removed files for",
                 (double)retain_ms / 3600000.0, (double)own_ms / 3600000.0);
         return err_hint(err, "when nobody reads or writes older versions: ALTER TABLE … SET TBLPROPERTIES "
@@ -240,14 +241,14 @@ int delta_vacuum(struct delta_table *t, int64_t retain_ms, bool lite, bool dry_r
     retain_ms = retain_ms < 0 ? own_ms : retain_ms;
     v.cutoff_ms = clock_now_us() / 1000 - retain_ms;
     /* before what is needed is looked up: commits go on */
-    TRY(lite ? list_removed(&v, err) : store_list(t->store, "", NULL, true, &v.list, err));
+    TRY(how->lite ? list_removed(&v, err) : store_list(t->store, "", NULL, true, &v.list, err));
     TRY(delta_table_refresh(t, err));
     delta_snapshot_unref(v.s);
     v.s = delta_table_snapshot(t);
     TRY(collect_needed(&v, retain_ms > own_ms, err));
-    if (dry_run)
+    if (how->dry_run)
         return sweep(&v, true, ret, err);
-    TRY(note_start(&v, retain_ms, own_ms, err));
+    TRY(note_start(&v, how, retain_ms, own_ms, err));
     TRY(sweep(&v, false, ret, err));
     return note(t, "VACUUM END", "{\"status\":\"COMPLETED\"}",
                 arena_printf(&v.arena, "{\"numDeletedFiles\":\"%llu\",\"numVacuumedDirectories\":\"1\"}",
