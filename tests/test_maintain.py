@@ -282,6 +282,19 @@ def test_cluster_by_refuses_what_cannot_be(sluice, folder):
     assert sql(sluice, folder, "DESCRIBE DETAIL t").rows()[0]["clusteringColumns"] == ["c"]
 
 
+def test_a_table_is_partitioned_or_clustered(sluice, folder):
+    """As Spark, to which a table that has the feature is a clustered one."""
+    sql(sluice, folder, "CREATE TABLE t (id INT, p INT) CLUSTER BY (id)", "ALTER TABLE t CLUSTER BY NONE", "CREATE TABLE part (id INT, p INT) PARTITIONED BY (p)")
+    for statement in ("CREATE OR REPLACE TABLE t (id INT, p INT) PARTITIONED BY (p)", "CREATE OR REPLACE TABLE t PARTITIONED BY (p) AS SELECT 1 AS id, 2 AS p"):
+        done = sql(sluice, folder, statement, code=USAGE)
+        assert "clustered is not replaced" in done.err and "DROP FEATURE clustering" in done.err
+    for columns in ("(id)", "NONE"):
+        assert "partitioned or clustered" in sql(sluice, folder, f"ALTER TABLE part CLUSTER BY {columns}", code=USAGE).err
+    sql(sluice, folder, "ALTER TABLE t DROP FEATURE clustering", "CREATE OR REPLACE TABLE t (id INT, p INT) PARTITIONED BY (p)",
+        "CREATE OR REPLACE TABLE part (id INT, p INT) CLUSTER BY (p)")
+    assert clustering(folder, "part") == [([["p"]], False)]
+
+
 # ---- SHALLOW CLONE, CONVERT TO DELTA ----
 
 

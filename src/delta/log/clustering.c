@@ -125,7 +125,7 @@ int delta_clustering_make(const struct delta_metadata *m, const struct schema *s
 {
     CLEANUP(buf_deinit) struct buf json = {0}, name = {0};
 
-    if (n && m->n_partition_columns)
+    if (m->n_partition_columns)
         return err_set(err, ERR_USAGE, "a table is either partitioned or clustered, not both");
     if (n > MAX_COLUMNS)
         return err_set(err, ERR_USAGE, "CLUSTER BY takes at most %d columns", MAX_COLUMNS);
@@ -187,7 +187,7 @@ int delta_set_clustering(struct delta_table *t, const struct delta_path *columns
     tx->blind_append = true; /* as Spark says of commits without files */
     const struct delta_head *head = tx->read->head;
     TRY(delta_clustering_read(tx->read, &tx->arena, &old, &n_old, err));
-    if (!n && !delta_protocol_has(head->protocol, "clustering"))
+    if (!n && !head->metadata->n_partition_columns && !delta_protocol_has(head->protocol, "clustering"))
         return 0;
     TRY(delta_clustering_make(head->metadata, head->schema, columns, n, &tx->arena, &configuration, err));
     TRY(delta_clustering_protocol(head->protocol, &tx->arena, &p, err));

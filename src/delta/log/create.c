@@ -72,6 +72,16 @@ void delta_name_row_id_columns(struct delta_metadata *m, struct arena *arena)
             put_property(m, arena, names[i][0], str_of(arena_printf(arena, "%s%s", names[i][1], delta_uuid(uuid))));
 }
 
+/* The feature stays in the protocol, and by it Spark takes the table for a clustered one: it would not optimize partitions. */
+static int check_replaced(const struct delta_create *c, const struct delta_snapshot *replaced, struct err *err)
+{
+    if (!replaced || !c->n_partition_columns || !delta_protocol_has(replaced->head->protocol, "clustering"))
+        return 0;
+    err_set(err, ERR_USAGE, "a table that is, or was, clustered is not replaced by a partitioned one");
+    return err_hint(err,
+                    "first ALTER TABLE … CLUSTER BY NONE and ALTER TABLE … DROP FEATURE clustering; or DROP TABLE");
+}
+
 static int make_metadata(const struct delta_create *c, struct delta_draft *d, struct err *err)
 {
     CLEANUP(schema_unrefp) struct schema *schema = schema_clone(c->schema);
@@ -94,6 +104,7 @@ static int make_metadata(const struct delta_create *c, struct delta_draft *d, st
     struct str max = d->replaced ? delta_snapshot_property(d->replaced, STR(MAX_COLUMN_ID)) : (struct str){0};
     if (max.n)
         put_property(m, &d->arena, MAX_COLUMN_ID, max);
+    TRY(check_replaced(c, d->replaced, err));
     TRY(take_protocol_properties(m, &d->arena, &d->protocol, err));
     TRY(map_schema(m, schema, &d->arena, err));
     delta_name_row_id_columns(m, &d->arena);
