@@ -1,14 +1,17 @@
 """Random statements of Delta's SQL, the same for sluice and for Spark, from a seed.
 
 A statement is text with holes: {t} is the table; «…» is a literal that the two write differently, "struct:1,'x'",
-"array:1,2". The generator keeps a model of the columns, so that most statements are right and some are wrong on purpose.
+"array:1,2", "fields:a=1;b='x'". The generator keeps a model of the columns, so that most statements are right and some are wrong on purpose.
 """
 import json
 import random
 import re
 
-TYPES = ["INT", "BIGINT", "STRING", "DOUBLE", "DECIMAL(10,2)", "DATE", "TIMESTAMP", "BOOLEAN", "STRUCT<a: INT, b: STRING>", "ARRAY<INT>"]
-WIDER = {"INT": ["BIGINT"], "DECIMAL(10,2)": ["DECIMAL(12,2)", "DECIMAL(14,4)"]}
+SIMPLE = ["INT", "BIGINT", "STRING", "DOUBLE", "DECIMAL(10,2)", "DATE", "TIMESTAMP", "BOOLEAN", "SMALLINT", "FLOAT"]
+TYPES = SIMPLE + ["STRUCT<a: INT, b: STRING>", "STRUCT<a: INT, b: STRING>", "STRUCT<a: SMALLINT, n: STRUCT<x: INT, y: STRING>>", "ARRAY<INT>", "MAP<STRING, INT>",
+                  "BINARY", "TIMESTAMP_NTZ"]
+WIDER = {"INT": ["BIGINT", "DOUBLE", "DECIMAL(12,2)", "DECIMAL(9,0)"], "SMALLINT": ["INT", "BIGINT", "DECIMAL(10,0)"], "FLOAT": ["DOUBLE"], "BIGINT": ["DECIMAL(20,0)", "INT"],
+         "DATE": ["TIMESTAMP"], "DECIMAL(10,2)": ["DECIMAL(12,2)", "DECIMAL(14,4)", "DECIMAL(10,3)"]}
 SWITCHES = ["enableDeletionVectors", "enableChangeDataFeed", "enableTypeWidening", "enableRowTracking", "enableInCommitTimestamps",
             "appendOnly"]
 
@@ -24,14 +27,24 @@ def render(text, spark, table, other=None):
         if kind == "swapped":
             b, a = items.split(",", 1)
             return f"named_struct('b', {b}, 'a', {a})" if spark else f"{{'b': {b}, 'a': {a}}}"
+        if kind == "bin":
+            return f"X'{items}'" if spark else "'" + re.sub("(..)", r"\\x\1", items) + "'::BLOB"
+        if kind == "map":
+            pairs = re.findall("[^,]+,[^,]+", items)
+            return f"map({items})" if spark else "MAP {" + ", ".join(": ".join(p.split(",")) for p in pairs) + "}"
+        if kind == "fields":
+            pairs = [p.split("=", 1) for p in items.split(";")]
+            return ("named_struct(" + ", ".join(f"'{k}', {v}" for k, v in pairs) + ")" if spark else
+                    "{" + ", ".join(f"'{k}': {v}" for k, v in pairs) + "}")
         if kind == "struct":
             a, b = items.split(",", 1)
             return f"named_struct('a', {a}, 'b', {b})" if spark else f"{{'a': {a}, 'b': {b}}}"
         return f"array({items})" if spark else f"[{items}]"
 
-    text = re.sub(r"«(.*?)»", literal, text)
+    while "«" in text:  # the innermost first
+        text = re.sub(r"«([^«»]*)»", literal, text)
     if not spark:  # DuckDB's names of types within expressions
-        text = re.sub(r"CAST\(NULL AS (ARRAY|STRUCT)<[^()]*>\)", "NULL", text)
+        text = re.sub(r"CAST\(NULL AS (ARRAY|STRUCT|MAP)<[^()]*>\)", "NULL", text).replace("AS TIMESTAMP_NTZ)", "AS TIMESTAMP)")
     return text.replace("{t}", table).replace("{o}", str(other))
 
 
@@ -39,7 +52,7 @@ class Statements:
     def __init__(self, seed):
         self.dice = random.Random(seed)
         self.columns, self.partition, self.props, self.checks = {}, None, {}, []
-        self.not_null, self.serial, self.points, self.set = set(), 0, 0, {}
+        self.not_null, self.generated, self.serial, self.points, self.set = set(), set(), 0, 0, {}
 
     # --- parts
 
@@ -55,21 +68,33 @@ class Statements:
             return "NULL"
         if kind in ("INT", "BIGINT"):
             return str(d.randrange(40)) if name == "id" else self.one([str(d.randrange(-5, 100)), str(d.randrange(-5, 100)), str(d.randrange(100000))])
+        if kind == "SMALLINT":
+            return f"CAST({d.randrange(-5, 300)} AS SMALLINT)"
         if kind == "STRING":
             return repr(d.choice("abcd")) if name == "p" else self.one(["'x'", "''", "'a b'", "'ü%='", repr("long" * d.randrange(12))])
-        if kind == "DOUBLE":
-            return f"CAST({d.choice(['1.5', '-0.25', '1e10', '0', '3'])} AS DOUBLE)"
+        if kind in ("DOUBLE", "FLOAT"):
+            return f"CAST({d.choice(['1.5', '-0.25', '1e10', '0', '3', repr('NaN')])} AS {kind})"
         if kind.startswith("DECIMAL"):
             return f"CAST({d.randrange(-10000, 10000) / 100} AS {kind})"
         if kind == "DATE":
             return f"DATE '20{d.randrange(10, 30)}-0{d.randrange(1, 10)}-1{d.randrange(10)}'"
-        if kind == "TIMESTAMP":
-            return f"TIMESTAMP '2024-01-0{d.randrange(1, 10)} 0{d.randrange(10)}:05:06.{d.randrange(1000):03}'"
+        if kind.startswith("TIMESTAMP"):
+            text = f"'2024-01-0{d.randrange(1, 10)} 0{d.randrange(10)}:05:06.{d.randrange(1000):03}'"
+            return f"TIMESTAMP {text}" if kind == "TIMESTAMP" else f"«ntz:{text}»"
         if kind == "BOOLEAN":
             return self.one(["TRUE", "FALSE"])
+        if kind == "BINARY":
+            return self.one(["«bin:00FF»", "«bin:61»"])
         if kind.startswith("STRUCT"):
-            return f"«struct:{d.randrange(9)},'{d.choice('xyz')}'»"
+            return "«fields:" + ";".join(f"{f}={self.typed(k)}" for f, k in fields_of(kind).items()) + "»"
+        if kind.startswith("MAP"):
+            return self.one(["«map:'k',1»", "«map:'k',2,'l',NULL»"])
         return "«array:" + ",".join(str(d.randrange(9)) for _ in range(d.randrange(1, 4))) + "»"
+
+    def typed(self, kind):
+        """A value that is of this type by itself."""
+        value = self.value(kind)
+        return f"CAST({value} AS {kind})" if value == "NULL" or kind in ("BIGINT", "SMALLINT") else value
 
     def rows(self, columns, n, ids=None):
         """A query of n rows with the columns named."""
@@ -82,18 +107,36 @@ class Statements:
         return f"SELECT * FROM (VALUES {', '.join(out)}) AS x({', '.join(columns)})"
 
     def scalars(self):
-        return {c: k for c, k in self.columns.items() if not k.startswith(("STRUCT", "ARRAY"))}
+        return {c: k for c, k in self.columns.items() if not k.startswith(NESTED) and k != "BINARY"}
 
-    def condition(self, alias=""):
+    def given(self):
+        """The columns that a statement is to give values for."""
+        return {c: k for c, k in self.columns.items() if c not in self.generated or self.chance(0.1)}
+
+    def inner(self):
+        """The fields of structs, by their paths."""
+        return {f"{c}.{f}": t for c, k in self.columns.items() if k.startswith("STRUCT") for f, t in fields_of(k).items()}
+
+    def condition(self, alias="", deep=True):
+        if deep and self.chance(0.25):
+            a, b = self.condition(alias, False), self.condition(alias, False)
+            return self.one([f"({a} AND {b})", f"({a} OR {b})", f"NOT ({a})", f"({a} AND NOT ({b}))"])
         c = self.one(c for c in self.scalars())
         kind = self.columns[c]
         if self.chance(0.1):
             return f"{alias}{c} IS {self.one(['NULL', 'NOT NULL'])}"
         if kind in ("INT", "BIGINT") and self.chance(0.6):
             return f"{alias}{c} % {self.one([2, 3, 5])} = {self.one([0, 1])}"
+        inner = {c: k for c, k in self.inner().items() if k in ("INT", "STRING", "SMALLINT")}
+        if inner and self.chance(0.15):
+            c, kind = self.one(inner.items())
         value = self.value(kind, c)
         if kind == "BOOLEAN":
             return f"{alias}{c} = {value}"
+        if self.chance(0.15):
+            return f"{alias}{c} IN ({value}, {self.value(kind, c)})"
+        if self.chance(0.1):
+            return f"{alias}{c} BETWEEN {value} AND {self.value(kind, c)}"
         return f"{alias}{c} {self.one(['=', '<', '>=', '<>'])} {value}"
 
     # --- statements
@@ -101,7 +144,11 @@ class Statements:
     def create(self, replace=False):
         kinds = self.dice.sample(TYPES, self.dice.randrange(2, 6))
         self.columns = {"id": self.one(["INT", "INT", "BIGINT"]), "p": "STRING", **{f"c{i}": k for i, k in enumerate(kinds)}}
-        self.partition = "p" if self.chance(0.4) else None
+        simple = [c for c, k in self.columns.items() if k in SIMPLE and c != "id"]
+        self.partition = self.dice.sample(simple, min(len(simple), self.one([1, 1, 2]))) if self.chance(0.4) else []
+        cluster = f" CLUSTER BY ({self.one(['id', 'p', 'id, p'])})" if not self.partition and self.chance(0.15) else ""
+        generated = not replace and self.chance(0.15)
+        self.generated = {"g"} if generated else set()
         self.not_null = {"id"} if self.chance(0.3) else set()
         self.checks, self.props = [], {k: self.one(["true", "false"]) for k in SWITCHES if k != "appendOnly" and self.chance(0.4)}
         self.props.setdefault("enableDeletionVectors", "false")  # sluice's own default is true
@@ -109,19 +156,36 @@ class Statements:
             self.props["columnMapping.mode"] = "name"
         if self.chance(0.2):
             self.props["checkpointInterval"] = self.one(["2", "3"])
-        if self.chance(0.2) and not self.partition:
+        if self.chance(0.2) and not self.partition and not cluster:
             self.props["dataSkippingNumIndexedCols"] = self.one(["0", "1", "3"])
+        defaults = {}
+        if self.chance(0.15):
+            self.props["feature.allowColumnDefaults"] = "supported"
+            defaults = {c: f" DEFAULT {self.value(k, c)}" for c, k in self.columns.items() if k in SIMPLE and c != "id" and self.chance(0.5)}
         props = ", ".join(f"'delta.{k}' = '{v}'" for k, v in self.props.items())
-        return ((("CREATE OR REPLACE" if replace else "CREATE") + " TABLE {t}") + (
-            " (" + ", ".join(f"{c} {k}{' NOT NULL' if c in self.not_null else ''}" for c, k in self.columns.items()) + ") USING delta" +
-            (f" PARTITIONED BY ({self.partition})" if self.partition else "") + (f" TBLPROPERTIES ({props})" if props else "")))
+        columns = [f"{c} {k}{' NOT NULL' if c in self.not_null else ''}{defaults.get(c, '')}" for c, k in self.columns.items()]
+        if generated:
+            columns.append(self.one(["g BIGINT GENERATED ALWAYS AS (CAST(id * 2 AS BIGINT))", "g STRING GENERATED ALWAYS AS (CAST(id AS STRING))"]))
+        return ("BOTH " * generated + ("CREATE OR REPLACE" if replace else "CREATE") + " TABLE {t} (" + ", ".join(columns) + ") USING delta" +
+                (f" PARTITIONED BY ({', '.join(self.partition)})" if self.partition else "") + cluster + (f" TBLPROPERTIES ({props})" if props else ""))
 
     def insert(self):
-        columns = dict(self.columns)
+        columns = self.given()
         n = self.dice.randrange(1, 7)
-        how = self.one(["plain", "plain", "list", "name", "bad"])
+        how = self.one(["plain", "plain", "list", "name", "evolve", "partition", "bad"])
+        if how == "evolve":
+            columns[self.fresh()] = self.one(SIMPLE)
+            structs = [c for c, k in columns.items() if k.startswith("STRUCT")]
+            if structs and self.chance(0.5):
+                c = self.one(structs)
+                columns[c] = columns[c][:-1] + f", {self.fresh()}: INT>"
+            return f"INSERT WITH SCHEMA EVOLUTION INTO {{t}} BY NAME {self.rows(columns, n)}"
+        if how == "partition" and self.partition == ["p"] and not self.generated:
+            del columns["p"]
+            return f"INSERT INTO {{t}} PARTITION (p = {self.value('STRING', 'p')}) {self.rows(columns, n)}"
         if how == "list":
-            columns = {c: self.columns[c] for c in self.dice.sample(list(columns), self.dice.randrange(1, len(columns) + 1))}
+            columns = {c: columns[c] for c in self.dice.sample(list(columns), self.dice.randrange(1, len(columns) + 1))}
+        if how == "list" or self.generated:
             return f"INSERT INTO {{t}} ({', '.join(columns)}) {self.rows(columns, n)}"
         if how == "name":
             items = list(columns.items())
@@ -146,6 +210,10 @@ class Statements:
         return statement if how == "all" else f"DYNAMIC {statement}"
 
     def update(self):
+        inner = self.inner()
+        if inner and self.chance(0.15):
+            c = self.one(inner)
+            return f"UPDATE {{t}} SET {c} = {self.value(inner[c])} WHERE {self.condition()}"
         c = self.one(self.columns)
         kind = self.columns[c]
         value = self.value(kind, c)
@@ -154,7 +222,11 @@ class Statements:
         if self.chance(0.1):
             value = self.one(["'zzz'", "3000000000", "NULL", "'7'", "2.0", "2.75", "'2.75'"])
         where = "" if self.chance(0.15) else f" WHERE {self.condition()}"
-        return f"UPDATE {{t}} SET {c} = {value}{where}"
+        more = ""
+        if self.chance(0.3):
+            other = self.one(self.columns)
+            more = f", {other} = {self.value(self.columns[other], other)}" if other != c else ""
+        return f"UPDATE {{t}} SET {c} = {value}{more}{where}"
 
     def delete(self):
         return "DELETE FROM {t}" + ("" if self.chance(0.05) else f" WHERE {self.condition()}")
@@ -163,17 +235,17 @@ class Statements:
         n = self.dice.randrange(1, 8)
         ids = self.dice.sample(range(40), n) if self.chance(0.9) else [self.dice.randrange(6) for _ in range(n)]
         evolve = self.chance(0.2)
-        columns = dict(self.columns)
+        columns = {c: k for c, k in self.columns.items() if c not in self.generated}
         if evolve and self.chance(0.7):
             new = self.fresh()
             columns[new] = self.one(["INT", "STRING", "DECIMAL(10,2)"])
         elif self.chance(0.3):
-            columns = {"id": columns["id"]} | {c: columns[c] for c in self.dice.sample(list(columns), 2)}
+            columns = {"id": columns["id"]} | {c: columns[c] for c in self.dice.sample(list(columns), min(2, len(columns)))}
         clauses = []
         whole = evolve or set(columns) == set(self.columns)
         settable = [c for c in columns if c in self.columns]
-        for _ in range(self.dice.randrange(0, 3)):
-            last = self.chance(0.4)
+        for _ in range(self.dice.randrange(0, 4)):
+            last = self.chance(0.3)
             action = self.one(["DELETE", "UPDATE SET *" if whole else "DELETE", "UPDATE SET " + ", ".join(
                 f"{c} = s.{c}" for c in self.dice.sample(settable, self.dice.randrange(1, len(settable) + 1)))])
             clauses.append(f"WHEN MATCHED{'' if last else ' AND ' + self.condition('t.')} THEN {action}")
@@ -181,10 +253,16 @@ class Statements:
                 break
         if self.chance(0.7) or not clauses:
             action = "INSERT *" if whole else f"INSERT ({', '.join(settable)}) VALUES ({', '.join('s.' + c for c in settable)})"
+            if self.chance(0.2):
+                clauses.append(f"WHEN NOT MATCHED AND s.id % 3 = 0 THEN INSERT ({', '.join(settable[:2])}) VALUES ({', '.join('s.' + c for c in settable[:2])})")
             clauses.append(f"WHEN NOT MATCHED{' AND s.id % 2 = 0' if self.chance(0.3) else ''} THEN {action}")
-        if self.chance(0.3):
-            action = self.one(["DELETE", "UPDATE SET p = 'z'"])
-            clauses.append(f"WHEN NOT MATCHED BY SOURCE{' AND ' + self.condition('t.') if self.chance(0.8) else ''} THEN {action}")
+        for _ in range(self.one([0, 0, 0, 1, 2])):
+            c = self.one(c for c in self.columns if c != "id" and c not in self.generated)
+            action = self.one(["DELETE", f"UPDATE SET {c} = {self.value(self.columns[c], c)}"])
+            last = self.chance(0.2)
+            clauses.append(f"WHEN NOT MATCHED BY SOURCE{'' if last else ' AND ' + self.condition('t.')} THEN {action}")
+            if last:
+                break
         return (f"MERGE {'WITH SCHEMA EVOLUTION ' if evolve else ''}INTO {{t}} AS t USING ({self.rows(columns, n, ids)}) AS s "
                 f"ON t.id = s.id " + " ".join(clauses))
 
@@ -194,10 +272,15 @@ class Statements:
 
     def alter(self):
         movable = [c for c in self.columns if c not in ("id", "p")]
-        how = self.one(["add", "add", "rename", "drop", "type", "not null", "check", "drop check", "comment", "position"])
+        how = self.one(["add", "add", "rename", "drop", "type", "type", "not null", "check", "drop check", "comment", "position", "inner", "inner", "inner", "cluster", "default"])
+        if how == "inner" and self.inner():
+            return self.alter_inner()
+        if how == "cluster":
+            return f"ALTER TABLE {{t}} CLUSTER BY {self.one(['NONE', '(id)', '(' + self.one(self.columns) + ')', '(p, id)'])}"
         if how == "add":
             where = self.one(["", "", " FIRST", " AFTER id"])
-            return f"ALTER TABLE {{t}} ADD COLUMNS ({self.fresh()} {self.one(TYPES)}{where})"
+            kind = self.one(k for k in TYPES if k != "TIMESTAMP_NTZ" or k in self.columns.values())  # Spark wants the feature first
+            return f"ALTER TABLE {{t}} ADD COLUMNS ({self.fresh()} {kind}{where})"
         if how == "check":
             self.serial += 1
             return f"ALTER TABLE {{t}} ADD CONSTRAINT k{self.serial} CHECK ({self.one(['id >= 0', 'id < 38', 'id < 30', self.condition()])})"
@@ -208,6 +291,8 @@ class Statements:
         if not movable:
             return self.insert()
         c = self.one(movable)
+        if how == "default" and self.columns[c] in SIMPLE:
+            return f"ALTER TABLE {{t}} ALTER COLUMN {c} {self.one(['DROP DEFAULT', 'SET DEFAULT ' + self.value(self.columns[c], c)])}"
         if how == "rename":
             return f"ALTER TABLE {{t}} RENAME COLUMN {c} TO {self.fresh()}"
         if how == "drop":
@@ -217,6 +302,21 @@ class Statements:
         if how == "position":
             return f"ALTER TABLE {{t}} ALTER COLUMN {c} {self.one(['FIRST', 'AFTER id', 'AFTER p'])}"
         return f"ALTER TABLE {{t}} ALTER COLUMN {c} COMMENT 'says {c}'"
+
+    def alter_inner(self):
+        inner = self.inner()
+        c = self.one(inner)
+        struct, field = c.split(".")
+        how = self.one(["add", "add", "rename", "drop", "type", "comment", "position"])
+        if how == "add":
+            return f"ALTER TABLE {{t}} ADD COLUMN {struct}.{self.fresh()} {self.one(['INT', 'STRING', 'BIGINT'])}{self.one(['', ' FIRST', ' AFTER ' + field])}"
+        if how == "rename":
+            return f"ALTER TABLE {{t}} RENAME COLUMN {c} TO {self.fresh()}"
+        if how == "drop":
+            return f"ALTER TABLE {{t}} DROP COLUMN {c}"
+        if how == "type":
+            return f"ALTER TABLE {{t}} ALTER COLUMN {c} TYPE {self.one(WIDER.get(inner[c], ['BIGINT']))}"
+        return f"ALTER TABLE {{t}} ALTER COLUMN {c} {'FIRST' if how == 'position' else f'COMMENT {c!r}'}"
 
     def properties(self):
         key = self.one([*SWITCHES, "columnMapping.mode", "dataSkippingNumIndexedCols"])
@@ -228,11 +328,12 @@ class Statements:
         return f"ALTER TABLE {{t}} SET TBLPROPERTIES ('delta.{key}' = '{value}')"
 
     def upkeep(self):
-        how = self.one(["OPTIMIZE {t}", "OPTIMIZE {t}", "OPTIMIZE {t} ZORDER BY (id)", "REORG TABLE {t} APPLY (PURGE)", "where", "restore", "restore"])
+        how = self.one(["OPTIMIZE {t}", "OPTIMIZE {t}", "OPTIMIZE {t} ZORDER BY (id)", f"OPTIMIZE {{t}} ZORDER BY (id, {self.one(self.scalars())})", "OPTIMIZE {t} FULL",
+                        "REORG TABLE {t} APPLY (PURGE)", "where", "restore", "restore"])
         if how == "restore":
             return f"RESTORE TABLE {{t}} TO VERSION AS OF ‹{self.dice.randrange(self.points)}›"
         if how == "where":
-            return "OPTIMIZE {t} WHERE p = 'a'" if self.partition else "OPTIMIZE {t}"
+            return f"OPTIMIZE {{t}} WHERE {self.partition[0]} = {self.value(self.columns[self.partition[0]], self.partition[0])}" if self.partition else "OPTIMIZE {t}"
         return how
 
     def replace(self):
@@ -254,13 +355,30 @@ class Statements:
         self.points, self.set = points, metadata["configuration"]
         schema = json.loads(metadata["schemaString"])
         self.columns = {f["name"]: sql_type(f["type"]) for f in schema["fields"]}
-        self.partition = (metadata["partitionColumns"] or [None])[0]
+        self.partition = metadata["partitionColumns"]
+        self.generated = {f["name"] for f in schema["fields"] if "delta.generationExpression" in f["metadata"]}
         self.checks = [k.removeprefix("delta.constraints.") for k in metadata["configuration"] if k.startswith("delta.constraints.")]
+
+
+NESTED = ("STRUCT", "ARRAY", "MAP")
+
+
+def fields_of(struct):
+    """The fields of "STRUCT<a: INT, b: STRUCT<c: INT>>", to their types."""
+    parts, depth, text = [], 0, struct.removeprefix("STRUCT<").removesuffix(">")
+    for char in text:
+        depth += (char in "<(") - (char in ">)")
+        if not parts or char == "," and depth == 0:
+            parts.append("")
+        parts[-1] += "" if char == "," and depth == 0 else char
+    return {name.strip(): kind.strip() for name, _, kind in (p.partition(":") for p in parts)}
 
 
 def sql_type(kind):
     if isinstance(kind, dict):
         if kind["type"] == "struct":
             return "STRUCT<" + ", ".join(f"{f['name']}: {sql_type(f['type'])}" for f in kind["fields"]) + ">"
+        if kind["type"] == "map":
+            return f"MAP<{sql_type(kind['keyType'])}, {sql_type(kind['valueType'])}>"
         return f"ARRAY<{sql_type(kind['elementType'])}>"
-    return {"integer": "INT", "long": "BIGINT"}.get(kind, kind.upper())
+    return {"integer": "INT", "long": "BIGINT", "short": "SMALLINT"}.get(kind, kind.upper())

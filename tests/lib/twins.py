@@ -60,7 +60,8 @@ class Twins:
         if statement.startswith(("CREATE TABLE", "BOTH")):
             self.points = []
         self.told.append(("" if sluice else "BY SPARK ") + statement)
-        run, both = self.by_sluice if sluice else self.by_spark, statement.startswith("BOTH ")
+        both = statement.startswith("BOTH ")
+        run = self.by_sluice if sluice or both else self.by_spark
         statement = statement.removeprefix("BOTH ")  # what Spark's SQL cannot say is said by sluice for both tables
         ours = run(self.travel(statement, 0), self.ours, others[0])
         theirs = (run if both else self.by_spark)(self.travel(statement, 1), self.theirs, others[1])

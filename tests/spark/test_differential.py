@@ -6,7 +6,7 @@ import pytest
 
 from lib.dialect import Statements
 from lib.spark import Log
-from lib.twins import Twins, our_changes, our_rows, shape, spark_changes, spark_rows
+from lib.twins import Twins, our_changes, our_rows, shape, spark_changes, spark_rows, unlike
 
 pytestmark = pytest.mark.spark
 FROM, _, TO = os.environ.get("SLUICE_SPARK_SEEDS", "1:4").partition(":")
@@ -21,10 +21,29 @@ def same_tables(twins):
     other = our_rows(twins.sluice, twins.theirs, theirs, {b for _, b in at})
     for a, b in at:
         assert shape(ours.schema(a)) == shape(theirs.schema(b)), twins.story(f"schema at version {a} ({b})")
+        for kind in ("metaData", "protocol"):
+            mine_has, other_has = (told(log.last(kind, v)) for log, v in ((ours, a), (theirs, b)))
+            assert mine_has == other_has, twins.story(f"{kind} at version {a} ({b})\n{unlike(mine_has, other_has)}")
         assert mine[a] == other[b], twins.story(f"rows at version {a} ({b})")
     for a, b in {at[len(at) // 3], at[2 * len(at) // 3], at[-1]}:
         assert spark_rows(twins.spark, twins.theirs, b) == other[b], twins.story(f"what Spark wrote, read by sluice, at version {b}")
         assert spark_rows(twins.spark, twins.ours, a) == mine[a], twins.story(f"what sluice wrote, read by Spark, at version {a}")
+
+
+def told(action):
+    """What both must say of properties, partitions and features."""
+    return {k: shape(v) if isinstance(v, dict) else sorted(v) if k.endswith("Features") else v for k, v in action.items()
+            if k not in ("id", "createdTime", "schemaString")}
+
+
+def same_row_ids(twins):
+    """Ids differ where files do; both readers see the same."""
+    for path in (twins.ours, twins.theirs):
+        log = Log(path)
+        if log.last("metaData")["configuration"].get("delta.enableRowTracking") == "true":
+            mine = sorted((r["__row_id"], r["id"]) for r in twins.sluice.run(
+                "sql", "--format", "json", "-c", f"SELECT __row_id, id FROM delta_scan('{path}', row_ids => true)").rows())
+            assert mine == sorted(twins.spark.rows(f"SELECT _metadata.row_id, id FROM delta.`{path}`")), twins.story(f"row ids of {path.name}")
 
 
 def same_changes(twins):
@@ -55,6 +74,7 @@ def run_seed(sluice, spark, folder, seed, turns):
         statement = make.next()
     same_tables(twins)
     same_changes(twins)
+    same_row_ids(twins)
     return twins
 
 

@@ -1,11 +1,14 @@
 """The files beside the commits: checksums that Spark checks as it goes, compacted logs, checkpoints in parts, logs that were cleaned
 up, and folders of Parquet that become tables. What one leaves, the other reads and goes on with."""
+import datetime
 import json
+import os
 import shutil
+import time
 
 import pytest
 
-from lib.spark import Log
+from lib.spark import Log, SparkError
 from lib.twins import our_rows, shape, spark_rows, told_stats
 
 pytestmark = pytest.mark.spark
@@ -115,12 +118,95 @@ def test_compacted_logs(sluice, spark, settings, tmp_path):
     assert sorted(spark.rows(f"SELECT id FROM delta.`{moved}`")) == want == sorted((r["id"],) for r in by_us(sluice, f"SELECT id FROM delta.`{moved}`"))
 
 
+def aged(path, copy, days):
+    """A copy of the table whose log was written so long ago, a minute between its versions."""
+    shutil.copytree(path, copy)
+    for file in (copy / "_delta_log").iterdir():
+        if file.is_file() and file.name[0].isdigit():
+            at = time.time() - days * 86400 + 60 * int(file.name[:20])
+            os.utime(file, (at, at))
+    return f"delta.`{copy}`"
+
+
+def refused(spark, query):
+    try:
+        spark.run(query)
+    except SparkError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "Spark's"])
+@pytest.mark.parametrize("policy", ["classic", "v2"])
+def test_a_log_that_was_cleaned_up(sluice, spark, tmp_path, ours, policy):
+    """What one cleans up, the other reads and goes on with: the oldest version is that of a checkpoint."""
+    path, copy = tmp_path / "t", tmp_path / "copy"
+    one = (lambda s: by_us(sluice, s)) if ours else spark.run
+    other = spark.run if ours else lambda s: by_us(sluice, s)
+    one(f"CREATE TABLE delta.`{path}` (id INT, p STRING) USING delta PARTITIONED BY (p) TBLPROPERTIES ('delta.checkpointInterval' = '3', 'delta.enableDeletionVectors' = 'true', "
+        f"'delta.checkpointPolicy' = '{policy}', 'delta.logRetentionDuration' = 'interval 2 days', 'delta.deletedFileRetentionDuration' = 'interval 2 days')")
+    statements = ["INSERT INTO {t} VALUES (%d, 'a'), (%d, 'b')" % (i, i + 50) if i % 3 else "DELETE FROM {t} WHERE id = %d" % (50 + i - 1) for i in range(1, 11)]
+    for statement in statements[:7]:
+        one(statement.format(t=f"delta.`{path}`"))
+    t = aged(path, copy, 5)
+    for statement in statements[7:]:
+        one(statement.format(t=t))
+    log = Log(copy)
+    assert min(log.versions) == 6 and log.newest == 10, sorted(f.name for f in (copy / "_delta_log").iterdir())
+    full = Log(path)
+    schema = full.schema()
+    log.schema = lambda version=None: schema  # of a commit that is gone
+    mine = our_rows(sluice, copy, log, list(log.versions))
+    aged(copy, tmp_path / "young", 1)  # Spark shows no version that is older than files are kept
+    for v in log.versions:
+        assert spark_rows(spark, tmp_path / "young", v) == mine[v], f"version {v}"
+    assert mine[6] == our_rows(sluice, path, full, [6])[6]
+    versions = sorted(log.versions, reverse=True)
+    assert [r[0] for r in spark.rows(f"DESCRIBE HISTORY {t}")] == versions == [r["version"] for r in by_us(sluice, f"SELECT version FROM table_history('{copy}')")]
+    assert refused(spark, f"SELECT * FROM {t} VERSION AS OF 5") and sluice.run("sql", "-c", f"SELECT * FROM {t} VERSION AS OF 5", code=None).code
+    for by in (other, one):
+        by(f"INSERT INTO {t} VALUES (99, 'c')")
+        by(f"DELETE FROM {t} WHERE id = 1")
+        by(f"OPTIMIZE {t}")
+    log = Log(copy)
+    log.schema = lambda version=None: schema
+    assert spark_rows(spark, copy, log.newest) == our_rows(sluice, copy, log, [log.newest])[log.newest]
+
+
+def test_in_commit_timestamps_that_come_late(sluice, spark, tmp_path):
+    """Before the version that turns them on, the times of files count; which version was at a time, both say alike."""
+    path, copy = tmp_path / "t", tmp_path / "copy"
+    t = f"delta.`{path}`"
+    by_us(sluice, f"CREATE TABLE {t} (id INT)", f"INSERT INTO {t} VALUES (1)")
+    spark.run(f"INSERT INTO {t} VALUES (2)")
+    by_us(sluice, f"ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableInCommitTimestamps' = 'true')")
+    spark.run(f"INSERT INTO {t} VALUES (4)")
+    by_us(sluice, f"INSERT INTO {t} VALUES (5)")
+    t = aged(path, copy, 3)
+    spark.run(f"INSERT INTO {t} VALUES (6)")
+    log = Log(copy)
+    told = {r["version"]: r["timestamp"] for r in by_us(sluice, f"SELECT version, epoch_ms(timestamp) AS timestamp FROM table_history('{copy}')")}
+    theirs = {r["version"]: r["timestamp"] for r in spark.run(f"DESCRIBE HISTORY {t}").dicts()}
+    assert told == {v: int(datetime.datetime.fromisoformat(at).timestamp() * 1000) for v, at in theirs.items()}
+    assert told[3] == log.info(3)["inCommitTimestamp"] and told[3] - told[2] > 2 * 86400 * 1000
+    for version, at in told.items():
+        for ms in (at - 1, at, at + 1):
+            query = f"SELECT coalesce(max(id), 0) AS n FROM {t} TIMESTAMP AS OF '{datetime.datetime.fromtimestamp(ms / 1000, datetime.timezone.utc):%Y-%m-%d %H:%M:%S.%f}'"
+            want = max([0, *(v for v, found in told.items() if found <= ms and v != 3)])
+            if ms < told[0]:
+                assert refused(spark, query) and sluice.run("sql", "-c", query, code=None).code
+            else:
+                assert by_us(sluice, query) == [{"n": want}], (version, query)
+                assert ms > told[log.newest] or spark.rows(query) == [(want,)], (version, query)
+
+
 PLAIN = "id INT, s STRING, d DECIMAL(10,2), n STRUCT<a: INT, b: ARRAY<STRING>>, t TIMESTAMP"
 RAW = ["SELECT 1 AS id, 'x' AS s, CAST(1.5 AS DECIMAL(10,2)) AS d, named_struct('a', 1, 'b', array('q', NULL)) AS n, TIMESTAMP '2024-01-02 03:04:05.678' AS t, {p}",
        "SELECT 2, NULL, NULL, NULL, NULL, {p}"]
 
 
-@pytest.mark.parametrize("column, values", [("p INT", ("1", "NULL")), ("p STRING", ("'a b/c%d'", "''")), ("p DATE", ("DATE '2024-01-02'", "NULL"))])
+@pytest.mark.parametrize("column, values", [("p INT", ("1", "NULL")), ("p STRING", ("'a b/c%d'", "''")), ("p DATE", ("DATE '2024-01-02'", "NULL")), ("p DECIMAL(10,2)", ("1.5", "-0.05")),
+                                            ("p DECIMAL(38,0)", ("12345678901234567890123456789012345678", "NULL")), ("p DOUBLE", ("1e300", "-0.1")), ("p BOOLEAN", ("true", "NULL"))])
 def test_a_folder_of_parquet_becomes_a_table(sluice, spark, tmp_path, column, values):
     paths = {who: tmp_path / who for who in ("ours", "theirs")}
     name = f"raw_{abs(hash((str(tmp_path), column)))}"
