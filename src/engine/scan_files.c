@@ -205,7 +205,7 @@ int scan_functions_register(struct engine_conn *conn, struct err *err)
     static const duckdb_type dv_types[3] = {DUCKDB_TYPE_BIGINT, DUCKDB_TYPE_UBIGINT, DUCKDB_TYPE_BIGINT};
     static const duckdb_type pval_types[3] = {DUCKDB_TYPE_BIGINT, DUCKDB_TYPE_INTEGER, DUCKDB_TYPE_UBIGINT};
 
-    TRY(add_function(conn, "dv", dv_types, DUCKDB_TYPE_BOOLEAN, dv_run, err));
+    TRY(add_function(conn, "dv", dv_types, DUCKDB_TYPE_UTINYINT, dv_run, err));
     TRY(add_function(conn, "pval", pval_types, DUCKDB_TYPE_VARCHAR, pval_text_run, err));
     TRY(add_function(conn, "pval_long", pval_types, DUCKDB_TYPE_BIGINT, pval_long_run, err));
     return add_function(conn, "pval_date", pval_types, DUCKDB_TYPE_DATE, pval_date_run, err);

@@ -4,14 +4,15 @@
  *     scan_files_register(engine, &files, &id, err)
  *     SELECT …, CAST(pval(<id>, 0, file_index) AS DATE) AS day
  *     FROM read_parquet([file 0, file 1, …], hive_partitioning = false, schema = …)
- *     WHERE dv(<id>, file_index, file_row_number)
+ *     WHERE dv(<id>, file_index, file_row_number) = 1::UTINYINT
  *
  * file_index and file_row_number are virtual columns of read_parquet. TRAP: file_index is renumbered when the list of
  * files is pruned by hive partitions or by the option filename=true, which would mask rows of the wrong file: always
  * hive_partitioning=false, never filename=true.
  *
  * Functions registered with every engine:
- *   dv(BIGINT id, UBIGINT file, BIGINT row) → BOOLEAN       is the row live (not deleted)?
+ *   dv(BIGINT id, UBIGINT file, BIGINT row) → UTINYINT      is the row live (1) or deleted (0)? DuckDB selects rows by a
+ *       comparison without a branch a row, by a BOOLEAN with one, which costs more where deleted rows are scattered
  *   pval(BIGINT id, INTEGER column, UBIGINT file) → VARCHAR   a partition value as its text, or NULL
  *   pval_long(…) → BIGINT, pval_date(…) → DATE                the same, typed (no cast a row)
  */

@@ -50,7 +50,7 @@ static int select_live(struct lake_table *t, const struct schema *columns, struc
     }
     buf_add_cstr(sql, " FROM ");
     TRY(lake_files_from(t, files, n, columns, sql, err));
-    buf_printf(sql, " WHERE dv(%lld, file_index, file_row_number)", (long long)scan_id);
+    buf_printf(sql, " WHERE dv(%lld, file_index, file_row_number) = 1::UTINYINT", (long long)scan_id);
     return 0;
 }
 

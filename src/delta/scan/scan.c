@@ -5,7 +5,7 @@
  *          pval_date(7, 0, file_index) AS "day"
  *   FROM read_parquet(['/t/a.parquet', …], hive_partitioning = false,
  *        schema = map {'col-1': {name: 'c0', type: 'BIGINT', default_value: NULL}, …})
- *   WHERE dv(7, file_index, file_row_number)
+ *   WHERE dv(7, file_index, file_row_number) = 1::UTINYINT
  *
  * The map names columns c0, c1, … so that no column of the table can hide the virtual ones. file_index counts in the list
  * as given only while DuckDB prunes no file by itself: hence hive_partitioning = false and never filename = true.
@@ -529,7 +529,7 @@ static int build_sql(struct delta_scan *scan, struct store *store, const struct 
     add_cardinality(scan);
     buf_add_char(&scan->sql, ')');
     if (scan->deleted)
-        buf_printf(&scan->sql, " WHERE dv(%lld, file_index, file_row_number)", (long long)scan->id);
+        buf_printf(&scan->sql, " WHERE dv(%lld, file_index, file_row_number) = 1::UTINYINT", (long long)scan->id);
     return 0;
 }
 
