@@ -164,6 +164,9 @@ void delta_action_write(struct buf *out, const struct delta_action *a);
 struct delta_file delta_file_copy(const struct delta_file *f, struct arena *arena);
 struct delta_metadata *delta_metadata_copy(const struct delta_metadata *m, struct arena *arena);
 struct delta_protocol *delta_protocol_copy(const struct delta_protocol *p, struct arena *arena);
+/* Sets a property in place of the one that is there; value p NULL: takes it out. Makes a new list in the arena, and
+ * borrows key and value. */
+void delta_metadata_set(struct delta_metadata *m, struct arena *arena, struct str key, struct str value);
 /* Text of a configuration entry or partition value, p NULL when it is absent or null. */
 struct str delta_kv_get(const struct delta_kv *kv, uint32_t n, struct str key);
 

@@ -295,6 +295,20 @@ struct str delta_kv_get(const struct delta_kv *kv, uint32_t n, struct str name)
     return (struct str){0};
 }
 
+void delta_metadata_set(struct delta_metadata *m, struct arena *arena, struct str key, struct str value)
+{
+    struct delta_kv *kv = ARENA_NEW_N(arena, struct delta_kv, m->n_configuration + 1);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < m->n_configuration; i++)
+        if (!str_eq(m->configuration[i].key, key))
+            kv[n++] = m->configuration[i];
+    if (value.p)
+        kv[n++] = (struct delta_kv){key, value};
+    m->configuration = kv;
+    m->n_configuration = n;
+}
+
 bool delta_dv_eq(const struct delta_dv_desc *a, const struct delta_dv_desc *b)
 {
     if (!a || !b)

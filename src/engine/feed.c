@@ -17,7 +17,7 @@ struct feed {
     int64_t id;
     struct schema *schema;
     struct feed_source source;
-    uint64_t expected, rows;
+    uint64_t expected;
     uint64_t *nulls; /* a column */
     struct err err;
 
@@ -63,11 +63,6 @@ void feed_free(struct feed *feed)
 int64_t feed_id(const struct feed *feed)
 {
     return feed->id;
-}
-
-uint64_t feed_rows(const struct feed *feed)
-{
-    return feed->rows;
 }
 
 uint64_t feed_nulls(const struct feed *feed, uint32_t i)
@@ -246,7 +241,6 @@ static void feed_run(duckdb_function_info info, duckdb_data_chunk out)
     }
     duckdb_data_chunk_set_size(out, n);
     feed->at += n;
-    feed->rows += n;
 }
 
 int feed_functions_register(struct engine_conn *conn, struct err *err)

@@ -32,8 +32,7 @@ int feed_open(struct engine *engine, const struct schema *schema, struct feed_so
               struct feed **ret, struct err *err) MUST_CHECK;
 void feed_free(struct feed *feed); /* takes NULL */
 DEFINE_FREEP(feed)
-int64_t feed_id(const struct feed *feed);    /* for "feed(<id>)" */
-uint64_t feed_rows(const struct feed *feed); /* handed over so far */
+int64_t feed_id(const struct feed *feed); /* for "feed(<id>)" */
 /* NULLs handed over in column i (counts missing too). */
 uint64_t feed_nulls(const struct feed *feed, uint32_t i);
 /* Fills err and returns its code when next() failed, else 0: the statement's own error then only repeats it. */

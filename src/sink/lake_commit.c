@@ -24,31 +24,14 @@ static bool is_empty(const struct lake_file *f)
     return f->masked >= f->rows;
 }
 
-static void parse_uuid(const char *text, uint8_t out[16])
-{
-    int n = 0;
-
-    for (; *text && n < 32; text++) {
-        if (*text == '-')
-            continue;
-        int digit = *text <= '9' ? *text - '0' : (*text | 0x20) - 'a' + 10;
-        out[n / 2] = (uint8_t)(n % 2 ? out[n / 2] | digit : digit << 4);
-        n++;
-    }
-}
-
 /* The vectors of this commit, in one file. `descs` by file id (in the transaction's arena). */
 static int write_vectors(struct lake_table *t, struct arena *arena, struct imap *descs, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf bytes = {0}, name = {0}, path = {0};
-    char uuid_text[DELTA_UUID];
-    uint8_t uuid[16];
     size_t cursor = 0;
     void *p;
 
-    parse_uuid(delta_uuid(uuid_text), uuid);
-    dv_uuid_text(STR(""), uuid, &name);
-    dv_uuid_path(STR(""), uuid, &path);
+    delta_new_vectors(&name, &path);
     dv_file_begin(&bytes);
     while (imap_next(&t->files, &cursor, NULL, &p) == 0) {
         struct lake_file *f = p;

@@ -118,11 +118,6 @@ void row_buffer_kill(struct row_buffer *b, uint32_t ordinal)
     b->n_live--;
 }
 
-void row_buffer_kill_all(struct row_buffer *b)
-{
-    row_buffer_reset(b);
-}
-
 struct batch *row_buffer_at(const struct row_buffer *b, uint32_t ordinal, uint32_t *ret_row)
 {
     uint32_t lo = 0, hi = b->n_batches;

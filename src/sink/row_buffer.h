@@ -46,7 +46,6 @@ void row_buffer_put(struct row_buffer *b, uint32_t ordinal);
 /* A live row with this key hash, or ROW_NONE. */
 uint32_t row_buffer_find(const struct row_buffer *b, struct hash128 hash);
 void row_buffer_kill(struct row_buffer *b, uint32_t ordinal);
-void row_buffer_kill_all(struct row_buffer *b);
 struct batch *row_buffer_at(const struct row_buffer *b, uint32_t ordinal, uint32_t *ret_row);
 bool row_buffer_has_missing(const struct row_buffer *b, uint32_t ordinal);
 /* The new row takes the missing values of the old buffered row, or its origin. */

@@ -42,20 +42,11 @@ int alter_commit(struct alter *a, struct err *err)
     return delta_commit(a->tx, &version, err);
 }
 
-bool alter_property(struct alter *a, struct str key, struct str value)
+void alter_property(struct alter *a, struct str key, struct str value)
 {
-    struct delta_kv *kv = ARENA_NEW_N(&a->tx->arena, struct delta_kv, a->m->n_configuration + 1);
-    uint32_t n = 0;
+    struct arena *arena = &a->tx->arena;
 
-    for (uint32_t i = 0; i < a->m->n_configuration; i++)
-        if (!str_eq(a->m->configuration[i].key, key))
-            kv[n++] = a->m->configuration[i];
-    bool known = n < a->m->n_configuration;
-    if (value.p)
-        kv[n++] = (struct delta_kv){arena_str(&a->tx->arena, key), arena_str(&a->tx->arena, value)};
-    a->m->configuration = kv;
-    a->m->n_configuration = n;
-    return known;
+    delta_metadata_set(a->m, arena, arena_str(arena, key), value.p ? arena_str(arena, value) : value);
 }
 
 void alter_path_text(struct delta_path path, struct buf *out)

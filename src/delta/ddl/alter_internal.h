@@ -18,8 +18,8 @@ void alter_deinit(struct alter *a);
 int alter_commit(struct alter *a, struct err *err) MUST_CHECK;
 /* "key":"value" for commitInfo. */
 void alter_param(struct alter *a, const char *key, struct str value);
-/* A property of the table-to-be; value p NULL removes it. False: it was not there. */
-bool alter_property(struct alter *a, struct str key, struct str value);
+/* A property of the table-to-be; value p NULL removes it. */
+void alter_property(struct alter *a, struct str key, struct str value);
 
 /* Where a column is: an entry of a list of fields. */
 struct field_list {

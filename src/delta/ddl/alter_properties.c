@@ -85,7 +85,7 @@ int delta_unset_properties(struct delta_table *t, const struct str *keys, uint32
         if (str_has_prefix(keys[i], STR("delta.constraints.")) ||
             (there && str_has_prefix(keys[i], STR("delta.columnMapping."))))
             return err_set(err, ERR_USAGE, "the property %.*s cannot be unset", STR_ARG(keys[i]));
-        (void)alter_property(&a, keys[i], (struct str){0}); /* one that is not there is no error to Spark either */
+        alter_property(&a, keys[i], (struct str){0}); /* one that is not there is no error to Spark either */
     }
     buf_add_char(&list, ']');
     alter_param(&a, "properties", buf_str(&list));

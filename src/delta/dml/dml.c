@@ -45,7 +45,8 @@ static int hit_where(struct dml *d, struct str where, struct err *err)
     return rc;
 }
 
-void dml_set_predicate(struct dml *d, struct str where)
+/* commitInfo: of predicates a list with one entry or none. */
+static void set_predicate(struct dml *d, struct str where)
 {
     CLEANUP(buf_deinit) struct buf list = {0}, json = {0};
 
@@ -59,7 +60,8 @@ void dml_set_predicate(struct dml *d, struct str where)
     delta_tx_set_parameters(d->tx, buf_str(&json));
 }
 
-void dml_set_metrics(struct dml *d, const char *rows_name, uint64_t rows)
+/* As Spark names them. */
+static void set_metrics(struct dml *d, const char *rows_name, uint64_t rows)
 {
     CLEANUP(buf_deinit) struct buf json = {0};
     uint64_t now = (uint64_t)clock_now_us();
@@ -124,8 +126,8 @@ static int delete_body(struct dml *d, const void *arg, struct err *err)
         TRY(dml_hit_all(d, err));
     }
     d->result.deleted = d->n_hits;
-    dml_set_predicate(d, where.n ? where : STR("true"));
-    dml_set_metrics(d, "numDeletedRows", d->n_hits);
+    set_predicate(d, where.n ? where : STR("true"));
+    set_metrics(d, "numDeletedRows", d->n_hits);
     return 0;
 }
 
@@ -240,10 +242,10 @@ static int update_body(struct dml *d, const void *arg, struct err *err)
     TRY(write_update_changes(d, err));
     TRY(dml_apply_hits(d, err));
     d->result.updated = rows;
-    dml_set_predicate(d, u->where);
+    set_predicate(d, u->where);
     if (!u->where.n)
         d->vectors_removed = 0; /* Spark, which then rewrites everything, counts none */
-    dml_set_metrics(d, "numUpdatedRows", rows);
+    set_metrics(d, "numUpdatedRows", rows);
     return 0;
 }
 

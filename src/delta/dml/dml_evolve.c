@@ -78,20 +78,6 @@ static int add_columns(struct dml *d, struct engine_result *result, const bool *
     return 0;
 }
 
-/* A property of the metadata-to-be, in place of the one that is there. */
-static void set_property(struct dml *d, struct delta_metadata *m, const char *key, int64_t value)
-{
-    struct delta_kv *kv = ARENA_NEW_N(&d->tx->arena, struct delta_kv, m->n_configuration + 1);
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < m->n_configuration; i++)
-        if (!str_is(m->configuration[i].key, key))
-            kv[n++] = m->configuration[i];
-    kv[n++] = (struct delta_kv){str_of(key), str_of(arena_printf(&d->tx->arena, "%lld", (long long)value))};
-    m->configuration = kv;
-    m->n_configuration = n;
-}
-
 /* Ids and physical names of the new columns, where the table has column mapping. */
 static int map_columns(struct dml *d, struct schema *next, struct delta_metadata *m, struct err *err)
 {
@@ -105,7 +91,7 @@ static int map_columns(struct dml *d, struct schema *next, struct delta_metadata
         return err_set(err, ERR_INPUT, "%s is %.*s", key, STR_ARG(known));
     int32_t id = (int32_t)max;
     delta_schema_map(next, &id, true, (uint64_t)clock_now_us());
-    set_property(d, m, key, id);
+    delta_metadata_set(m, &d->tx->arena, str_of(key), str_of(arena_printf(&d->tx->arena, "%d", id)));
     return 0;
 }
 

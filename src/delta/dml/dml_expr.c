@@ -8,22 +8,6 @@
 
 #include <assert.h>
 
-void dml_add_expr(struct str expr, struct buf *sql)
-{
-    char quote = 0;
-
-    for (size_t i = 0; i < expr.n; i++) {
-        char c = expr.p[i];
-        if (!quote && (c == '\'' || c == '"' || c == '`'))
-            quote = c;
-        else if (quote == c)
-            quote = 0; /* a doubled quote closes and opens again: the same */
-        else if (quote == '`' && c == '"')
-            buf_add_char(sql, '"');
-        buf_add_char(sql, c == '`' && quote != '\'' && quote != '"' ? '"' : c);
-    }
-}
-
 int dml_add_default(const struct dml *d, uint32_t i, struct buf *sql, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf text = {0};

@@ -80,26 +80,9 @@ int dml_hit_all(struct dml *d, struct err *err)
     return 0;
 }
 
-static uint8_t hex(char c)
-{
-    return (uint8_t)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-}
-
 void dml_new_vectors(struct dml *d, struct buf *ret_name, struct buf *ret_path)
 {
-    char text[DELTA_UUID];
-    uint8_t uuid[16];
-    size_t n = 0;
-
-    delta_uuid(text);
-    for (const char *p = text; *p; p++)
-        if (*p != '-') {
-            uuid[n / 2] = (uint8_t)(n % 2 ? uuid[n / 2] << 4 | hex(*p) : hex(*p));
-            n++;
-        }
-    assert(n == 32);
-    dv_uuid_text(STR(""), uuid, ret_name);
-    dv_uuid_path(STR(""), uuid, ret_path);
+    delta_new_vectors(ret_name, ret_path);
     MEM_GROW(d->written, d->n_written, d->cap_written);
     d->written[d->n_written++] = mem_strndup(ret_path->p, ret_path->n);
 }

@@ -6,14 +6,6 @@
 
 #include "base/mem.h"
 
-struct str dml_static_value(const struct dml_insert *ins, struct str column)
-{
-    for (uint32_t i = 0; i < ins->n_partition; i++)
-        if (str_eq_nocase(ins->partition[i].column, column))
-            return ins->partition[i].expr;
-    return (struct str){0};
-}
-
 static int check_partition(const struct dml *d, const struct dml_insert *ins, struct err *err)
 {
     const struct delta_metadata *m = d->head->metadata;

@@ -117,8 +117,6 @@ int dml_add_assigned(const struct dml *d, uint32_t field, struct str old, const 
                      struct buf *sql, struct err *err) MUST_CHECK;
 /* The column's default as a value of it, or "NULL". */
 int dml_add_default(const struct dml *d, uint32_t i, struct buf *sql, struct err *err) MUST_CHECK;
-/* Appends an expression with backquoted names (Spark's) as "names". */
-void dml_add_expr(struct str expr, struct buf *sql);
 
 /* Where the value of a column in a staged row is from. */
 enum dml_given {
@@ -135,10 +133,6 @@ int dml_write_rows(struct dml *d, uint64_t *ret_rows, struct err *err) MUST_CHEC
 int dml_write_changes(struct dml *d, const char *select, struct err *err) MUST_CHECK;
 /* Are change files due? A feed is on, and adds and removes alone would not tell what happened to the rows. */
 bool dml_needs_changes(const struct dml *d, bool adds_rows);
-/* commitInfo: {"key":"<text as JSON string>"}, of predicates a list with one entry or none. */
-void dml_set_predicate(struct dml *d, struct str where);
-/* Metrics as Spark names them, for DELETE and UPDATE. */
-void dml_set_metrics(struct dml *d, const char *rows_name, uint64_t rows);
 /* Appends the table's columns, quoted, with "prefix." before each. */
 void dml_add_columns(const struct dml *d, const char *prefix, struct buf *sql);
 /* The actions of files that were written, and a note of them in case the statement fails. */

@@ -6,6 +6,14 @@
 
 #include "base/mem.h"
 
+struct str dml_static_value(const struct dml_insert *ins, struct str column)
+{
+    for (uint32_t i = 0; i < ins->n_partition; i++)
+        if (str_eq_nocase(ins->partition[i].column, column))
+            return ins->partition[i].expr;
+    return (struct str){0};
+}
+
 /* The table's columns in the order of the query's. */
 struct given {
     uint32_t n;

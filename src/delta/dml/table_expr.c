@@ -1,7 +1,6 @@
 /* Finds each CAST(value AS type), asks DuckDB what type the value has, and puts Spark's cast in its place. */
 #include "delta/dml/table_expr.h"
 
-#include "delta/dml/dml_internal.h"
 #include "delta/dml/store_assign.h"
 
 #include <ctype.h>
@@ -103,6 +102,22 @@ static bool cast_at(struct str s, size_t i, struct cast *ret)
     return true;
 }
 
+void table_expr_names(struct str expr, struct buf *sql)
+{
+    char quote = 0;
+
+    for (size_t i = 0; i < expr.n; i++) {
+        char c = expr.p[i];
+        if (!quote && (c == '\'' || c == '"' || c == '`'))
+            quote = c;
+        else if (quote == c)
+            quote = 0; /* a doubled quote closes and opens again: the same */
+        else if (quote == '`' && c == '"')
+            buf_add_char(sql, '"');
+        buf_add_char(sql, c == '`' && quote != '\'' && quote != '"' ? '"' : c);
+    }
+}
+
 static int add_cast(struct engine_conn *conn, struct str from, const struct cast *cast, const struct type *type,
                     struct buf *out, struct err *err)
 {
@@ -131,11 +146,11 @@ int table_expr_sql(struct engine_conn *conn, struct str from, struct str expr, s
         } else if (!cast_at(expr, i, &cast) || !type_named(cast.type, &type)) {
             i++;
         } else {
-            dml_add_expr(str_make(expr.p + copied, i - copied), out);
+            table_expr_names(str_make(expr.p + copied, i - copied), out);
             TRY(add_cast(conn, from, &cast, &type, out, err));
             copied = i = cast.end;
         }
     }
-    dml_add_expr(str_make(expr.p + copied, expr.n - copied), out);
+    table_expr_names(str_make(expr.p + copied, expr.n - copied), out);
     return 0;
 }

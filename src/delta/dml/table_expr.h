@@ -10,5 +10,7 @@
 /* Appends the expression as DuckDB's SQL. `from`: what its columns are of, only bound and never read; empty: it has none. */
 int table_expr_sql(struct engine_conn *conn, struct str from, struct str expr, struct buf *out,
                    struct err *err) MUST_CHECK;
+/* Appends an expression with backquoted names (Spark's) as "names"; no casts are looked for. */
+void table_expr_names(struct str expr, struct buf *out);
 
 #endif

@@ -171,7 +171,7 @@ static int build_table(struct key_index_build *b, struct key_table *t, int64_t v
         TRY(key_writer_flush(&w, err));
         part_deinit(&b->parts[i]);
     }
-    TRY(key_writer_end(&w, err));
+    TRY(key_table_end(&w, err));
     t->head->table_id = b->opt.table_id;
     t->head->fingerprint = b->opt.fingerprint;
     t->head->version = version;

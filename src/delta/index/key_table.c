@@ -24,12 +24,6 @@ enum {
     CAP_MIN = KEY_CAP_STEP,                            /* slots */
 };
 
-int key_error_same(struct err *err)
-{
-    err_set(err, ERR_LIMIT, "key index: more than %d rows share one key", KEY_INDEX_SAME_MAX);
-    return err_hint(err, "the key columns do not tell rows apart: choose others, or append only");
-}
-
 int key_boot_id(char ret[KEY_BOOT_ID], struct err *err)
 {
     CLEANUP(buf_deinit) struct buf text = {.max = 4096};
@@ -384,6 +378,16 @@ int key_table_replace(struct key_table *t, struct hash128 h, uint32_t file, uint
 
 /* --- another size --- */
 
+int key_table_end(struct key_writer *w, struct err *err)
+{
+    w->t->head->n = w->n_entries - w->n_carry;
+    for (size_t i = 0; i < w->n_carry; i++) {
+        const struct key_slot *e = &w->carry[i];
+        TRY(key_table_put(w->t, (struct hash128){e->lo, e->mid}, e->file1 - 1, e->row, err));
+    }
+    return 0;
+}
+
 struct keeper {
     bool (*keep)(void *ctx, uint32_t file, uint32_t row);
     void *ctx;
@@ -416,7 +420,7 @@ static int table_copy(struct key_table *from, struct key_writer *w, const struct
         if (p * n / TRIM_EVERY != (p + 1) * n / TRIM_EVERY)
             key_table_trim(from);
     }
-    TRY(key_writer_end(w, err));
+    TRY(key_table_end(w, err));
     w->t->head->clean = from->head->clean;
     return key_table_publish(w->t, err);
 }

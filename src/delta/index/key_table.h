@@ -150,11 +150,12 @@ struct key_writer {
 };
 void key_writer_init(struct key_writer *w, struct key_table *t);
 void key_writer_deinit(struct key_writer *w);
-/* Opens region p, adds entries of it, writes it: for every p in order; then end. ERR_LIMIT, ERR_IO. */
+/* Opens region p, adds entries of it, writes it: for every p in order; then key_table_end. ERR_LIMIT, ERR_IO. */
 int key_writer_begin(struct key_writer *w, uint64_t p, struct err *err) MUST_CHECK;
 int key_writer_add(struct key_writer *w, const struct key_slot *e, size_t n, struct err *err) MUST_CHECK;
 int key_writer_flush(struct key_writer *w, struct err *err) MUST_CHECK;
-int key_writer_end(struct key_writer *w, struct err *err) MUST_CHECK;
+/* What was carried past the last region goes to the first slots. */
+int key_table_end(struct key_writer *w, struct err *err) MUST_CHECK;
 
 /* The id of this boot of the machine. */
 int key_boot_id(char ret[KEY_BOOT_ID], struct err *err) MUST_CHECK;

@@ -13,6 +13,12 @@
 
 #include <assert.h>
 
+int key_error_same(struct err *err)
+{
+    err_set(err, ERR_LIMIT, "key index: more than %d rows share one key", KEY_INDEX_SAME_MAX);
+    return err_hint(err, "the key columns do not tell rows apart: choose others, or append only");
+}
+
 void key_writer_init(struct key_writer *w, struct key_table *t)
 {
     *w = (struct key_writer){.t = t, .n = t->cap / KEY_CAP_STEP};
@@ -80,15 +86,4 @@ int key_writer_flush(struct key_writer *w, struct err *err)
     if (lseek(w->t->fd, at, SEEK_SET) < 0)
         return err_set_errno(err, "seek in %s", w->t->path);
     return file_write_all(w->t->fd, w->slots, w->n * sizeof *w->slots, w->t->path, err);
-}
-
-int key_writer_end(struct key_writer *w, struct err *err)
-{
-    /* What was carried past the end of the last region goes on at the first slot. */
-    w->t->head->n = w->n_entries - w->n_carry;
-    for (size_t i = 0; i < w->n_carry; i++) {
-        const struct key_slot *e = &w->carry[i];
-        TRY(key_table_put(w->t, (struct hash128){e->lo, e->mid}, e->file1 - 1, e->row, err));
-    }
-    return 0;
 }

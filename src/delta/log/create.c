@@ -25,19 +25,6 @@ static int take_protocol_properties(struct delta_metadata *m, struct arena *aren
     return 0;
 }
 
-static void put_property(struct delta_metadata *m, struct arena *arena, const char *key, struct str value)
-{
-    struct delta_kv *kv = ARENA_NEW_N(arena, struct delta_kv, m->n_configuration + 1);
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < m->n_configuration; i++)
-        if (!str_is(m->configuration[i].key, key))
-            kv[n++] = m->configuration[i];
-    kv[n++] = (struct delta_kv){str_of(key), value};
-    m->configuration = kv;
-    m->n_configuration = n;
-}
-
 /* Column mapping gives every column an id and a physical name, unless the schema comes with them. */
 static int map_schema(struct delta_metadata *m, struct schema *schema, struct arena *arena, struct err *err)
 {
@@ -52,24 +39,8 @@ static int map_schema(struct delta_metadata *m, struct schema *schema, struct ar
     if (str_to_i64(known, &max) && max > 0 && max < INT32_MAX)
         max_id = (int32_t)max;
     delta_schema_map(schema, &max_id, true, (uint64_t)clock_now_us());
-    put_property(m, arena, MAX_COLUMN_ID, str_of(arena_printf(arena, "%d", max_id)));
+    delta_metadata_set(m, arena, STR(MAX_COLUMN_ID), str_of(arena_printf(arena, "%d", max_id)));
     return 0;
-}
-
-/* Names of the columns that rewritten files keep their row ids in: the table's for ever. */
-void delta_name_row_id_columns(struct delta_metadata *m, struct arena *arena)
-{
-    static const char *const names[][2] = {
-        {"delta.rowTracking.materializedRowIdColumnName", "_row-id-col-"},
-        {"delta.rowTracking.materializedRowCommitVersionColumnName", "_row-commit-version-col-"},
-    };
-    char uuid[DELTA_UUID];
-
-    if (!str_eq_nocase(delta_kv_get(m->configuration, m->n_configuration, STR("delta.enableRowTracking")), STR("true")))
-        return;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (!delta_kv_get(m->configuration, m->n_configuration, str_of(names[i][0])).n)
-            put_property(m, arena, names[i][0], str_of(arena_printf(arena, "%s%s", names[i][1], delta_uuid(uuid))));
 }
 
 /* The feature stays in the protocol, and by it Spark takes the table for a clustered one: it would not optimize partitions. */
@@ -103,7 +74,7 @@ static int make_metadata(const struct delta_create *c, struct delta_draft *d, st
     /* column ids that were given out once are never given out again */
     struct str max = d->replaced ? delta_snapshot_property(d->replaced, STR(MAX_COLUMN_ID)) : (struct str){0};
     if (max.n)
-        put_property(m, &d->arena, MAX_COLUMN_ID, max);
+        delta_metadata_set(m, &d->arena, STR(MAX_COLUMN_ID), max);
     TRY(check_replaced(c, d->replaced, err));
     TRY(take_protocol_properties(m, &d->arena, &d->protocol, err));
     TRY(map_schema(m, schema, &d->arena, err));

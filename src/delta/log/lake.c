@@ -128,11 +128,3 @@ const struct lake_table *lake_find(const struct lake *lake, struct str schema, s
 
     return t || *ret_several ? t : find(lake, schema, name, str_eq_nocase, ret_several);
 }
-
-bool lake_has_schema(const struct lake *lake, struct str schema)
-{
-    for (size_t i = 0; i < lake->n; i++)
-        if (str_eq_nocase(lake->tables[i].schema, schema))
-            return true;
-    return false;
-}

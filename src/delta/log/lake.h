@@ -29,6 +29,5 @@ int lake_list(const char *root, struct lake *ret, struct err *err) MUST_CHECK;
  * case. NULL: none, and *ret_several says whether that is because there are several.
  */
 const struct lake_table *lake_find(const struct lake *lake, struct str schema, struct str name, bool *ret_several);
-bool lake_has_schema(const struct lake *lake, struct str schema);
 
 #endif

@@ -1,5 +1,6 @@
 /* Table properties that begin with delta.: which there are, and what values they take (asked of Spark, one by one). */
 #include "delta/log/snapshot.h"
+#include "delta/log/uuid.h"
 
 enum kind {
     ANY, /* or checked by those who read it */
@@ -157,4 +158,20 @@ int delta_properties_check(const struct delta_kv *kv, uint32_t n, struct err *er
             "delta.logRetentionDuration (%.*s) cannot be less than delta.deletedFileRetentionDuration (%.*s)",
             STR_ARG(log.p ? log : STR("30 days by default")), STR_ARG(files.p ? files : STR("7 days by default")));
     return err_hint(err, "set both in one statement");
+}
+
+void delta_name_row_id_columns(struct delta_metadata *m, struct arena *arena)
+{
+    static const char *const names[][2] = {
+        {"delta.rowTracking.materializedRowIdColumnName", "_row-id-col-"},
+        {"delta.rowTracking.materializedRowCommitVersionColumnName", "_row-commit-version-col-"},
+    };
+    char uuid[DELTA_UUID];
+
+    if (!str_eq_nocase(delta_kv_get(m->configuration, m->n_configuration, STR("delta.enableRowTracking")), STR("true")))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (!delta_kv_get(m->configuration, m->n_configuration, str_of(names[i][0])).n)
+            delta_metadata_set(m, arena, str_of(names[i][0]),
+                               str_of(arena_printf(arena, "%s%s", names[i][1], delta_uuid(uuid))));
 }

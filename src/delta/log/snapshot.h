@@ -121,6 +121,9 @@ bool delta_feature_is_for_readers(const char *feature);
 int delta_property_check(struct delta_kv *kv, struct err *err) MUST_CHECK;
 /* Those that a statement sets together: what it does not name counts with Delta's default, as for Spark. */
 int delta_properties_check(const struct delta_kv *kv, uint32_t n, struct err *err) MUST_CHECK;
+/* With delta.enableRowTracking: names the columns where files keep the ids of rows, the table's for ever, where no
+ * property does yet. */
+void delta_name_row_id_columns(struct delta_metadata *m, struct arena *arena);
 /* The protocol with all features that the metadata's properties and schema need (delta.enableX, types, mapping, …). */
 int delta_protocol_for(const struct delta_protocol *p, const struct delta_metadata *m, const struct schema *schema,
                        struct arena *arena, const struct delta_protocol **ret, struct err *err) MUST_CHECK;

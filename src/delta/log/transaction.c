@@ -17,21 +17,7 @@
 #include "delta/log/manifest.h"
 
 #include <assert.h>
-#include <sys/random.h>
 #include <yyjson.h>
-
-char *delta_uuid(char out[DELTA_UUID])
-{
-    uint8_t b[16];
-
-    if (getrandom(b, sizeof b, 0) != sizeof b)
-        abort();
-    b[6] = (b[6] & 0x0f) | 0x40;
-    b[8] = (b[8] & 0x3f) | 0x80;
-    snprintf(out, DELTA_UUID, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2],
-             b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
-    return out;
-}
 
 struct delta_tx *delta_tx_new(struct delta_table *t, const char *operation)
 {
@@ -203,19 +189,6 @@ static void add_commit_info(struct delta_tx *tx, struct attempt *at, const struc
     delta_actions_add(&at->actions, &at->arena, (struct delta_action){.kind = DELTA_COMMIT_INFO, .commit_info = info});
 }
 
-static void set_property(struct delta_metadata *m, struct arena *arena, const char *key, int64_t value)
-{
-    struct delta_kv *kv = ARENA_NEW_N(arena, struct delta_kv, m->n_configuration + 1);
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < m->n_configuration; i++)
-        if (!str_is(m->configuration[i].key, key))
-            kv[n++] = m->configuration[i];
-    kv[n++] = (struct delta_kv){str_of(key), str_of(arena_printf(arena, "%lld", (long long)value))};
-    m->configuration = kv;
-    m->n_configuration = n;
-}
-
 /*
  * Protocol and metadata, with the features that they need, as actions; and the head as it will be. In-commit timestamps
  * that are switched on in a table that has versions leave a mark of when.
@@ -239,9 +212,11 @@ static int add_head(struct delta_tx *tx, struct attempt *at, const struct delta_
     TRY(delta_protocol_check_write(p, err));
     TRY(delta_head_new(p, m, ret, err));
     if ((*ret)->ict && !base->head->ict) {
-        set_property(m, &at->arena, "delta.inCommitTimestampEnablementVersion", base->version + 1);
-        set_property(m, &at->arena, "delta.inCommitTimestampEnablementTimestamp",
-                     MAX(at->now_ms, base->timestamp_ms + 1));
+        delta_metadata_set(m, &at->arena, STR("delta.inCommitTimestampEnablementVersion"),
+                           str_of(arena_printf(&at->arena, "%lld", (long long)base->version + 1)));
+        delta_metadata_set(
+            m, &at->arena, STR("delta.inCommitTimestampEnablementTimestamp"),
+            str_of(arena_printf(&at->arena, "%lld", (long long)MAX(at->now_ms, base->timestamp_ms + 1))));
     }
     if (p != base->head->protocol)
         delta_actions_add(

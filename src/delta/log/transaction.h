@@ -14,6 +14,7 @@
 #define SLUICE_DELTA_TRANSACTION_H
 
 #include "delta/log/table.h"
+#include "delta/log/uuid.h"
 
 enum delta_isolation {
     DELTA_BY_PROPERTY, /* delta.isolationLevel, else write-serializable */
@@ -139,10 +140,5 @@ int delta_draft_replace(const struct delta_draft *d, struct delta_table *t, cons
 /* Writes version 0 and opens the table. ERR_EXISTS when there is a table. */
 int delta_table_create(struct store *store, struct engine *engine, const struct delta_create *c,
                        struct delta_table **ret, struct err *err) MUST_CHECK;
-/* With delta.enableRowTracking: names the columns where files keep the ids of rows, where no property does yet. */
-void delta_name_row_id_columns(struct delta_metadata *m, struct arena *arena);
-/* A random UUID as text, for table ids and file names. */
-enum { DELTA_UUID = 37 };
-char *delta_uuid(char out[DELTA_UUID]);
 
 #endif

@@ -633,11 +633,6 @@ bool delta_scan_is_bare(const struct delta_scan *scan)
     return scan->variants.bare;
 }
 
-const struct delta_snapshot *delta_scan_snapshot(const struct delta_scan *scan)
-{
-    return scan->snapshot;
-}
-
 uint32_t delta_scan_n_files(const struct delta_scan *scan)
 {
     return scan->n;

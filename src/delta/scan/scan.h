@@ -62,7 +62,6 @@ DEFINE_FREEP(delta_scan)
 const char *delta_scan_sql(const struct delta_scan *scan);
 /* Are variants structs of metadata and value? As was asked for (DELTA_VARIANTS_COPIED), unless a file has shredded ones. */
 bool delta_scan_is_bare(const struct delta_scan *scan);
-const struct delta_snapshot *delta_scan_snapshot(const struct delta_scan *scan);
 uint32_t delta_scan_n_files(const struct delta_scan *scan);
 const struct delta_file *delta_scan_file(const struct delta_scan *scan, uint64_t file);
 /* Rows of file `file` that are masked; NULL: none. */

@@ -1,7 +1,7 @@
 /* Which files an OPTIMIZE rewrites: by partition, by size, by masked rows, by what they are clustered by. */
 #include "base/mem.h"
 #include "codec/delta_partition.h"
-#include "delta/dml/dml_internal.h"
+#include "delta/dml/table_expr.h"
 #include "delta/upkeep/optimize_internal.h"
 
 #include <stdlib.h>
@@ -62,7 +62,7 @@ static int where_sql(const struct optimizing *z, struct buf *sql, struct err *er
         buf_add_sql_ident(sql, m->partition_columns[k]);
     }
     buf_add_cstr(sql, ") WHERE (");
-    dml_add_expr(z->o->where, sql);
+    table_expr_names(z->o->where, sql);
     buf_add_cstr(sql, "\n)");
     return 0;
 }
