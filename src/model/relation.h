@@ -25,7 +25,8 @@ struct relation_column {
         typtype; /* of the base type (of the element for arrays): 'b' base, 'e' enum, 'c' composite, 'r' range, 'm' multirange */
     bool not_null;
     bool has_missing; /* added with a constant default: rows that were there read missing_text and are in no file so */
-    bool generated;   /* GENERATED ALWAYS AS … STORED: not in the stream before PostgreSQL 18 */
+    bool generated;   /* GENERATED ALWAYS AS …: not in the stream before PostgreSQL 18 */
+    bool is_virtual;  /* … VIRTUAL (18), made as it is read: never in the stream */
     uint16_t key_seq; /* 1-based place in the identity key, 0 = not part of it */
     struct str missing_text;
 };

@@ -82,6 +82,33 @@ static int read_confirmed(struct receive *r, struct err *err)
     return 0;
 }
 
+static int read_timeline(struct receive *r, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf text = {.max = 64};
+    uint64_t number;
+
+    if (!file_exists(r->timeline_path))
+        return 0;
+    TRY(file_read(r->timeline_path, &text, err));
+    if (!str_to_u64(str_trim(buf_str(&text)), &number))
+        return err_set(err, ERR_INPUT, "%s: not a number", r->timeline_path);
+    r->timeline = (uint32_t)number;
+    return 0;
+}
+
+/* Before anything of it is received: what is received belongs to it. */
+static int note_timeline(struct receive *r, uint32_t timeline, struct err *err)
+{
+    char text[16];
+
+    if (timeline == r->timeline)
+        return 0;
+    snprintf(text, sizeof text, "%u", timeline);
+    TRY(file_replace(r->timeline_path, text, strlen(text), err));
+    r->timeline = timeline;
+    return 0;
+}
+
 static int acknowledge(struct receive *r, struct pg_stream *stream, bool want_reply, struct err *err)
 {
     uint64_t durable, lsn, end_lsn;
@@ -172,12 +199,14 @@ static int connect_and_pump(struct receive *r, struct err *err)
                                         .publication = r->config.publication,
                                         .inserts = r->config.inserts,
                                         .system_id = r->config.system_id,
+                                        .timeline = r->timeline,
                                         .binary = r->config.binary};
     uint64_t lsn, end_lsn;
 
     spool_last_commit(r->config.spool, &lsn, &end_lsn);
     options.start_lsn = MAX(MAX(end_lsn, r->config.start_lsn), r->noted_lsn);
     TRY(pg_stream_open(r->config.url, &options, r->config.stop_fd, &stream, err));
+    TRY(note_timeline(r, pg_stream_timeline(stream), err));
     TRY(spool_restart_marker(r->config.spool, err));
     r->keepalive_lsn = 0;
     r->connected = true;
@@ -266,7 +295,9 @@ int receive_start(struct receive *r, const struct receive_config *config, struct
 {
     *r = (struct receive){.config = *config};
     r->note_path = mem_printf("%s/confirmed", config->state_dir);
+    r->timeline_path = mem_printf("%s/timeline", config->state_dir);
     TRY(read_confirmed(r, err));
+    TRY(read_timeline(r, err));
     r->last_heartbeat_us = clock_mono_us();
     if (pthread_create(&r->thread, NULL, run, r))
         return err_set(err, ERR_INTERNAL, "cannot start a thread");
@@ -280,5 +311,6 @@ void receive_stop(struct receive *r)
         pthread_join(r->thread, NULL);
     pg_conn_free(r->heart);
     mem_free(r->note_path);
+    mem_free(r->timeline_path);
     *r = (struct receive){.err = r->err};
 }

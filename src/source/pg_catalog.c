@@ -421,6 +421,7 @@ static int load_columns(struct load *l, struct err *err)
             col->typmod = (int32_t)pg_result_i64(r, k, 4);
             col->not_null = pg_result_bool(r, k, 5);
             col->generated = pg_result_str(r, k, 6).n > 0;
+            col->is_virtual = str_is(pg_result_str(r, k, 6), "v");
             col->has_missing = !pg_result_is_null(r, k, 7);
             if (col->has_missing)
                 col->missing_text = arena_str(&rel->arena, pg_result_str(r, k, 7));
@@ -489,7 +490,8 @@ static int load_publication(struct load *l, struct err *err)
 static bool is_streamed(struct load *l, const struct relation *rel, const struct relation_column *col)
 {
     bool known = imap_get(&l->published, rel->oid) != NULL;
-    bool never = col->generated && pg_conn_version(l->conn) < 180000; /* though 15 lists it among the published ones */
+    bool never =
+        col->is_virtual || (col->generated && pg_conn_version(l->conn) < 180000); /* 15 lists it all the same */
     bool streamed = never   ? false
                     : known ? imap_get(&l->published, column_key(rel->oid, col->attnum)) != NULL
                             : !col->generated || l->publication_generated;

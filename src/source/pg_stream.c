@@ -27,6 +27,7 @@ enum { FRAMES_PER_CLOCK = 256 };      /* frames between two looks at the clock, 
 struct pg_stream {
     struct pg_conn *conn;
     int protocol;
+    uint32_t timeline;
     bool streaming, ended;
     uint64_t written, flushed, applied; /* last confirmed */
     int64_t status_every_us, status_at_us;
@@ -68,12 +69,72 @@ static void start_sql(struct pg_stream *s, const struct pg_stream_options *o, st
     buf_add_char(sql, ')');
 }
 
+/* Where the timeline `of` ended, in a history file: lines of its number, its last position, and why. 0: it is not in there. */
+static uint64_t timeline_end(struct str history, uint32_t of)
+{
+    while (history.p && history.n) {
+        struct str line = str_trim(str_split(&history, '\n'));
+        uint64_t number, end;
+        if (!str_to_u64(str_split(&line, '\t'), &number) || number != of)
+            continue;
+        return lsn_parse(str_split(&line, '\t'), &end) ? end : 0;
+    }
+    return 0;
+}
+
+/* A promoted server goes on from where it stood, under another number. What we have past that point it does not have, though
+ * its WAL may have come further by now. */
+static int check_timeline(struct pg_stream *s, const struct pg_stream_options *o, struct err *err)
+{
+    CLEANUP(pg_result_freep) struct pg_result *now = NULL, *standby = NULL, *history = NULL;
+    char sql[48], ours[LSN_TEXT], theirs[LSN_TEXT];
+
+    TRY(pg_query(s->conn, "IDENTIFY_SYSTEM", 0, NULL, &now, err));
+    TRY(pg_query(s->conn, "SELECT pg_is_in_recovery()", 0, NULL, &standby, err));
+    uint32_t timeline = (uint32_t)pg_result_i64(now, 0, 1);
+    s->timeline = pg_result_bool(standby, 0, 0) ? 0 : timeline;
+    if (!o->timeline || timeline == o->timeline)
+        return 0;
+    snprintf(sql, sizeof sql, "TIMELINE_HISTORY %u", timeline);
+    if (timeline > o->timeline && pg_query(s->conn, sql, 0, NULL, &history, err))
+        return err_wrap(err, "the server was promoted, and its history cannot be read");
+    uint64_t end = history ? timeline_end(pg_result_str(history, 0, 1), o->timeline) : 0;
+    if (end >= o->start_lsn)
+        return 0;
+    err_set(
+        err, ERR_REFUSED,
+        "the server left timeline %u at %s (it is on timeline %u now), but we have changes up to %s: it was restored from a "
+        "backup or failed over to a standby that lagged",
+        o->timeline, lsn_text(end, theirs), timeline, lsn_text(o->start_lsn, ours));
+    return err_hint(err,
+                    "what we hold contains changes that the server has lost: SELECT pg_drop_replication_slot('%s');\n"
+                    "-- then " PG_COPY_ANEW,
+                    o->slot);
+}
+
+/* A failover may send us to a standby a moment before it is promoted: it refuses until then. */
+static int cannot_begin(const struct pg_stream *s, const struct pg_stream_options *o, struct err *why, struct err *err)
+{
+    bool standby = s->timeline == 0,
+         not_yet = strcmp(why->sqlstate, "0A000") == 0 || strcmp(why->sqlstate, "55000") == 0;
+
+    err_wrap(why, "replication slot %s", o->slot);
+    if (standby && not_yet) {
+        err_wrap(why, "the server is a standby and was not promoted yet");
+        why->code = ERR_NET;
+    }
+    if (err)
+        *err = *why;
+    return why->code;
+}
+
 int pg_stream_open(const char *url, const struct pg_stream_options *options, int cancel_fd, struct pg_stream **ret,
                    struct err *err)
 {
     CLEANUP(pg_stream_freep) struct pg_stream *s = MEM_NEW(struct pg_stream);
     CLEANUP(buf_deinit) struct buf sql = {0};
     struct pg_slot slot;
+    struct err why;
 
     assert(options->start_lsn);
     s->ended = true;
@@ -81,10 +142,11 @@ int pg_stream_open(const char *url, const struct pg_stream_options *options, int
     s->protocol = protocol_of(pg_conn_version(s->conn));
     s->streaming = s->protocol >= 2 && !options->no_streaming;
     TRY(pg_slot_adopt(s->conn, options->slot, options->start_lsn, options->system_id, &slot, err));
+    TRY(check_timeline(s, options, err));
     TRY(read_timeout(s, err));
     start_sql(s, options, &sql);
-    if (pg_copy_begin(s->conn, sql.p, err) < 0)
-        return err_wrap(err, "replication slot %s", options->slot);
+    if (pg_copy_begin(s->conn, sql.p, &why) < 0)
+        return cannot_begin(s, options, &why, err);
     s->ended = false;
     s->written = s->flushed = s->applied = options->start_lsn;
     s->status_at_us = clock_mono_us();
@@ -98,6 +160,11 @@ void pg_stream_free(struct pg_stream *s)
         return;
     pg_conn_free(s->conn);
     mem_free(s);
+}
+
+uint32_t pg_stream_timeline(const struct pg_stream *s)
+{
+    return s->timeline;
 }
 
 int pg_stream_protocol(const struct pg_stream *s)

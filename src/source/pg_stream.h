@@ -22,6 +22,7 @@ struct pg_stream_options {
     bool inserts;       /* … and the one beside it for tables without an identity (pg_setup.h) */
     uint64_t start_lsn; /* everything committed up to here is durable with us; never 0 */
     uint64_t system_id; /* of the cluster that start_lsn belongs to; 0 = do not check */
+    uint32_t timeline;  /* … and its timeline (pg_stream_timeline); 0 = not known */
     bool binary;        /* values in binary where the type has a send function */
     bool no_streaming;  /* whole transactions only, even where the server could send those in progress (14+) */
 };
@@ -38,12 +39,15 @@ struct pg_frame {
 /*
  * Opens a replication connection, checks the slot as pg_slot_adopt does (the server would silently skip to where the
  * slot stands), and starts with the newest pgoutput protocol that the server has (1 on 13, 2 on 14, 3 on 15, 4 from
- * 16).
+ * 16). ERR_REFUSED when the server left the history that start_lsn belongs to before it (restored, or failed over to a standby
+ * that lagged) and went on from there.
  */
 MUST_CHECK int pg_stream_open(const char *url, const struct pg_stream_options *options, int cancel_fd,
                               struct pg_stream **ret, struct err *err);
 void pg_stream_free(struct pg_stream *s); /* takes NULL; ends the copy and closes */
 DEFINE_FREEP(pg_stream)
+/* What the server writes now; 0 on a standby, which may be promoted while we read from it. */
+uint32_t pg_stream_timeline(const struct pg_stream *s);
 int pg_stream_protocol(const struct pg_stream *s); /* 1..4 */
 bool pg_stream_is_streaming(const struct pg_stream *s);
 /*
