@@ -1,4 +1,8 @@
 """Expressions that a table brings with it are Spark's SQL: a CAST in them cuts off what DuckDB's would round."""
+import json
+
+import pytest
+
 from lib.sluice import USAGE
 from test_dml import folder, sql  # noqa: F401
 
@@ -22,3 +26,43 @@ def test_casts_in_constraints_and_defaults_cut_off(sluice, folder):
     assert "small" in sql(sluice, folder, "INSERT INTO t (x) VALUES (4)", code=USAGE).err
     assert "do not meet" in sql(sluice, folder, "ALTER TABLE t ADD CONSTRAINT smaller CHECK (CAST(x AS INT) < 3)", code=USAGE).err
     assert [r["n"] for r in sql(sluice, folder, "SELECT n FROM t").rows()] == [1, 1]
+
+
+@pytest.mark.parametrize("expression,kind,expected", [
+    ("DATE_FORMAT(ts, 'yyyy-MM-dd-HH')", "STRING", ("2024-05-06-07", None)), ("date_format(ts, 'yy/M')", "STRING", ("24/5", None)), ("SUBSTRING(s, 0, 2)", "STRING", ("ab", None)),
+    ("substr(s, 2)", "STRING", ("bc", None)), ("TRUNC(d, 'MM')", "DATE", ("2024-05-01", None)), ("s RLIKE '^a' AND s NOT RLIKE 'z$'", "BOOLEAN", (True, None)),
+    ("s <=> 'abc'", "BOOLEAN", (True, False)), ("id DIV 2", "INT", (-3, 1)), ("concat(s, '-', cast(id AS STRING))", "STRING", ("abc--7", None)), ("dayofweek(d)", "INT", (2, None)),
+    ("weekday(d)", "INT", (0, None)), ("regexp_replace(s, '[abc]', 'x')", "STRING", ("xxx", None)), ("datediff(d, DATE'2024-01-01')", "INT", (126, None)),
+    ("unix_timestamp(ts)", "BIGINT", (1714978889, None)), ("id + 5L", "BIGINT", (-2, 8)), ("pmod(id, 3)", "INT", (2, 0)), ("log(id)", "DOUBLE", (None, 1.0986122886681098)),
+    ("nvl(s, 'DIV RLIKE 5L')", "STRING", ("abc", "DIV RLIKE 5L")), ("add_months(d, 1)", "DATE", ("2024-06-06", None)), ("isnull(s)", "BOOLEAN", (False, True)), ("1.5D * id", "DOUBLE", (-10.5, 4.5))])
+def test_functions_are_those_of_spark(sluice, folder, expression, kind, expected):
+    sql(sluice, folder, f"CREATE TABLE t (ts TIMESTAMP, s STRING, id INT, d DATE, g {kind} GENERATED ALWAYS AS ({expression}))",
+        "INSERT INTO t (ts, s, id, d) VALUES (TIMESTAMPTZ '2024-05-06 07:01:29.5Z', 'abc', -7, DATE '2024-05-06'), (NULL, NULL, 3, NULL)")
+    assert [r["g"] for r in sql(sluice, folder, "SELECT g FROM t ORDER BY id").rows()] == list(expected)
+
+
+def test_what_only_spark_computes_is_refused(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (s STRING, h INT GENERATED ALWAYS AS (hash(s)))", "CREATE TABLE u (ts TIMESTAMP, h STRING GENERATED ALWAYS AS (date_format(ts, 'QQQ')))")
+    assert "does not exist" in sql(sluice, folder, "INSERT INTO t (s) VALUES ('a')", code=USAGE).err
+    assert "does not exist" in sql(sluice, folder, "INSERT INTO u (ts) VALUES (now())", code=USAGE).err
+
+
+def test_names_in_expressions_are_stored_in_backquotes(sluice, folder):
+    """"name" is a text to Spark."""
+    sql(sluice, folder, """CREATE TABLE t ("a b" INT, c INT GENERATED ALWAYS AS ("a b" + 1), CONSTRAINT k CHECK ("a b" > 0)) TBLPROPERTIES ('delta.columnMapping.mode' = 'name')""",
+        """ALTER TABLE t ADD CONSTRAINT z CHECK ("a b" < 5 OR '"a b"' = '')""", """INSERT INTO t ("a b") VALUES (1)""")
+    metadata = [a["metaData"] for _, actions in folder.log("t") for a in actions if "metaData" in a][-1]
+    assert {k: v for k, v in metadata["configuration"].items() if "constraint" in k} == {
+        "delta.constraints.k": "`a b` > 0", "delta.constraints.z": "`a b` < 5 OR '\"a b\"' = ''"}
+    assert "`a b` + 1" in metadata["schemaString"] and '\\"a b' not in metadata["schemaString"]
+    for value in (0, 5):
+        assert "constraint" in sql(sluice, folder, f'INSERT INTO t ("a b") VALUES ({value})', code=USAGE).err
+
+
+def test_texts_of_spark_in_double_quotes(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (s STRING, CONSTRAINT k CHECK (s <> 'x'))")
+    log = folder.table_path("t") / "_delta_log" / f"{0:020}.json"
+    log.write_text(log.read_text().replace("s <> 'x'", 's <> \\"x\\"'))
+    assert any(json.loads(line).get("metaData", {}).get("configuration", {}).get("delta.constraints.k") == 's <> "x"' for line in log.read_text().splitlines())
+    sql(sluice, folder, "INSERT INTO t VALUES ('y')")
+    assert "constraint" in sql(sluice, folder, "INSERT INTO t VALUES ('x')", code=USAGE).err

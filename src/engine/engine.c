@@ -171,6 +171,7 @@ static int prepare_database(struct engine *engine, struct err *err)
     TRY(stub_functions_register(conn, err));
     TRY(visit_function_register(conn, err));
     TRY(variant_functions_register(conn, err));
+    TRY(spark_functions_register(conn, err));
     TRY(engine_exec(conn, "CREATE MACRO current_timestamp() AS get_current_timestamp()", err)); /* as Spark writes it */
     duckdb_add_replacement_scan(engine->db, replacement, engine, NULL);
     return 0;

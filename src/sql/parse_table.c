@@ -37,7 +37,9 @@ int parse_default(struct parser *p, struct str *ret)
     static const char *const stops[] = {",",     "COMMENT", "NOT NULL",   "GENERATED", "FIRST",
                                         "AFTER", "DEFAULT", "CONSTRAINT", NULL};
 
-    return parser_until(p, stops, "the default value", ret);
+    TRY(parser_until(p, stops, "the default value", ret));
+    *ret = parser_stored(p, *ret);
+    return 0;
 }
 
 static void meta_set(struct parser *p, struct field *f, const char *key, const char *json)
@@ -85,6 +87,7 @@ static int parse_generated(struct parser *p, struct sql_column *col)
     if (!parser_accept(p, "ALWAYS AS"))
         return parser_fail(p, "ALWAYS AS (expression), ALWAYS AS IDENTITY or BY DEFAULT AS IDENTITY");
     TRY(parser_parens(p, "an expression", &col->generated_expr));
+    col->generated_expr = parser_stored(p, col->generated_expr);
     if (!col->generated_expr.n)
         return parser_fail(p, "an expression between the brackets");
     sql_meta_set_str(&col->field, p->arena, "delta.generationExpression", col->generated_expr);
@@ -177,6 +180,7 @@ int parse_constraint(struct parser *p, struct sql_constraint *ret)
     TRY(parser_ident(p, "a constraint name", &ret->name));
     TRY(parser_expect(p, "CHECK"));
     TRY(parser_parens(p, "a condition", &ret->expr));
+    ret->expr = parser_stored(p, ret->expr);
     return ret->expr.n ? 0 : parser_fail(p, "a condition between the brackets");
 }
 

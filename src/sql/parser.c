@@ -1,6 +1,8 @@
 /* The token stream, and names, tables, points in time and raw expression text read from it. */
 #include "sql/parser.h"
 
+#include "base/buf.h"
+
 #include <assert.h>
 #include <stdio.h>
 
@@ -367,6 +369,30 @@ int parser_parens(struct parser *p, const char *what, struct str *ret)
     }
     TRY(parser_until(p, none, what, ret));
     return parser_expect(p, ")");
+}
+
+struct str parser_stored(struct parser *p, struct str expr)
+{
+    CLEANUP(buf_deinit) struct buf out = {0};
+    struct lexer lx = lexer_of(expr);
+    struct token t;
+    size_t copied = 0;
+
+    while (lexer_next(&lx, &t, NULL) == 0) {
+        if (t.kind != TOKEN_QUOTED)
+            continue;
+        buf_add(&out, expr.p + copied, t.at - copied);
+        struct str name = token_name(&t, p->arena);
+        buf_add_char(&out, '`');
+        for (size_t i = 0; i < name.n; i++)
+            buf_printf(&out, name.p[i] == '`' ? "``" : "%c", name.p[i]);
+        buf_add_char(&out, '`');
+        copied = t.at + t.text.n;
+    }
+    if (!copied)
+        return expr;
+    buf_add(&out, expr.p + copied, expr.n - copied);
+    return arena_str(p->arena, buf_str(&out));
 }
 
 struct str parser_rest(struct parser *p)

@@ -2,6 +2,7 @@
 #include "delta/dml/table_expr.h"
 
 #include "delta/dml/store_assign.h"
+#include "delta/dml/table_words.h"
 
 #include <ctype.h>
 
@@ -118,6 +119,8 @@ void table_expr_names(struct str expr, struct buf *sql)
     }
 }
 
+static int casts_sql(struct engine_conn *conn, struct str from, struct str expr, struct buf *out, struct err *err);
+
 static int add_cast(struct engine_conn *conn, struct str from, const struct cast *cast, const struct type *type,
                     struct buf *out, struct err *err)
 {
@@ -125,7 +128,7 @@ static int add_cast(struct engine_conn *conn, struct str from, const struct cast
     CLEANUP(buf_deinit) struct buf value = {0}, sql = {0};
     struct assign_to to = {ASSIGN_SAME_NAMES, type, STR("CAST")};
 
-    TRY(table_expr_sql(conn, from, cast->value, &value, err));
+    TRY(casts_sql(conn, from, cast->value, &value, err));
     buf_printf(&sql, "SELECT (%s\n)", value.n ? value.p : "");
     if (from.n)
         buf_printf(&sql, " FROM %.*s", STR_ARG(from));
@@ -134,7 +137,7 @@ static int add_cast(struct engine_conn *conn, struct str from, const struct cast
     return store_assign_sql(&to, &engine_result_column(result, 0)->type, buf_str(&value), false, out, err);
 }
 
-int table_expr_sql(struct engine_conn *conn, struct str from, struct str expr, struct buf *out, struct err *err)
+static int casts_sql(struct engine_conn *conn, struct str from, struct str expr, struct buf *out, struct err *err)
 {
     size_t copied = 0, i = 0;
     struct cast cast;
@@ -153,4 +156,12 @@ int table_expr_sql(struct engine_conn *conn, struct str from, struct str expr, s
     }
     table_expr_names(str_make(expr.p + copied, expr.n - copied), out);
     return 0;
+}
+
+int table_expr_sql(struct engine_conn *conn, struct str from, struct str expr, struct buf *out, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf words = {0};
+
+    table_words(expr, &words);
+    return casts_sql(conn, from, buf_str(&words), out, err);
 }

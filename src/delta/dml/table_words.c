@@ -1,0 +1,235 @@
+/* One pass over the text: quoted texts and names, numbers, words and operators. */
+#include "delta/dml/table_words.h"
+
+#include "base/macros.h"
+
+#include <ctype.h>
+
+static const struct {
+    const char *spark, *ours;
+} FUNCTIONS[] = {
+    {"add_months", "spark_add_months"},
+    {"array", "list_value"},
+    {"concat", "spark_concat"},
+    {"date_diff", "spark_datediff"},
+    {"datediff", "spark_datediff"},
+    {"date_sub", "spark_date_sub"},
+    {"dayofweek", "spark_dayofweek"},
+    {"endswith", "ends_with"},
+    {"hash", "spark_hash"},
+    {"isnotnull", "spark_isnotnull"},
+    {"isnull", "spark_isnull"},
+    {"lcase", "lower"},
+    {"locate", "spark_locate"},
+    {"log", "spark_log"},
+    {"nvl", "coalesce"},
+    {"nvl2", "spark_nvl2"},
+    {"pmod", "spark_pmod"},
+    {"regexp", "regexp_matches"},
+    {"regexp_like", "regexp_matches"},
+    {"regexp_replace", "spark_regexp_replace"},
+    {"rlike", "regexp_matches"},
+    {"shiftleft", "spark_shiftleft"},
+    {"shiftright", "spark_shiftright"},
+    {"size", "spark_size"},
+    {"split", "regexp_split_to_array"},
+    {"startswith", "starts_with"},
+    {"substr", "spark_substring"},
+    {"substring", "spark_substring"},
+    {"to_date", "spark_to_date"},
+    {"trunc", "spark_trunc"},
+    {"ucase", "upper"},
+    {"unix_timestamp", "spark_unix_timestamp"},
+    {"weekday", "spark_weekday"},
+};
+
+/* Letters of date_format() and what strftime() has for them. */
+static const struct {
+    const char *spark, *ours;
+} FORMATS[] = {
+    {"yyyy", "%Y"}, {"yy", "%y"},   {"MMMM", "%B"}, {"MMM", "%b"}, {"MM", "%m"},     {"M", "%-m"},
+    {"dd", "%d"},   {"d", "%-d"},   {"HH", "%H"},   {"H", "%-H"},  {"hh", "%I"},     {"h", "%-I"},
+    {"mm", "%M"},   {"m", "%-M"},   {"ss", "%S"},   {"s", "%-S"},  {"SSSSSS", "%f"}, {"SSS", "%g"},
+    {"a", "%p"},    {"EEEE", "%A"}, {"EEE", "%a"},  {"E", "%a"},   {"DDD", "%j"},
+};
+
+static bool in_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
+}
+
+static size_t word_length(struct str s, size_t i)
+{
+    size_t end = i;
+
+    while (end < s.n && in_word(s.p[end]))
+        end++;
+    return end - i;
+}
+
+/* Behind the quoted text that begins at i. */
+static size_t skip_quoted(struct str s, size_t i)
+{
+    char quote = s.p[i];
+
+    for (i++; i < s.n && s.p[i] != quote; i++)
+        ;
+    return MIN(i + 1, s.n);
+}
+
+static size_t skip_space(struct str s, size_t i)
+{
+    while (i < s.n && isspace((unsigned char)s.p[i]))
+        i++;
+    return i;
+}
+
+/* "text" to Spark is what 'text' is to all. */
+static void add_text(struct str quoted, struct buf *out)
+{
+    if (quoted.p[0] != '"' || quoted.n < 2)
+        buf_add_str(out, quoted);
+    else
+        buf_add_sql_literal(out, str_make(quoted.p + 1, quoted.n - 2));
+}
+
+/* A pattern's letters; false: one that strftime() has nothing for. */
+static bool add_format(struct str pattern, struct buf *out)
+{
+    for (size_t i = 0, n; i < pattern.n; i += n) {
+        const char *ours = NULL;
+        for (n = 1; i + n < pattern.n && pattern.p[i + n] == pattern.p[i]; n++)
+            ;
+        if (!isalpha((unsigned char)pattern.p[i])) {
+            for (size_t k = 0; k < n; k++)
+                buf_printf(out, pattern.p[i] == '%' ? "%%%%" : "%c", pattern.p[i]);
+            continue;
+        }
+        for (size_t k = 0; k < ARRAY_LEN(FORMATS); k++)
+            if (str_eq(str_make(pattern.p + i, n), str_of(FORMATS[k].spark)))
+                ours = FORMATS[k].ours;
+        if (!ours)
+            return false;
+        buf_add_cstr(out, ours);
+    }
+    return true;
+}
+
+/* date_format(value, 'pattern') whose bracket is at `open`; where it ends, 0: it is another. */
+static size_t add_date_format(struct str s, size_t open, struct buf *out)
+{
+    CLEANUP(buf_deinit) struct buf format = {0};
+    size_t depth = 0, comma = 0, literal = 0, end = open;
+
+    for (; end < s.n; end++) {
+        if (strchr("'\"`", s.p[end])) {
+            literal = end;
+            end = skip_quoted(s, end) - 1;
+            continue;
+        }
+        depth += s.p[end] == '(';
+        depth -= s.p[end] == ')';
+        if (!depth)
+            break;
+        if (depth == 1 && s.p[end] == ',')
+            comma = end;
+    }
+    if (end >= s.n || !comma || literal < comma || skip_space(s, comma + 1) != literal ||
+        skip_space(s, skip_quoted(s, literal)) != end ||
+        !add_format(str_make(s.p + literal + 1, skip_quoted(s, literal) - literal - 2), &format))
+        return 0;
+    buf_add_cstr(out, "strftime(CAST(");
+    table_words(str_make(s.p + open + 1, comma - open - 1), out);
+    buf_add_cstr(out, " AS TIMESTAMP), ");
+    buf_add_sql_literal(out, buf_str(&format));
+    buf_add_char(out, ')');
+    return end + 1;
+}
+
+/* a [NOT] RLIKE 'pattern', behind the word at i; where it ends, 0: it is another. */
+static size_t add_match(struct str s, size_t i, struct buf *out)
+{
+    size_t at = skip_space(s, i), end;
+    bool negated = false;
+
+    if (at == s.n || (s.p[at] != '\'' && s.p[at] != '"'))
+        return 0;
+    end = skip_quoted(s, at);
+    while (out->n && isspace((unsigned char)out->p[out->n - 1]))
+        out->n--;
+    if (out->n > 3 && str_eq_nocase(str_make(out->p + out->n - 3, 3), STR("NOT")) && !in_word(out->p[out->n - 4])) {
+        negated = true;
+        out->n -= 3;
+    }
+    buf_printf(out, " %s '(?s:.*)(?:", negated ? "!~" : "~");
+    buf_add(out, s.p + at + 1, end - at - 2);
+    buf_add_cstr(out, ")(?s:.*)'");
+    return end;
+}
+
+/* The number at i, without a letter for its type. */
+static size_t add_number(struct str s, size_t i, struct buf *out)
+{
+    size_t end = i, more;
+
+    while (end < s.n && (isdigit((unsigned char)s.p[end]) || s.p[end] == '.'))
+        end++;
+    more = word_length(s, end);
+    buf_add(out, s.p + i, end - i);
+    bool real = more == 1 && strchr("dDfF", s.p[end]), whole = more == 1 && strchr("lLsSyY", s.p[end]);
+    bool exact = more == 2 && str_eq_nocase(str_make(s.p + end, 2), STR("BD"));
+    if (real)
+        buf_add_cstr(out, "e0");
+    else if (!whole && !exact)
+        buf_add(out, s.p + end, more);
+    return end + more;
+}
+
+static size_t add_word(struct str s, size_t i, struct buf *out)
+{
+    struct str word = str_make(s.p + i, word_length(s, i));
+    size_t end = i + word.n, next = skip_space(s, end), done = 0;
+    bool call = next < s.n && s.p[next] == '(';
+
+    if (!call && (str_eq_nocase(word, STR("RLIKE")) || str_eq_nocase(word, STR("REGEXP"))))
+        done = add_match(s, end, out);
+    else if (call && str_eq_nocase(word, STR("date_format")))
+        done = add_date_format(s, next, out);
+    if (done)
+        return done;
+    if (!call && str_eq_nocase(word, STR("DIV")) && i) {
+        buf_add_cstr(out, "//");
+        return end;
+    }
+    for (size_t k = 0; call && k < ARRAY_LEN(FUNCTIONS); k++) {
+        if (!str_eq_nocase(word, str_of(FUNCTIONS[k].spark)))
+            continue;
+        buf_add_cstr(out, FUNCTIONS[k].ours);
+        return end;
+    }
+    buf_add_str(out, word);
+    return end;
+}
+
+void table_words(struct str s, struct buf *out)
+{
+    size_t end;
+
+    for (size_t i = 0; i < s.n; i = end) {
+        char c = s.p[i];
+        end = i + 1;
+        if (c == '\'' || c == '"' || c == '`') {
+            end = skip_quoted(s, i);
+            add_text(str_make(s.p + i, end - i), out);
+        } else if (isdigit((unsigned char)c)) {
+            end = add_number(s, i, out);
+        } else if (in_word(c)) {
+            end = add_word(s, i, out);
+        } else if (i + 3 <= s.n && memcmp(s.p + i, "<=>", 3) == 0) {
+            end = i + 3;
+            buf_add_cstr(out, " IS NOT DISTINCT FROM ");
+        } else {
+            buf_add_char(out, c);
+        }
+    }
+}

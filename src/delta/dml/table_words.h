@@ -1,0 +1,19 @@
+/*
+ * Words of Spark's SQL that DuckDB does not have, or has with another meaning, in the expressions of a table (table_expr.h):
+ *
+ *   concat(a, b)                   spark_concat(a, b)      NULL if one of them is (engine/spark_functions.c)
+ *   date_format(ts, 'yyyy-MM')     strftime(ts, '%Y-%m')
+ *   a RLIKE 'x', a <=> b, a DIV b  a ~ '(?s:.*)(?:x)(?s:.*)', a IS NOT DISTINCT FROM b, a // b
+ *   "text", 5L, 1.5D               'text', 5, 1.5e0
+ *
+ * Functions whose values only Spark can tell (hash) get a name that nothing has, so that the statement is refused.
+ */
+#ifndef SLUICE_DELTA_TABLE_WORDS_H
+#define SLUICE_DELTA_TABLE_WORDS_H
+
+#include "base/buf.h"
+
+/* Appends the expression with these in DuckDB's words. */
+void table_words(struct str expr, struct buf *out);
+
+#endif
