@@ -59,6 +59,30 @@ def test_names_in_expressions_are_stored_in_backquotes(sluice, folder):
         assert "constraint" in sql(sluice, folder, f'INSERT INTO t ("a b") VALUES ({value})', code=USAGE).err
 
 
+def test_backslashes_and_quotes_in_texts(sluice, folder):
+    """In Spark's texts a backslash escapes, in DuckDB's it is one: what is stored is Spark's, and read so."""
+    sql(sluice, folder, r"""CREATE TABLE t (id INT, s STRING DEFAULT 'a\b''c', g STRING GENERATED ALWAYS AS (concat(CAST(id AS STRING), E'\n\\')), CONSTRAINT k CHECK (s RLIKE '^a.\w'))
+        TBLPROPERTIES ('delta.feature.allowColumnDefaults' = 'supported')""", "INSERT INTO t (id) VALUES (1)")
+    (metadata,) = [a["metaData"] for _, actions in folder.log("t") for a in actions if "metaData" in a]
+    fields = {f["name"]: f["metadata"] for f in json.loads(metadata["schemaString"])["fields"]}
+    assert fields["s"]["CURRENT_DEFAULT"] == r"'a\\b\'c'" and metadata["configuration"]["delta.constraints.k"] == r"s RLIKE '^a.\\w'"
+    assert fields["g"]["delta.generationExpression"] == "concat(CAST(id AS STRING), '\n\\\\')"
+    assert [tuple(r.values()) for r in sql(sluice, folder, "SELECT * FROM t").rows()] == [(1, "a\\b'c", "1\n\\")]
+    assert "constraint" in sql(sluice, folder, "INSERT INTO t (id, s) VALUES (1, 'a.%')", code=USAGE).err
+
+
+@pytest.mark.parametrize("expression", ["s RLIKE '", 's RLIKE "', "date_format(s, '", "'", "s = 'a\\", "s RLIKE", "DIV", "5L", '"', "`", "date_format(s, ''"])
+def test_broken_expressions_of_others(sluice, folder, expression):
+    sql(sluice, folder, "CREATE TABLE t (s STRING, CONSTRAINT k CHECK (s <> 'x'))")
+    log = folder.table_path("t") / "_delta_log" / f"{0:020}.json"
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    for a in actions:
+        if "metaData" in a:
+            a["metaData"]["configuration"]["delta.constraints.k"] = expression
+    log.write_text("".join(json.dumps(a) + "\n" for a in actions))
+    assert sql(sluice, folder, "INSERT INTO t VALUES ('a')", code=None).code in (0, USAGE)
+
+
 def test_texts_of_spark_in_double_quotes(sluice, folder):
     sql(sluice, folder, "CREATE TABLE t (s STRING, CONSTRAINT k CHECK (s <> 'x'))")
     log = folder.table_path("t") / "_delta_log" / f"{0:020}.json"

@@ -371,6 +371,18 @@ int parser_parens(struct parser *p, const char *what, struct str *ret)
     return parser_expect(p, ")");
 }
 
+/* `name`, the quote doubled; 'text', with a backslash before what needs one. */
+static void add_stored(struct str value, char quote, struct buf *out)
+{
+    buf_add_char(out, quote);
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] == quote || (quote == '\'' && value.p[i] == '\\'))
+            buf_add_char(out, quote == '`' ? '`' : '\\');
+        buf_add_char(out, value.p[i]);
+    }
+    buf_add_char(out, quote);
+}
+
 struct str parser_stored(struct parser *p, struct str expr)
 {
     CLEANUP(buf_deinit) struct buf out = {0};
@@ -379,14 +391,13 @@ struct str parser_stored(struct parser *p, struct str expr)
     size_t copied = 0;
 
     while (lexer_next(&lx, &t, NULL) == 0) {
-        if (t.kind != TOKEN_QUOTED)
+        if (t.kind != TOKEN_QUOTED && t.kind != TOKEN_STRING)
             continue;
         buf_add(&out, expr.p + copied, t.at - copied);
-        struct str name = token_name(&t, p->arena);
-        buf_add_char(&out, '`');
-        for (size_t i = 0; i < name.n; i++)
-            buf_printf(&out, name.p[i] == '`' ? "``" : "%c", name.p[i]);
-        buf_add_char(&out, '`');
+        if (t.kind == TOKEN_QUOTED)
+            add_stored(token_name(&t, p->arena), '`', &out);
+        else
+            add_stored(token_string(&t, p->arena), '\'', &out);
         copied = t.at + t.text.n;
     }
     if (!copied)

@@ -62,7 +62,7 @@ int parser_names(struct parser *p, const char *what, uint32_t *ret_n, struct sql
 int parser_until(struct parser *p, const char *const *stops, const char *what, struct str *ret) MUST_CHECK;
 /* The text inside the bracket that stands next, which is taken with its partner. */
 int parser_parens(struct parser *p, const char *what, struct str *ret) MUST_CHECK;
-/* An expression that the table will keep: names are in backquotes there, for "name" is a text to Spark. */
+/* An expression that the table will keep, in Spark's words: "name" is a text there, and in a text a backslash escapes. */
 struct str parser_stored(struct parser *p, struct str expr);
 /* Everything that is left, trimmed; may be empty. */
 struct str parser_rest(struct parser *p);

@@ -67,14 +67,20 @@ static size_t word_length(struct str s, size_t i)
     return end - i;
 }
 
-/* Behind the quoted text that begins at i. */
+/* Behind the quoted text that begins at i; a backslash takes the next byte along, but in a name. */
 static size_t skip_quoted(struct str s, size_t i)
 {
     char quote = s.p[i];
 
-    for (i++; i < s.n && s.p[i] != quote; i++)
-        ;
-    return MIN(i + 1, s.n);
+    for (i++; i < s.n; i++) {
+        if (s.p[i] == '\\' && quote != '`')
+            i++;
+        else if (s.p[i] == quote && i + 1 < s.n && s.p[i + 1] == quote)
+            i++;
+        else if (s.p[i] == quote)
+            return i + 1;
+    }
+    return s.n;
 }
 
 static size_t skip_space(struct str s, size_t i)
@@ -84,13 +90,44 @@ static size_t skip_space(struct str s, size_t i)
     return i;
 }
 
-/* "text" to Spark is what 'text' is to all. */
+/* The value of a text in quotes of either kind, with Spark's escapes. */
+static void text_value(struct str quoted, struct buf *out)
+{
+    static const char escapes[] = "0\0b\bn\nr\rt\tZ\032";
+    char quote = quoted.p[0];
+
+    for (size_t i = 1; i < quoted.n; i++) {
+        char c = quoted.p[i];
+        if (c == quote && i + 1 == quoted.n)
+            return;
+        if (c == quote)
+            i++; /* doubled */
+        if (c != '\\' || i + 1 >= quoted.n) {
+            buf_add_char(out, c);
+            continue;
+        }
+        c = quoted.p[++i];
+        if (c == '%' || c == '_')
+            buf_add_char(out, '\\'); /* for LIKE */
+        for (size_t k = 0; k + 2 < sizeof escapes; k += 2)
+            if (c == escapes[k]) {
+                c = escapes[k + 1];
+                break;
+            }
+        buf_add_char(out, c);
+    }
+}
+
 static void add_text(struct str quoted, struct buf *out)
 {
-    if (quoted.p[0] != '"' || quoted.n < 2)
+    CLEANUP(buf_deinit) struct buf value = {0};
+
+    if (quoted.p[0] == '`') {
         buf_add_str(out, quoted);
-    else
-        buf_add_sql_literal(out, str_make(quoted.p + 1, quoted.n - 2));
+        return;
+    }
+    text_value(quoted, &value);
+    buf_add_sql_literal(out, buf_str(&value));
 }
 
 /* A pattern's letters; false: one that strftime() has nothing for. */
@@ -118,7 +155,7 @@ static bool add_format(struct str pattern, struct buf *out)
 /* date_format(value, 'pattern') whose bracket is at `open`; where it ends, 0: it is another. */
 static size_t add_date_format(struct str s, size_t open, struct buf *out)
 {
-    CLEANUP(buf_deinit) struct buf format = {0};
+    CLEANUP(buf_deinit) struct buf format = {0}, pattern = {0};
     size_t depth = 0, comma = 0, literal = 0, end = open;
 
     for (; end < s.n; end++) {
@@ -135,8 +172,10 @@ static size_t add_date_format(struct str s, size_t open, struct buf *out)
             comma = end;
     }
     if (end >= s.n || !comma || literal < comma || skip_space(s, comma + 1) != literal ||
-        skip_space(s, skip_quoted(s, literal)) != end ||
-        !add_format(str_make(s.p + literal + 1, skip_quoted(s, literal) - literal - 2), &format))
+        skip_space(s, skip_quoted(s, literal)) != end)
+        return 0;
+    text_value(str_make(s.p + literal, skip_quoted(s, literal) - literal), &pattern);
+    if (!add_format(buf_str(&pattern), &format))
         return 0;
     buf_add_cstr(out, "strftime(CAST(");
     table_words(str_make(s.p + open + 1, comma - open - 1), out);
@@ -149,6 +188,7 @@ static size_t add_date_format(struct str s, size_t open, struct buf *out)
 /* a [NOT] RLIKE 'pattern', behind the word at i; where it ends, 0: it is another. */
 static size_t add_match(struct str s, size_t i, struct buf *out)
 {
+    CLEANUP(buf_deinit) struct buf pattern = {0};
     size_t at = skip_space(s, i), end;
     bool negated = false;
 
@@ -161,9 +201,11 @@ static size_t add_match(struct str s, size_t i, struct buf *out)
         negated = true;
         out->n -= 3;
     }
-    buf_printf(out, " %s '(?s:.*)(?:", negated ? "!~" : "~");
-    buf_add(out, s.p + at + 1, end - at - 2);
-    buf_add_cstr(out, ")(?s:.*)'");
+    buf_add_cstr(&pattern, "(?s:.*)(?:");
+    text_value(str_make(s.p + at, end - at), &pattern);
+    buf_add_cstr(&pattern, ")(?s:.*)");
+    buf_add_cstr(out, negated ? " !~ " : " ~ ");
+    buf_add_sql_literal(out, buf_str(&pattern));
     return end;
 }
 
