@@ -217,6 +217,11 @@ static int connect_error(struct pg_conn *conn, struct err *err)
         snprintf(err->sqlstate, sizeof err->sqlstate, "%s", state);
     if (PQconnectionNeedsPassword(conn->pq))
         err_hint(err, "give a password in the URL, in PGPASSWORD or in ~/.pgpass");
+    else if (strcmp(state, "53300") == 0)
+        err_hint(
+            err,
+            "sync takes up to six connections (more with --sessions), two of them for replication: see max_connections, "
+            "max_wal_senders, or ALTER ROLE ... CONNECTION LIMIT");
     return refused ? ERR_REFUSED : ERR_NET;
 }
 

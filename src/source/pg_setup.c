@@ -287,7 +287,7 @@ int pg_slot_check(struct pg_conn *conn, const char *slot, const struct pg_slot *
         err_set(err, ERR_REFUSED, "replication slot %s was invalidated: the server has removed WAL that it needed",
                 slot);
         return err_hint(err,
-                        "SELECT pg_drop_replication_slot('%s');\nthen " PG_COPY_ANEW "; raise "
+                        "SELECT pg_drop_replication_slot('%s');\n-- then " PG_COPY_ANEW "; raise "
                         "max_slot_wal_keep_size so that it does not happen again",
                         slot);
     }
