@@ -85,17 +85,7 @@ class Lake:
             return self._read_sluice(name, version)
         if "columnMapping" in features:
             reader = "delta-rs"
-        path = str(self.table_path(name))
-        if reader == "polars":
-            import polars
-
-            arrow = polars.read_delta(path, version=version).to_arrow()
-        else:
-            import deltalake
-            import pyarrow
-
-            table = deltalake.DeltaTable(path, version=version)
-            arrow = pyarrow.table(deltalake.QueryBuilder().register("t", table).execute("SELECT * FROM t"))
+        arrow = read_arrow(self.table_path(name), version, reader)
         columns = [from_arrow(arrow.column(i)) if arrow.num_rows else [] for i in range(arrow.num_columns)]
         return Table(arrow.column_names, list(zip(*columns)))
 
@@ -128,6 +118,19 @@ class Lake:
     def count(self, name):
         """Rows at the newest version, 0 when there is no table yet. Safe while sluice writes."""
         return len(self.read(name).rows) if self.exists(name) else 0
+
+
+def read_arrow(path, version=None, reader="delta-rs"):
+    """The table as "delta-rs" or "polars" reads it."""
+    if reader == "polars":
+        import polars
+
+        return polars.read_delta(str(path), version=version).to_arrow()
+    import deltalake
+    import pyarrow
+
+    table = deltalake.DeltaTable(str(path), version=version)
+    return pyarrow.table(deltalake.QueryBuilder().register("t", table).execute("SELECT * FROM t"))
 
 
 def _kind(t):

@@ -103,6 +103,26 @@ def plain(kind, value):
     return "variant " + json.dumps(by_value(value), sort_keys=True) if kind == "variant" else value
 
 
+def plain_arrow(kind, value):
+    """A value of Arrow's to_pylist() in the driver's form."""
+    if value is None:
+        return None
+    if isinstance(kind, dict):
+        if kind["type"] == "struct":
+            return {f["name"]: plain_arrow(f["type"], value[f["name"]]) for f in kind["fields"]}
+        if kind["type"] == "array":
+            return [plain_arrow(kind["elementType"], v) for v in value]
+        pairs = value.items() if isinstance(value, dict) else (p.values() if isinstance(p, dict) else p for p in value)
+        return sorted(([plain_arrow(kind["keyType"], k), plain_arrow(kind["valueType"], v)] for k, v in pairs), key=repr)
+    if kind in ("float", "double"):
+        return plain(kind, {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(repr(value), value))
+    if kind == "binary":
+        return value.hex()
+    if kind.startswith("timestamp"):
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds") + ("Z" if kind == "timestamp" else "")
+    return value.isoformat() if kind == "date" else plain(kind, value)
+
+
 def by_value(value):
     """A variant's JSON with numbers as the driver has them."""
     if isinstance(value, dict):

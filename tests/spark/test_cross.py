@@ -1,13 +1,14 @@
 """Every feature of writing: the table that sluice writes is, at every version, the one that Spark writes by the same
 statements, and both read both. What is compared: rows, schema, properties, protocol, history (operation, parameters,
-metrics), statistics of files field by field, the change feed, row ids. delta-rs reads the newest version where it can."""
+metrics), statistics of files field by field, the change feed, row ids. delta-rs and Polars read the newest
+version where they can."""
 import json
 from decimal import Decimal
 
 import pytest
 
-from lib.lake import Lake
-from lib.spark import Log, plain
+from lib.lake import read_arrow
+from lib.spark import Log, plain, plain_arrow
 from lib.twins import Twins, our_rows, shape, spark_rows, told_history, told_stats, unlike
 
 pytestmark = pytest.mark.spark
@@ -233,27 +234,24 @@ def differences(feature, twins, spark, sluice):
         same("row ids", asked(spark, twins.ours, ids), asked(spark, twins.theirs, ids))
     same("detail", *(detail(spark, path, same_files) for path in (twins.ours, twins.theirs)))
     features = set(ours.last("protocol").get("readerFeatures", []))
-    if features <= DELTA_RS_READS:
-        same("number of rows that delta-rs reads", len(Lake(lake_of(twins)).read(twins.ours.name).rows), len(mine[ours.newest]))
+    for reader, knows in READERS.items():
+        if features <= knows and not (reader == "polars" and "delta.columnMapping.mode" in ours.last("metaData")["configuration"]):
+            same(f"rows as {reader} reads ours", rows_of_arrow(twins.ours, reader, ours.schema()["fields"]), mine[ours.newest])
     same("rows of the newest version as Spark reads its own", other[theirs.newest], spark_rows(spark, twins.theirs, theirs.newest))
     return out
 
 
 FEED = "SELECT * EXCEPT (_commit_timestamp) FROM table_changes_by_path('{path}', 0)"
-DELTA_RS_READS = {"deletionVectors", "columnMapping", "timestampNtz", "v2Checkpoint"}
+READERS = {"delta-rs": {"deletionVectors", "columnMapping", "timestampNtz", "v2Checkpoint"}, "polars": {"deletionVectors", "timestampNtz"}}
+
+
+def rows_of_arrow(path, reader, fields):
+    rows = read_arrow(path, reader=reader).to_pylist()
+    return sorted([tuple(plain_arrow(f["type"], r[f["name"]]) for f in fields) for r in rows], key=repr)
 
 
 def domains(log, version):
     return [d | {"configuration": shape(json.loads(d["configuration"]))} for d in log.actions(version, "domainMetadata")]
-
-
-def lake_of(twins):
-    """A lake whose schema "public" is the folder of the tables."""
-    link = twins.folder / "lake" / "public"
-    if not link.exists():
-        link.parent.mkdir()
-        link.symlink_to(twins.folder)
-    return link.parent
 
 
 def our_feed(sluice, path):
