@@ -89,3 +89,23 @@ def test_comments(sluice, folder):
     sql(sluice, folder, "COMMENT ON COLUMN public.t.a IS NULL")
     assert "comment" not in field(folder, "t", "a")["metadata"]
     assert sql(sluice, folder, "COMMENT ON COLUMN a IS 'x'", code=None).code in BAD
+
+
+@pytest.mark.parametrize("mode", ["name", "id"])
+def test_structs_of_which_an_older_file_has_no_field_left(sluice, folder, mode):
+    """Such a struct is there, and its new fields are NULL: as Spark reads it."""
+    sql(sluice, folder, "CREATE TABLE t (id INT, l STRUCT<a: INT>, d STRUCT<q: INT, m: STRUCT<v: INT>>, k MAP<STRING, STRUCT<v: INT>>, r ARRAY<STRUCT<v: INT>>) "
+                        f"TBLPROPERTIES ('delta.columnMapping.mode' = '{mode}')",
+        "INSERT INTO t VALUES (1, {'a': 1}, {'q': 1, 'm': {'v': 2}}, MAP {'k': {'v': 3}}, [{'v': 4}, NULL]), (2, NULL, NULL, NULL, NULL), "
+        "(3, {'a': NULL}, {'q': 3, 'm': NULL}, MAP {}, [])",
+        *[f"ALTER TABLE t {what}" for f, old in (("l", "a"), ("d.m", "v"), ("k.value", "v"), ("r.element", "v")) for what in (f"ADD COLUMN {f}.w STRING", f"DROP COLUMN {f}.{old}")])
+    new = {"id": 4, "l": {"w": "x"}, "d": {"q": 4, "m": {"w": "y"}}, "k": {"k": {"w": "z"}}, "r": [{"w": "r"}]}
+    old = [{"id": 1, "l": {"w": None}, "d": {"q": 1, "m": {"w": None}}, "k": {"k": {"w": None}}, "r": [{"w": None}, None]},
+           {"id": 2, "l": None, "d": None, "k": None, "r": None}, {"id": 3, "l": {"w": None}, "d": {"q": 3, "m": None}, "k": {}, "r": []}]
+    assert sql(sluice, folder, "SELECT * FROM t ORDER BY id").rows() == old
+    sql(sluice, folder, "INSERT INTO t VALUES (4, {'w': 'x'}, {'q': 4, 'm': {'w': 'y'}}, MAP {'k': {'w': 'z'}}, [{'w': 'r'}])")
+    for statement in ("SELECT 1", "UPDATE t SET id = id + 0 WHERE l.w IS NULL", "OPTIMIZE t", "ALTER TABLE t ADD COLUMN l.last INT"):
+        sql(sluice, folder, statement)
+        assert sql(sluice, folder, "SELECT id, struct_pack(w := l.w) AS l, d, k, r FROM t WHERE d.m.w = 'y' AND l.w = 'x'").rows() == [new]
+        assert sql(sluice, folder, "SELECT d, k, r FROM t WHERE id < 4 ORDER BY id").rows() == [{c: row[c] for c in "dkr"} for row in old]
+    assert rows(sluice, folder, "SELECT id FROM t WHERE l IS NOT NULL ORDER BY id") == [(1,), (3,), (4,)]

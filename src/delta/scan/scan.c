@@ -17,6 +17,7 @@
 #include "codec/delta_partition.h"
 #include "codec/dv.h"
 #include "delta/scan/char_pad.h"
+#include "delta/scan/scan_structs.h"
 #include "delta/scan/scan_variants.h"
 #include "engine/parquet_write.h"
 #include "engine/rename.h"
@@ -53,6 +54,8 @@ struct delta_scan {
     uint32_t n_numbers;
     int64_t *row_numbers[2];
     bool *no_row_ids;
+    struct arena arena;
+    const struct type **read_as; /* a column; NULL: as its type, all of them or this one */
     struct scan_variants variants;
     struct scan_files registered;
     struct buf sql;
@@ -439,7 +442,7 @@ static int schema_sql(struct delta_scan *scan, struct err *err)
         else
             buf_add_sql_literal(&scan->sql, f->physical);
         buf_printf(&scan->sql, ": {name: 'c%u', type: ", i);
-        TRY(parquet_type_sql(&f->type, &type, err));
+        TRY(parquet_type_sql(scan->read_as && scan->read_as[i] ? scan->read_as[i] : &f->type, &type, err));
         buf_add_sql_literal(&scan->sql, buf_str(&type));
         buf_add_cstr(&scan->sql, ", default_value: NULL}");
     }
@@ -510,6 +513,32 @@ static int load_variants(struct delta_scan *scan, struct store *store, const str
     return 0;
 }
 
+/* See scan_structs.h. */
+static int load_structs(struct delta_scan *scan, struct store *store, struct err *err)
+{
+    CLEANUP(engine_conn_freep) struct engine_conn *conn = NULL;
+    const struct schema *schema = scan->head->schema;
+    struct str *paths = NULL;
+
+    for (uint32_t i = 0; i < schema->n_fields && scan->head->mapping != DELTA_MAPPING_NONE; i++) {
+        if (!scan_struct_may_lack(&schema->fields[i]))
+            continue;
+        if (!paths) {
+            TRY(engine_connect(scan->engine, &conn, err));
+            scan->read_as = ARENA_NEW_N(&scan->arena, const struct type *, schema->n_fields);
+            paths = ARENA_NEW_N(&scan->arena, struct str, scan->n + 1);
+            for (uint32_t k = 0; k < scan->n; k++) {
+                CLEANUP(buf_deinit) struct buf path = {0};
+                path_sql(store, scan->files[k]->path, &path);
+                paths[k] = arena_str(&scan->arena, buf_str(&path));
+            }
+        }
+        struct type t = scan_struct_type(conn, &schema->fields[i], paths, scan->n, &scan->arena);
+        scan->read_as[i] = arena_dup(&scan->arena, &t, sizeof t);
+    }
+    return 0;
+}
+
 static int build_sql(struct delta_scan *scan, struct store *store, const struct delta_scan_options *o, struct err *err)
 {
     TRY(columns_sql(scan, o->with_position, err));
@@ -572,6 +601,8 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
     if (rc == 0)
         rc = load_variants(scan, store, o, err);
     if (rc == 0)
+        rc = load_structs(scan, store, err);
+    if (rc == 0)
         rc = load_parts(scan, err);
     scan->row_ids = o->with_row_ids;
     scan->change_type = o->with_change_type;
@@ -617,6 +648,7 @@ void delta_scan_free(struct delta_scan *scan)
     mem_free(scan->part_fields);
     mem_free(scan->parts);
     mem_free(scan->pcols);
+    arena_deinit(&scan->arena);
     buf_deinit(&scan->sql);
     delta_snapshot_unref(scan->snapshot);
     delta_head_unref((struct delta_head *)scan->head);
