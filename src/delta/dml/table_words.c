@@ -73,9 +73,8 @@ static size_t skip_quoted(struct str s, size_t i)
     char quote = s.p[i];
 
     for (i++; i < s.n; i++) {
-        if (s.p[i] == '\\' && quote != '`')
-            i++;
-        else if (s.p[i] == quote && i + 1 < s.n && s.p[i + 1] == quote)
+        bool doubled = s.p[i] == quote && i + 1 < s.n && s.p[i + 1] == quote;
+        if (doubled || (s.p[i] == '\\' && quote != '`'))
             i++;
         else if (s.p[i] == quote)
             return i + 1;
