@@ -114,6 +114,18 @@ def test_a_moved_slot_is_told(db, sluice, lake):
     assert "slot" in done.err
 
 
+def test_another_database_is_told(own_pg, sluice, lake):
+    """And nothing else, for the slot and the publication are well where they are."""
+    db, other = own_pg.create("shop"), own_pg.create("other")
+    for d in (db, other):
+        d.sql(*TABLE)
+    sluice.sync_once(db.url, lake)
+    done = sluice.sync_once(other.url, lake, code=REFUSED)
+    assert "belongs to database shop, not other" in done.err and "connect to database shop" in done.err and "pg_drop" not in done.err
+    assert other.one("SELECT count(*) FROM pg_publication") == 0
+    sluice.sync_once(db.url, lake)
+
+
 def test_another_cluster_is_told(db, own_pg, sluice, lake):
     db.sql(*TABLE)
     sluice.sync_once(db.url, lake)

@@ -22,6 +22,7 @@ struct check {
     struct pg_check *ret;
     bool superuser, can_create; /* CREATE on the database */
     bool owns_all;              /* every chosen table */
+    bool has_slot;              /* the one that we follow with is there, and can be read from this database */
 };
 
 void pg_check_deinit(struct pg_check *c)
@@ -307,6 +308,8 @@ static int check_missing(struct check *c, bool exists, bool ours, struct err *er
     if (c->tables->n == 0)
         return 0;
     TRY(pg_publication_sql(c->conn, s->publication, c->tables, &sql, err));
+    if (!exists && !s->create_slot && !c->has_slot)
+        return 0; /* that is told */
     if (!exists && !s->create_slot) {
         struct err lost;
         pg_publication_lost(s->publication, s->slot, &lost);
@@ -388,16 +391,21 @@ static int check_publication(struct check *c, struct err *err)
 static int check_slot(struct check *c, struct err *err)
 {
     struct pg_slot slot;
+    struct err why;
     CLEANUP(buf_deinit) struct buf mend = {0};
 
     if (c->setup->create_slot)
         return 0;
     TRY(pg_slot_read(c->conn, c->setup->slot, &slot, err));
-    buf_add_cstr(&mend, "-- " PG_COPY_ANEW);
-    if (!slot.exists)
-        add(c, true, &mend, "replication slot %s is not there any more: changes since then are lost to it",
-            c->setup->slot);
-    return 0;
+    int rc = pg_slot_check(c->conn, c->setup->slot, &slot, &why);
+    c->has_slot = rc == 0;
+    if (rc == ERR_REFUSED) {
+        buf_add_cstr(&mend, why.hint);
+        add(c, true, &mend, "%s", why.msg);
+    } else if (rc && err) {
+        *err = why;
+    }
+    return rc == ERR_REFUSED ? 0 : rc;
 }
 
 int pg_setup_check(struct pg_conn *conn, const struct pg_setup *setup, const struct pg_tables *tables,
@@ -416,8 +424,8 @@ int pg_setup_check(struct pg_conn *conn, const struct pg_setup *setup, const str
         TRY(check_server(&c, err));
         check_choice(&c);
         TRY(check_tables(&c, err));
-        TRY(check_publication(&c, err));
         TRY(check_slot(&c, err));
+        TRY(check_publication(&c, err));
     }
     *ret = found;
     found = (struct pg_check){0};

@@ -277,7 +277,7 @@ int pg_slot_check(struct pg_conn *conn, const char *slot, const struct pg_slot *
     }
     if (strcmp(s->database, database) != 0) {
         err_set(err, ERR_REFUSED, "replication slot %s belongs to database %s, not %s", slot, s->database, database);
-        return err_hint(err, "choose another slot name");
+        return err_hint(err, "-- connect to database %s, or choose another slot name", s->database);
     }
     if (s->two_phase) {
         err_set(err, ERR_REFUSED, "replication slot %s was made for two-phase commit, which is not supported", slot);
