@@ -198,8 +198,11 @@ class Database:
     def kill_sender(self):
         """kill -9 of a process that sends the stream of this database; the server then starts all of its own anew. False: none."""
         pids = self.sql("SELECT active_pid FROM pg_replication_slots WHERE active AND database = current_database()")
-        for (pid,) in pids:
-            os.kill(pid, signal.SIGKILL)
+        try:
+            for (pid,) in pids:
+                os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has just ended by itself
+            return False
         if pids:
             wait_until(lambda: not self.answers(self._conn), 60, "the server to end its processes")
             self.server.starts += 1  # connections of before are gone
