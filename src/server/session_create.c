@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "delta/log/clustering.h"
+#include "delta/dml/column_rules.h"
 #include "delta/dml/data_file.h"
 #include "delta/dml/dml_internal.h"
 #include "delta/dml/stats_columns.h"
@@ -138,6 +139,18 @@ struct creating {
     struct schema *schema;
 };
 
+/* Of a query's rows the conditions are asked as they are written. */
+static int check_rules(const struct creating *n, struct err *err)
+{
+    TRY(column_rules_check(n->s->conn, n->schema, err));
+    for (uint32_t i = 0; i < n->c->n_constraints && !n->c->query.n; i++) {
+        const struct sql_constraint *k = &n->c->constraints[i];
+        if (column_condition_check(n->s->conn, n->schema, k->expr, err))
+            return err_wrap(err, "CHECK constraint %.*s", STR_ARG(k->name));
+    }
+    return 0;
+}
+
 static int describe(struct creating *n, struct err *err)
 {
     const struct sql_create *c = n->c;
@@ -156,6 +169,7 @@ static int describe(struct creating *n, struct err *err)
     if (!schema->n_fields)
         return err_set(err, ERR_USAGE, "a table needs a column");
     TRY(check_partitions(c, schema, err));
+    TRY(check_rules(n, err));
     for (uint32_t i = 0; i < c->n_cluster_by; i++)
         cluster_by[i] = (struct delta_path){c->cluster_by[i].parts, c->cluster_by[i].n_parts};
     n->create = (struct delta_create){.schema = schema,

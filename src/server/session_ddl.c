@@ -121,7 +121,7 @@ static int change_column(struct session *s, struct delta_table *t, const struct 
     }
     if (c->sync_identity)
         return delta_sync_identity(t, s->conn, path_of(&a->column), err);
-    return delta_change_column(t, path_of(&a->column), &change, err);
+    return delta_change_column(t, s->conn, path_of(&a->column), &change, err);
 }
 
 static int change_properties(struct session *s, struct delta_table *t, const struct sql_alter *a, struct err *err)

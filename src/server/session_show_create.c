@@ -2,11 +2,12 @@
  * SHOW CREATE TABLE: the statement that would make the table as it is, without its rows.
  *
  * Properties that CREATE TABLE sets by itself (ids of columns, names of hidden columns, when something was switched on) are left
- * out; CHECK constraints, which are properties, too, become constraints.
+ * out; CHECK constraints, which are properties, too, become constraints. Texts in expressions are in the form that CREATE TABLE reads here.
  */
 #include "server/session_internal.h"
 
 #include "base/mem.h"
+#include "delta/dml/table_words.h"
 #include "delta/log/clustering.h"
 #include "delta/dml/dml.h"
 
@@ -73,14 +74,19 @@ static void add_column(const struct field *f, struct arena *arena, struct buf *o
     buf_add_char(out, ' ');
     add_type(f, arena, out);
     buf_add_cstr(out, f->nullable ? "" : " NOT NULL");
-    if (generated.n)
-        buf_printf(out, " GENERATED ALWAYS AS (%.*s)", STR_ARG(generated));
+    if (generated.n) {
+        buf_add_cstr(out, " GENERATED ALWAYS AS (");
+        table_words_plain_texts(generated, out);
+        buf_add_char(out, ')');
+    }
     if (step.n)
         buf_printf(out, " GENERATED %s AS IDENTITY (START WITH %.*s INCREMENT BY %.*s)",
                    by_default ? "BY DEFAULT" : "ALWAYS", STR_ARG(field_meta_get(f, STR("delta.identity.start"))),
                    STR_ARG(step));
-    if (value.n)
-        buf_printf(out, " DEFAULT %.*s", STR_ARG(value));
+    if (value.n) {
+        buf_add_cstr(out, " DEFAULT ");
+        table_words_plain_texts(value, out);
+    }
     add_comment(f, arena, out);
 }
 
@@ -121,7 +127,9 @@ static void add_constraints(const struct delta_metadata *m, struct buf *out)
             continue;
         buf_add_cstr(out, ",\n  CONSTRAINT ");
         add_name(out, str_make(key.p + prefix.n, key.n - prefix.n));
-        buf_printf(out, " CHECK (%.*s)", STR_ARG(m->configuration[i].value));
+        buf_add_cstr(out, " CHECK (");
+        table_words_plain_texts(m->configuration[i].value, out);
+        buf_add_char(out, ')');
     }
 }
 

@@ -35,8 +35,8 @@ struct delta_column_change {
     enum delta_place place;
     struct str after;
 };
-int delta_change_column(struct delta_table *t, struct delta_path path, const struct delta_column_change *change,
-                        struct err *err) MUST_CHECK;
+int delta_change_column(struct delta_table *t, struct engine_conn *conn, struct delta_path path,
+                        const struct delta_column_change *change, struct err *err) MUST_CHECK;
 /* The column counts on from the values that are in the table. */
 int delta_sync_identity(struct delta_table *t, struct engine_conn *conn, struct delta_path path,
                         struct err *err) MUST_CHECK;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/delta_schema.h"
+#include "delta/dml/column_rules.h"
 #include "delta/dml/stats_columns.h"
 
 #include <assert.h>
@@ -347,8 +348,8 @@ static bool changes_nothing(const struct field *f, const struct delta_column_cha
            !c->default_to && !c->drop_not_null && c->place == DELTA_PLACE_KEEP;
 }
 
-int delta_change_column(struct delta_table *t, struct delta_path path, const struct delta_column_change *c,
-                        struct err *err)
+int delta_change_column(struct delta_table *t, struct engine_conn *conn, struct delta_path path,
+                        const struct delta_column_change *c, struct err *err)
 {
     CLEANUP(alter_deinit) struct alter a = {0};
     CLEANUP(buf_deinit) struct buf json = {0}, place = {0};
@@ -366,6 +367,8 @@ int delta_change_column(struct delta_table *t, struct delta_path path, const str
     }
     if (c->comment)
         set_text(&a, f, "comment", *c->comment);
+    if (c->default_to && c->default_to->n)
+        TRY(column_default_check(conn, f, *c->default_to, err));
     if (c->default_to)
         set_text(&a, f, "CURRENT_DEFAULT", *c->default_to);
     f->nullable |= c->drop_not_null;

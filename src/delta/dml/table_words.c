@@ -274,3 +274,17 @@ void table_words(struct str s, struct buf *out)
         }
     }
 }
+
+void table_words_plain_texts(struct str s, struct buf *out)
+{
+    size_t end;
+
+    for (size_t i = 0; i < s.n; i = end) {
+        bool quoted = s.p[i] == '\'' || s.p[i] == '"' || s.p[i] == '`';
+        end = quoted ? skip_quoted(s, i) : i + 1;
+        if (quoted)
+            add_text(str_make(s.p + i, end - i), out);
+        else
+            buf_add_char(out, s.p[i]);
+    }
+}

@@ -15,5 +15,7 @@
 
 /* Appends the expression with these in DuckDB's words. */
 void table_words(struct str expr, struct buf *out);
+/* Appends it as it is, but for its texts: those are written without Spark's escapes, as the SQL standard has them. */
+void table_words_plain_texts(struct str expr, struct buf *out);
 
 #endif
