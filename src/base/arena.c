@@ -41,13 +41,6 @@ void arena_reset(struct arena *a)
     a->used = keep->size;
 }
 
-void arena_move(struct arena *to, struct arena *from)
-{
-    assert(!to->head);
-    *to = *from;
-    *from = (struct arena){0};
-}
-
 void *arena_alloc_slow(struct arena *a, size_t n)
 {
     size_t need = (n + !n + 7) & ~(size_t)7; /* 0 bytes are a pointer too */

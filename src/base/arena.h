@@ -16,8 +16,7 @@ struct arena {
 };
 
 void arena_deinit(struct arena *a);
-void arena_reset(struct arena *a);                     /* empties; keeps the newest block for reuse */
-void arena_move(struct arena *to, struct arena *from); /* `to` must be empty; `from` is left empty */
+void arena_reset(struct arena *a); /* empties; keeps the newest block for reuse */
 void *arena_alloc_slow(struct arena *a, size_t n);
 /* n bytes aligned to 8, not zeroed. Never NULL. */
 static inline void *arena_alloc(struct arena *a, size_t n)

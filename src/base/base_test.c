@@ -1,11 +1,10 @@
-/* Tests of base/: text, buffers, arena, maps, queue, files, clock. */
+/* Tests of base/: text, buffers, arena, maps, files, clock. */
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/queue.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -119,33 +118,6 @@ static void test_map__put_get_remove_many(void **state)
     assert_ptr_equal(map_get(&m, STR("key4")), &values[4]);
 }
 
-static void *push_many(void *arg)
-{
-    struct queue *q = arg;
-    for (intptr_t i = 1; i <= 1000; i++)
-        if (!queue_push(q, (void *)i))
-            break;
-    queue_close(q);
-    return NULL;
-}
-
-static void test_queue__hands_over_in_order_and_closes(void **state)
-{
-    struct queue q;
-    pthread_t t;
-    intptr_t expect = 1;
-    (void)state;
-    queue_init(&q, 4);
-    assert_null(queue_pop(&q, 1000));
-    pthread_create(&t, NULL, push_many, &q);
-    for (void *item; (item = queue_pop(&q, -1));)
-        assert_int_equal((intptr_t)item, expect++);
-    pthread_join(t, NULL);
-    assert_int_equal(expect, 1001);
-    assert_true(queue_is_done(&q));
-    queue_deinit(&q);
-}
-
 static void test_file__replace_and_read_within_a_limit(void **state)
 {
     const char *tmp = getenv("SLUICE_TEST_TMP");
@@ -202,7 +174,6 @@ int main(void)
         cmocka_unit_test(test_reader__past_the_end_is_sticky),
         cmocka_unit_test(test_arena__reset_keeps_a_block),
         cmocka_unit_test(test_map__put_get_remove_many),
-        cmocka_unit_test(test_queue__hands_over_in_order_and_closes),
         cmocka_unit_test(test_file__replace_and_read_within_a_limit),
         cmocka_unit_test(test_clock__text_of_odd_times),
         cmocka_unit_test(test_err__wrap_puts_context_first),

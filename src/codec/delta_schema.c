@@ -361,14 +361,6 @@ void delta_schema_note_widening(struct field *f, const struct type *from, const 
     field_meta_set(f, arena, STR("delta.typeChanges"), buf_str(&json));
 }
 
-int delta_schema_find_physical(const struct schema *s, struct str physical)
-{
-    for (uint32_t i = 0; i < s->n_fields; i++)
-        if (str_eq(s->fields[i].physical, physical))
-            return (int)i;
-    return -1;
-}
-
 static const struct field *find_type(const struct field *f, uint32_t n, enum type_id id)
 {
     for (uint32_t i = 0; i < n; i++) {

@@ -36,8 +36,6 @@ void delta_schema_unmap(struct schema *s);
  * metadata. The schema must not be published yet.
  */
 void delta_schema_map(struct schema *s, int32_t *max_id, bool new_names, uint64_t seed);
-/* Index of the top-level field with this physical name, or -1. */
-int delta_schema_find_physical(const struct schema *s, struct str physical);
 /* Is any type in the schema one that we cannot read? Returns its field, or NULL. */
 const struct field *delta_schema_find_type(const struct schema *s, enum type_id id);
 

@@ -352,12 +352,3 @@ int engine_query_text(struct engine_conn *conn, const char *sql, struct buf *ret
     render_text(ret, &chunk->cols[0], 0);
     return 0;
 }
-
-int engine_load(struct engine_conn *conn, const char *path, struct err *err)
-{
-    CLEANUP(buf_deinit) struct buf sql = {0};
-
-    buf_add_cstr(&sql, "LOAD ");
-    buf_add_sql_literal(&sql, str_of(path));
-    return engine_exec(conn, sql.p, err);
-}

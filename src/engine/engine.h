@@ -152,9 +152,6 @@ int engine_query_i64(struct engine_conn *conn, const char *sql, int64_t *ret, st
 struct buf;
 int engine_query_text(struct engine_conn *conn, const char *sql, struct buf *ret, struct err *err) MUST_CHECK;
 
-/* Loads a signed extension from a file. */
-int engine_load(struct engine_conn *conn, const char *path, struct err *err) MUST_CHECK;
-
 /*
  * Tables by name: called on the thread of the connection's caller when a statement names a table that the catalog does
  * not have. Appends a SELECT and returns 0, or returns 1: not one of ours; or an error. Schema names do not arrive here.

@@ -162,14 +162,6 @@ uint32_t batch_add_row(struct batch *b, enum batch_op op, struct position pos, i
     return i;
 }
 
-void batch_drop_last_row(struct batch *b)
-{
-    assert(b->n > 0);
-    b->n--;
-    for (uint32_t c = 0; c < b->schema->n_fields; c++)
-        column_set_null(&b->cols[c], b->n);
-}
-
 void column_set(struct column *c, uint32_t i, const void *value)
 {
     memcpy((char *)c->data + (size_t)i * c->width, value, c->width);

@@ -74,7 +74,6 @@ DEFINE_FREEP(batch)
 void batch_add_column(struct batch *b, const struct schema *wider);
 /* Adds a row whose values are all NULL and returns its index. Grows as needed. */
 uint32_t batch_add_row(struct batch *b, enum batch_op op, struct position pos, int64_t commit_us);
-void batch_drop_last_row(struct batch *b); /* takes the last row back (a value in it did not fit) */
 
 uint32_t type_width(const struct type *t); /* bytes a value takes in a column */
 static inline bool bit_get(const uint64_t *bits, uint32_t i)
