@@ -12,35 +12,61 @@
 #include "pipeline/run.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
 
 enum { LOOK_AGAIN_US = 300000 };
 
+/* An entry of the list (relation.h). What a list of an older version lacks is 0. */
 struct leaf {
-    uint64_t oid, file, link, xid,
-        pages; /* of the entry of the list: relation.h; what one of an older version lacks is 0 */
+    uint64_t oid, file, link, xid, pages;
 };
 
-/* The next of the list; its head, "0:<xid>", is given first, as the leaf 0 with that as its file. */
-static bool next_leaf(struct str *list, struct leaf *ret)
+struct leaves {
+    uint64_t since; /* the oldest transaction that ran when the list was made; 0: not known */
+    struct leaf *v; /* by oid */
+    size_t n;
+};
+
+static void leaves_deinit(struct leaves *l)
+{
+    mem_free(l->v);
+}
+
+static struct leaf read_leaf(struct str entry)
 {
     struct leaf leaf = {0};
     uint64_t *const parts[] = {&leaf.oid, &leaf.file, &leaf.link, &leaf.xid, &leaf.pages};
 
-    if (!list->p)
-        return false;
-    struct str entry = str_split(list, ',');
     for (size_t i = 0; i < ARRAY_LEN(parts) && entry.p; i++)
         (void)!str_to_u64(str_split(&entry, ':'), parts[i]);
-    *ret = leaf;
-    return true;
+    return leaf;
 }
 
-static bool find_leaf(struct str list, uint64_t oid, struct leaf *ret)
+static struct leaves read_leaves(struct str list)
 {
-    while (next_leaf(&list, ret))
-        if (ret->oid == oid)
-            return true;
-    return false;
+    struct leaves l = {0};
+    size_t cap = 0;
+
+    l.since = read_leaf(str_split(&list, ',')).file; /* "0:<xid>" */
+    while (list.p) {
+        MEM_GROW(l.v, l.n, cap);
+        l.v[l.n++] = read_leaf(str_split(&list, ','));
+    }
+    return l;
+}
+
+static int compare_leaves(const void *a, const void *b)
+{
+    const struct leaf *x = a, *y = b;
+
+    return (x->oid > y->oid) - (x->oid < y->oid);
+}
+
+static const struct leaf *find_leaf(const struct leaves *l, uint64_t oid)
+{
+    return l->n ? bsearch(&(struct leaf){.oid = oid}, l->v, l->n, sizeof *l->v, compare_leaves) : NULL;
 }
 
 /* The list without its head, which says only when it was made. */
@@ -76,23 +102,20 @@ static int ask_lsn(struct sync *s, void *arg, struct err *err)
 }
 
 /* NULL in `*ret` when no rows came or went with partitions. */
-static int why_moved(struct sync *s, struct str before, struct str now, const char **ret, struct err *err)
+static int why_moved(struct sync *s, const struct leaves *before, const struct leaves *now, const char **ret,
+                     struct err *err)
 {
-    struct str old = before, rest = now;
-    struct leaf leaf, other;
-
     *ret = NULL;
-    while (next_leaf(&old, &leaf)) {
-        if (!leaf.oid)
-            continue;
-        if (!find_leaf(now, leaf.oid, &other))
+    for (size_t i = 0; i < before->n; i++) {
+        const struct leaf *leaf = find_leaf(now, before->v[i].oid);
+        if (!leaf)
             *ret = "a partition was detached or dropped, and its rows with it";
-        else if (leaf.link && leaf.link != other.link)
+        else if (before->v[i].link && before->v[i].link != leaf->link)
             *ret = "a partition was detached, and attached again: it may have changed meanwhile";
     }
-    while (!*ret && next_leaf(&rest, &leaf)) {
-        struct leaf_question q = {.oid = (uint32_t)leaf.oid};
-        if (find_leaf(before, leaf.oid, &other))
+    for (size_t i = 0; i < now->n && !*ret; i++) {
+        struct leaf_question q = {.oid = (uint32_t)now->v[i].oid};
+        if (find_leaf(before, q.oid))
             continue;
         TRY(sync_ask(s, ask_brought, &q, err));
         if (q.ret)
@@ -102,19 +125,15 @@ static int why_moved(struct sync *s, struct str before, struct str now, const ch
 }
 
 /* Does a partition have another file, and neither rows that tell why, nor a TRUNCATE of the whole table? */
-static int is_emptied(struct sync *s, struct state_table *st, struct str now, bool *ret, struct err *err)
+static int is_emptied(struct sync *s, const struct leaves *before, const struct leaves *now, uint32_t truncated_xid,
+                      bool *ret, struct err *err)
 {
-    uint32_t truncated_xid = pg_epoch_truncated_xid(s->epoch, st->oid);
-    struct leaf head = {0}, leaf, before;
-
     *ret = false;
-    if (!find_leaf(st->leaves, 0, &head) || !head.file)
-        return 0;
-    while (!*ret && next_leaf(&now, &leaf)) {
-        if (!leaf.oid || !find_leaf(st->leaves, leaf.oid, &before) || before.file == leaf.file ||
-            (truncated_xid && leaf.xid == truncated_xid))
+    for (size_t i = 0; i < now->n && before->since && !*ret; i++) {
+        const struct leaf *leaf = &now->v[i], *old = find_leaf(before, leaf->oid);
+        if (!old || old->file == leaf->file || (truncated_xid && leaf->xid == truncated_xid))
             continue;
-        struct leaf_question q = {.oid = (uint32_t)leaf.oid, .xid = head.file, .had_rows = before.pages > 0};
+        struct leaf_question q = {.oid = (uint32_t)leaf->oid, .xid = before->since, .had_rows = old->pages > 0};
         TRY(sync_ask(s, ask_kept, &q, err));
         *ret = !q.ret;
     }
@@ -138,15 +157,15 @@ static int has_been_told(struct sync *s, struct state_table *st, struct str now,
 
 static int mind(struct sync *s, struct state_table *st, struct str now, struct err *err)
 {
+    CLEANUP(leaves_deinit) struct leaves old = read_leaves(st->leaves), new = read_leaves(now);
     bool emptied = false, told = true;
 
-    if (st->leaves.n) {
-        TRY(why_moved(s, st->leaves, now, &st->moved, err));
-        if (!st->moved)
-            TRY(is_emptied(s, st, now, &emptied, err));
-        if (emptied)
-            TRY(has_been_told(s, st, now, &told, err));
-    }
+    if (st->leaves.n)
+        TRY(why_moved(s, &old, &new, &st->moved, err));
+    if (st->leaves.n && !st->moved)
+        TRY(is_emptied(s, &old, &new, pg_epoch_truncated_xid(s->epoch, st->oid), &emptied, err));
+    if (emptied)
+        TRY(has_been_told(s, st, now, &told, err));
     if (!told)
         return 0;
     if (emptied)
