@@ -274,6 +274,8 @@ static void choose(struct load *l, struct candidate *all, size_t n)
     note_unmatched(l, all, n);
 }
 
+/* TRAP: pg_class joined with "f.oid IN (SELECT relid FROM pg_partition_tree(c.oid) …)" would ask for the tree once for each table that
+ * there is; a thousand partitions took ten seconds. */
 static const char details_sql[] =
     "SELECT c.oid, c.relreplident, i.indkey::text, s.blocks, s.tuples, s.storage, c.relnatts,"
     " (SELECT sum(a.xmin::text::bigint) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)::bigint,"
@@ -290,8 +292,9 @@ static const char details_sql[] =
     "   coalesce(sum(pg_relation_size(f.oid) / current_setting('block_size')::bigint), 0)::bigint AS blocks,"
     "   CASE WHEN min(f.reltuples) < 0 THEN -1 ELSE coalesce(sum(f.reltuples), 0) END::float8 AS tuples,"
     "   1 + coalesce(sum(CASE WHEN f.relfilenode <> f.oid THEN f.relfilenode::bigint ELSE 0 END), 0)::bigint AS storage"
-    "  FROM pg_class f WHERE f.relkind = 'r' AND (f.oid = c.oid OR c.relkind = 'p' AND f.oid IN"
-    "   (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf))) s"
+    "  FROM (SELECT c.oid AS leaf WHERE c.relkind = 'r' UNION ALL"
+    "   SELECT relid FROM pg_partition_tree(c.oid) WHERE c.relkind = 'p' AND isleaf) l"
+    "  JOIN pg_class f ON f.oid = l.leaf WHERE f.relkind = 'r') s"
     " WHERE c.oid = ANY ($1::oid[])";
 
 /* Numbers the key columns by "1 3" (attnums in the order of the index); the columns are there already. */

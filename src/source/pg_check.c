@@ -167,9 +167,9 @@ static const char tables_sql[] =
     "SELECT c.oid, n.nspname, f.relname, f.relkind, has_schema_privilege(n.oid, 'USAGE'),"
     " has_table_privilege(f.oid, 'SELECT'), row_security_active(f.oid), pg_has_role(c.relowner, 'USAGE'),"
     " f.relreplident <> c.relreplident, c.relreplident"
-    " FROM pg_class c JOIN pg_class f ON f.oid = c.oid AND c.relkind = 'r' OR c.relkind = 'p' AND f.oid IN"
-    "  (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)"
-    " JOIN pg_namespace n ON n.oid = f.relnamespace"
+    " FROM pg_class c CROSS JOIN LATERAL (SELECT c.oid AS leaf WHERE c.relkind = 'r' UNION ALL"
+    "  SELECT relid FROM pg_partition_tree(c.oid) WHERE c.relkind = 'p' AND isleaf) l"
+    " JOIN pg_class f ON f.oid = l.leaf JOIN pg_namespace n ON n.oid = f.relnamespace"
     " WHERE c.oid = ANY ($1::oid[]) ORDER BY n.nspname, f.relname";
 
 /* A table that may not be read stops the first start. Later it costs itself only: what follows already needs no reading, and a new
