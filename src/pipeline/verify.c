@@ -246,6 +246,7 @@ static int find_changes(struct verify *v, bool *ret, struct err *err)
     bool published;
     int64_t n;
 
+    *ret = false;
     TRY(pg_slot_read(v->conn, v->state.slot, &slot, err));
     TRY(pg_slot_check(v->conn, v->state.slot, &slot, err));
     TRY(pg_publication_exists(v->conn, v->state.publication, &published, err));
