@@ -184,30 +184,6 @@ static int add_column_of(const struct dml *d, const struct merge *g, const struc
                           g->types[find_source_column(g, f->name)], buf_str(&column), true, sql, err);
 }
 
-/* Rows that go have no new values, and are not asked for their old ones: columns that no clause keeps are not read. */
-static int add_column(const struct dml *d, const struct merge *g, uint32_t i, struct buf *sql, struct err *err)
-{
-    CLEANUP(buf_deinit) struct buf old = {0};
-    bool any = false;
-
-    dml_add_alias(d, &old);
-    buf_add_char(&old, '.');
-    buf_add_sql_ident(&old, d->schema->fields[i].name);
-    for (uint32_t c = 0; c < g->m->n_clauses; c++) {
-        const struct dml_clause *clause = &g->m->clauses[c];
-        if (clause->action == DML_DELETE || clause->action == DML_NOTHING)
-            continue;
-        buf_printf(sql, "%s WHEN %u THEN ", any ? "" : "CAST(CASE __clause", c);
-        TRY(add_column_of(d, g, clause, i, buf_str(&old), sql, err));
-        any = true;
-    }
-    buf_add_cstr(sql, any ? " END AS " : "CAST(NULL AS ");
-    TRY(dml_add_type(d, i, sql, err));
-    buf_add_cstr(sql, ") AS ");
-    buf_add_sql_ident(sql, d->schema->fields[i].name);
-    return 0;
-}
-
 /* WHEN … THEN <number> for the clauses of one kind. */
 static void add_chain(const struct merge *g, enum dml_when when, const char *applies, struct buf *sql)
 {
@@ -249,7 +225,49 @@ static void add_clause_number(const struct dml *d, const struct merge *g, struct
         buf_printf(&applies, "%s.__source IS NULL", s.p);
         add_chain(g, DML_NOT_MATCHED_BY_SOURCE, applies.p, sql);
     }
-    buf_add_cstr(sql, " END AS INTEGER) AS __clause");
+    buf_add_cstr(sql, " END AS INTEGER)");
+}
+
+/* The same for each column. DuckDB looks for a name among all columns first, and lists those that are called alike, before it takes it for
+ * that of another expression: ten seconds for 1,000 columns. So it is written out where that is short. */
+static void add_clause_name(const struct dml *d, const struct merge *g, struct buf *sql)
+{
+    bool plain = !g->shielded;
+
+    for (uint32_t c = 0; c < g->m->n_clauses; c++)
+        plain &= !g->m->clauses[c].condition.n;
+    if (plain)
+        add_clause_number(d, g, sql);
+    else
+        buf_add_cstr(sql, "__clause");
+}
+
+/* Rows that go have no new values, and are not asked for their old ones: columns that no clause keeps are not read. */
+static int add_column(const struct dml *d, const struct merge *g, uint32_t i, struct buf *sql, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf old = {0};
+    bool any = false;
+
+    dml_add_alias(d, &old);
+    buf_add_char(&old, '.');
+    buf_add_sql_ident(&old, d->schema->fields[i].name);
+    for (uint32_t c = 0; c < g->m->n_clauses; c++) {
+        const struct dml_clause *clause = &g->m->clauses[c];
+        if (clause->action == DML_DELETE || clause->action == DML_NOTHING)
+            continue;
+        if (!any) {
+            buf_add_cstr(sql, "CAST(CASE ");
+            add_clause_name(d, g, sql);
+        }
+        buf_printf(sql, " WHEN %u THEN ", c);
+        TRY(add_column_of(d, g, clause, i, buf_str(&old), sql, err));
+        any = true;
+    }
+    buf_add_cstr(sql, any ? " END AS " : "CAST(NULL AS ");
+    TRY(dml_add_type(d, i, sql, err));
+    buf_add_cstr(sql, ") AS ");
+    buf_add_sql_ident(sql, d->schema->fields[i].name);
+    return 0;
 }
 
 static int stage_merged(struct dml *d, const struct merge *g, struct err *err)
@@ -267,6 +285,7 @@ static int stage_merged(struct dml *d, const struct merge *g, struct err *err)
         buf_add_cstr(&sql, "__clause");
     else
         add_clause_number(d, g, &sql);
+    buf_add_cstr(&sql, " AS __clause");
     for (uint32_t i = 0; i < d->schema->n_fields; i++) {
         buf_add_cstr(&sql, ", ");
         TRY(add_column(d, g, i, &sql, err));
@@ -281,7 +300,7 @@ static int stage_merged(struct dml *d, const struct merge *g, struct err *err)
     if (g->shielded) {
         buf_add_cstr(&sql, " CROSS JOIN LATERAL (SELECT ");
         add_clause_number(d, g, &sql);
-        buf_add_cstr(&sql, ") AS __c");
+        buf_add_cstr(&sql, " AS __clause) AS __c");
     }
     buf_add_cstr(&sql, " WHERE __clause IS NOT NULL");
     return dml_exec(d, sql.p, err);
