@@ -142,11 +142,14 @@ class Statements:
     # --- statements
 
     def create(self, replace=False):
-        kinds = self.dice.sample(TYPES, self.dice.randrange(2, 6))
+        # Spark wants the feature of TIMESTAMP_NTZ switched on before a table gets its first such column, by REPLACE too
+        types = [k for k in TYPES if not replace or k != "TIMESTAMP_NTZ" or k in self.columns.values()]
+        kinds = self.dice.sample(types, self.dice.randrange(2, 6))
         self.columns = {"id": self.one(["INT", "INT", "BIGINT"]), "p": "STRING", **{f"c{i}": k for i, k in enumerate(kinds)}}
         simple = [c for c, k in self.columns.items() if k in SIMPLE and c != "id"]
         self.partition = self.dice.sample(simple, min(len(simple), self.one([1, 1, 2]))) if self.chance(0.4) else []
         cluster = f" CLUSTER BY ({self.one(['id', 'p', 'id, p'])})" if not self.partition and self.chance(0.15) else ""
+        self.clustered = bool(cluster)
         generated = not replace and self.chance(0.15)
         self.generated = {"g"} if generated else set()
         self.not_null = {"id"} if self.chance(0.3) else set()
@@ -201,7 +204,8 @@ class Statements:
         return f"INSERT INTO {{t}} ({c}) SELECT {wrong} AS {c}"
 
     def overwrite(self):
-        how = self.one(["all", "where", "where", "dynamic"])
+        # OVERWRITE takes Spark's tables their clustering columns, and sluice's not
+        how = "where" if self.clustered else self.one(["all", "where", "where", "dynamic"])
         if how == "where":
             condition = f"p = '{self.one('abcd')}'" if self.chance(0.6) else f"id < {self.dice.randrange(30)}"
             keep = condition if self.chance(0.8) else "TRUE"
@@ -276,6 +280,7 @@ class Statements:
         if how == "inner" and self.inner():
             return self.alter_inner()
         if how == "cluster":
+            self.clustered = True
             return f"ALTER TABLE {{t}} CLUSTER BY {self.one(['NONE', '(id)', '(' + self.one(self.columns) + ')', '(p, id)'])}"
         if how == "add":
             where = self.one(["", "", " FIRST", " AFTER id"])
