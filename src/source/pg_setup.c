@@ -385,36 +385,40 @@ int pg_slot_create_temporary(struct pg_conn *repl, uint64_t *ret_lsn, char ret_s
     return create_slot(repl, name, true, ret_lsn, ret_snapshot, err);
 }
 
-int pg_open_transactions(struct pg_conn *conn, struct buf *ret, struct err *err)
+/* `rows`: SELECT who, since …; the oldest five, as a list. */
+static int name_oldest(struct pg_conn *conn, const char *rows, struct buf *ret, struct err *err)
 {
     CLEANUP(pg_result_freep) struct pg_result *r = NULL;
-    const char *sql =
-        "SELECT string_agg(who || ' since ' || to_char(since, 'YYYY-MM-DD HH24:MI:SS'), ', ' ORDER BY since) FROM ("
-        "SELECT 'pid ' || pid || coalesce(' (' || nullif(application_name, '') || ')', ''), xact_start "
-        "FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() UNION ALL "
-        "SELECT 'prepared transaction ' || quote_literal(gid), prepared FROM pg_prepared_xacts "
-        "ORDER BY 2 LIMIT 5) open(who, since)";
+    CLEANUP(buf_deinit) struct buf sql = {0};
 
-    TRY(pg_query(conn, sql, 0, NULL, &r, err));
+    buf_printf(&sql,
+               "SELECT string_agg(who || ' since ' || to_char(since, 'YYYY-MM-DD HH24:MI:SS'), ', ' ORDER BY since)"
+               " FROM (%s ORDER BY 2 LIMIT 5) oldest(who, since)",
+               rows);
+    TRY(pg_query(conn, sql.p, 0, NULL, &r, err));
     buf_add_str(ret, pg_result_str(r, 0, 0));
     return 0;
 }
 
+int pg_open_transactions(struct pg_conn *conn, struct buf *ret, struct err *err)
+{
+    return name_oldest(conn,
+                       "SELECT 'pid ' || pid || coalesce(' (' || nullif(application_name, '') || ')', ''), xact_start "
+                       "FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() UNION ALL "
+                       "SELECT 'prepared transaction ' || quote_literal(gid), prepared FROM pg_prepared_xacts",
+                       ret, err);
+}
+
 int pg_lock_holders(struct pg_conn *conn, struct buf *ret, struct err *err)
 {
-    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
-    const char *sql =
-        "SELECT string_agg(who || ' since ' || to_char(since, 'YYYY-MM-DD HH24:MI:SS'), ', ' ORDER BY since) FROM ("
+    return name_oldest(
+        conn,
         "SELECT format('pid %s%s on %I.%I', l.pid, ' (' || nullif(a.application_name, '') || ')', n.nspname, c.relname),"
         " coalesce(a.xact_start, now()) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
         " JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
         " WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p')"
-        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        " ORDER BY 2 LIMIT 5) held(who, since)";
-
-    TRY(pg_query(conn, sql, 0, NULL, &r, err));
-    buf_add_str(ret, pg_result_str(r, 0, 0));
-    return 0;
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        ret, err);
 }
 
 int pg_slot_drop(struct pg_conn *conn, const char *slot, struct err *err)

@@ -112,8 +112,8 @@ int column_rules_check(struct engine_conn *conn, const struct schema *schema, st
         const struct field *f = &own->fields[i];
         struct str generated = delta_field_text(f, "delta.generationExpression", &own->arena);
         struct str value = delta_field_text(f, "CURRENT_DEFAULT", &own->arena);
-        if (value.n && check_default(conn, f, value, &own->arena, err))
-            return err_wrap(err, "DEFAULT of column \"%.*s\"", STR_ARG(f->name));
+        if (value.n)
+            TRY(column_default_check(conn, f, value, err));
         if (!generated.n || check_expr(conn, own, false, generated, &f->type, err) == 0)
             continue;
         if (err && strstr(err->msg, "FROM clause"))
