@@ -79,8 +79,10 @@ class Lake:
         return list(self.schema(name, version))
 
     def read(self, name, version=None, reader="delta-rs"):
-        """The rows as `reader` sees them: "delta-rs", "polars" or "sluice" (also where the other two cannot)."""
-        features = self.features(name)
+        """The rows as `reader` sees them: "delta-rs", "polars" or "sluice" (also where the other two cannot). Of the newest
+        version unless one is given, and of that one alone: who writes meanwhile may well ask for other readers in the next."""
+        version = self.version(name) if version is None else version
+        features = self.features(name, version)
         if reader == "sluice" or "typeWidening" in features:
             return self._read_sluice(name, version)
         if "columnMapping" in features:
@@ -92,9 +94,8 @@ class Lake:
     def _read_sluice(self, name, version):
         kinds = self.schema(name, version)
         schema, _, table = name.rpartition(".")
-        at = "" if version is None else f" AT (VERSION => {version})"
         done = self.program.run("sql", self.path, "--format", "json", "-c",
-                           f'SELECT * FROM "{schema or "public"}"."{table}"{at}')
+                                f'SELECT * FROM "{schema or "public"}"."{table}" AT (VERSION => {version})')
         rows = [json.loads(line, parse_float=Decimal) for line in done.out.splitlines() if line.strip()]
         return Table(list(kinds), [tuple(from_json(k, r[c]) for c, k in kinds.items()) for r in rows])
 
@@ -107,10 +108,12 @@ class Lake:
         own.table_path = lambda name: found[0]
         return own.read("dead letters").dicts()
 
-    def features(self, name):
+    def features(self, name, version=None):
         """What a reader must know. delta-rs and Polars do not know typeWidening, Polars not columnMapping either."""
         newest = []
-        for _, actions in self.log(name):
+        for v, actions in self.log(name):
+            if version is not None and v > version:
+                break
             for a in actions:
                 newest = a["protocol"].get("readerFeatures", []) if "protocol" in a else newest
         return newest
