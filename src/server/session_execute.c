@@ -1,25 +1,5 @@
-/* Statements that are not queries: which table they mean, and who runs them. */
+/* Who runs a statement that is not a query. */
 #include "server/session_internal.h"
-
-int session_folder(struct session *s, struct str path, const char **ret, struct err *err)
-{
-    struct str folder;
-
-    TRY(store_local_root(path, &folder, err));
-    *ret = arena_strdup(&s->arena, folder);
-    return 0;
-}
-
-int session_path(struct session *s, const struct sql_table *t, const char **ret, struct err *err)
-{
-    const struct sql_name *name = &t->name;
-
-    if (t->path.n)
-        return session_folder(s, t->path, ret, err);
-    struct str schema = name->n_parts > 1 ? name->parts[name->n_parts - 2] : (struct str){0};
-    int rc = session_find(s, schema, name->parts[name->n_parts - 1], ret, err);
-    return rc == 1 ? session_no_table(s, name->text, err) : rc;
-}
 
 int session_execute(struct session *s, const struct statement *st, struct buf *out, struct err *err)
 {

@@ -49,7 +49,9 @@ void session_skip(struct session *s, const struct delta_stub *stub, const struct
         o->files = delta_stub_files(stub, snapshot, &s->arena, &o->n_files);
 }
 
-void session_plan(struct session *s, struct str query)
+/* Finds out which files of lake tables the query needs: the scans that are then opened for the statement leave the others out. Of
+ * all queries of a statement, or none. */
+static void plan(struct session *s, struct str query)
 {
     CLEANUP(buf_deinit) struct buf json = {0};
     size_t cursor = 0;
@@ -85,7 +87,7 @@ void session_plan_part(struct session *s, struct str with, struct str query)
 
     buf_printf(&sql, "%.*s %.*s", STR_ARG(with), STR_ARG(query));
     if (reads_tables(buf_str(&sql)) && (s->in_transaction || !(s->hidden_clock || delta_asks_clock(buf_str(&sql)))))
-        session_plan(s, buf_str(&sql));
+        plan(s, buf_str(&sql));
 }
 
 /* ---- the query of a statement ---- */
@@ -133,7 +135,9 @@ static struct str created_query(struct lexer *lx)
     return (struct str){0};
 }
 
-struct str session_query_of(struct str sql)
+/* The query in a statement that DuckDB runs, as it runs it: SELECT …, what EXPLAIN, COPY, INSERT and CREATE TABLE AS hold. p NULL:
+ * there is none, or none that reads tables. */
+static struct str query_of(struct str sql)
 {
     struct lexer lx = lexer_of(sql), rest;
     struct token t;
@@ -150,7 +154,7 @@ struct str session_query_of(struct str sql)
         }
         if (token_is(&t, "(") && in_brackets(&lx).n)
             rest = lx;
-        return session_query_of(str_make(sql.p + rest.pos, sql.n - rest.pos));
+        return query_of(str_make(sql.p + rest.pos, sql.n - rest.pos));
     }
     if (begins_query(&t) || token_is(&t, "("))
         query = sql;
@@ -195,7 +199,7 @@ static int run_in_transaction(struct session *s, const char *sql, struct str que
                               struct err *err)
 {
     TRY(engine_exec(s->conn, "BEGIN", err));
-    session_plan(s, query);
+    plan(s, query);
     int rc = engine_query(s->conn, sql, ret, err);
     if (rc < 0) {
         (void)!engine_exec(s->conn, "ROLLBACK", NULL);
@@ -207,12 +211,12 @@ static int run_in_transaction(struct session *s, const char *sql, struct str que
 
 int session_query(struct session *s, struct str sql, struct engine_result **ret, struct err *err)
 {
-    struct str query = session_query_of(sql);
+    struct str query = query_of(sql);
     bool clock = query.n && !s->in_transaction && (s->hidden_clock || delta_asks_clock(sql));
     int rc;
 
     if (query.n && !clock)
-        session_plan(s, query);
+        plan(s, query);
     rc = clock ? run_in_transaction(s, sql.p, query, ret, err) : engine_query(s->conn, sql.p, ret, err);
     note(s, sql, rc == 0);
     return rc;
