@@ -45,6 +45,8 @@ int engine_add_table_function(struct engine_conn *conn, const struct engine_tabl
 
 /* Fills err from DuckDB's message ("Binder Error: …\nLINE 1: …") and returns its code. */
 int engine_error(struct err *err, const char *message);
+/* Has DuckDB ask the engine's table lookup for names that it does not know. */
+void engine_add_lookup(struct engine *engine);
 /* Reads a type into memory of `arena`. */
 struct arena;
 void engine_type_read(struct arena *arena, duckdb_logical_type t, struct engine_type *ret);
@@ -52,6 +54,10 @@ void engine_type_read(struct arena *arena, duckdb_logical_type t, struct engine_
 /* Makes views of vectors of a type, and points them at some. */
 void engine_view_init(struct arena *arena, struct engine_vector *v, const struct engine_type *type);
 void engine_view_set(struct engine_vector *v, duckdb_vector vector);
+
+/* A value that is not NULL, as render_json() and render_text() write it; false, and nothing written: it is no scalar. */
+bool render_scalar_json(struct buf *out, const struct engine_vector *v, uint64_t row);
+bool render_scalar_text(struct buf *out, const struct engine_vector *v, uint64_t row);
 
 struct engine_result *engine_result_new(duckdb_result result); /* takes it */
 int feed_functions_register(struct engine_conn *conn, struct err *err) MUST_CHECK;

@@ -14,9 +14,9 @@ static void add_value(struct buf *out, const struct engine_type *type, struct st
 
     memcpy(value, bytes.p, MIN(MIN(n, bytes.n), sizeof value));
     if (text)
-        render_text(out, &v, 0);
+        render_scalar_text(out, &v, 0);
     else
-        render_json(out, &v, 0);
+        render_scalar_json(out, &v, 0);
 }
 
 static void add_text(struct buf *out, enum engine_kind kind, struct str bytes, bool text)
@@ -31,9 +31,9 @@ static void add_text(struct buf *out, enum engine_kind kind, struct str bytes, b
         memcpy(s.rest, bytes.p + sizeof s.prefix, s.len - sizeof s.prefix);
     const struct engine_vector v = {.type = &type, .data = &s};
     if (text)
-        render_text(out, &v, 0);
+        render_scalar_text(out, &v, 0);
     else
-        render_json(out, &v, 0);
+        render_scalar_json(out, &v, 0);
 }
 
 static void add_decimal(struct buf *out, const struct variant_part *p)

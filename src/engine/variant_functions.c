@@ -6,20 +6,7 @@
 #include "engine/render.h"
 #include "engine/variant_call.h"
 
-void variant_set_null(duckdb_vector out, idx_t i)
-{
-    duckdb_vector_ensure_validity_writable(out);
-    duckdb_validity_set_row_invalid(duckdb_vector_get_validity(out), i);
-}
-
 /* ---- of variants ---- */
-
-void variant_call_deinit(struct variant_call *c)
-{
-    arena_deinit(&c->arena);
-    variant_writer_deinit(&c->w);
-    buf_deinit(&c->text);
-}
 
 static int value_of(struct variant_call *c, idx_t row, duckdb_vector out, struct err *err)
 {
@@ -59,32 +46,6 @@ static int is_null_of(struct variant_call *c, idx_t row, duckdb_vector out, stru
     (void)err;
     ((bool *)duckdb_vector_get_data(out))[row] = variant_part_at(&parts, 0).kind == PART_NULL;
     return 0;
-}
-
-void variant_call_begin(struct variant_call *c, duckdb_vector in)
-{
-    struct engine_type *type = ARENA_NEW(&c->arena, struct engine_type);
-    CLEANUP(duckdb_destroy_logical_type) duckdb_logical_type t = duckdb_vector_get_column_type(in);
-
-    engine_type_read(&c->arena, t, type);
-    engine_view_init(&c->arena, &c->in, type);
-    engine_view_set(&c->in, in);
-}
-
-void variant_call_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out, variant_call_fn *fn)
-{
-    CLEANUP(variant_call_deinit) struct variant_call c = {0};
-    struct err err = {0};
-
-    variant_call_begin(&c, duckdb_data_chunk_get_vector(in, 0));
-    for (idx_t i = 0; i < duckdb_data_chunk_get_size(in); i++) {
-        if (engine_is_null(&c.in, i)) {
-            variant_set_null(out, i);
-        } else if (fn(&c, i, out, &err) < 0) {
-            duckdb_scalar_function_set_error(info, err.msg);
-            return;
-        }
-    }
 }
 
 static void value_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
@@ -280,23 +241,6 @@ static duckdb_logical_type variant_type(struct engine_conn *conn)
     if (duckdb_prepare(conn->c, "SELECT NULL::VARIANT", &stmt) != DuckDBSuccess)
         return NULL;
     return duckdb_prepared_statement_column_logical_type(stmt, 0);
-}
-
-int variant_function_add(struct engine_conn *conn, const char *name, duckdb_logical_type from, duckdb_logical_type more,
-                         duckdb_logical_type to, duckdb_scalar_function_t fn, struct err *err)
-{
-    CLEANUP(duckdb_destroy_scalar_function) duckdb_scalar_function f = duckdb_create_scalar_function();
-
-    duckdb_scalar_function_set_name(f, name);
-    duckdb_scalar_function_add_parameter(f, from);
-    if (more)
-        duckdb_scalar_function_add_parameter(f, more);
-    duckdb_scalar_function_set_return_type(f, to);
-    duckdb_scalar_function_set_special_handling(f);
-    duckdb_scalar_function_set_function(f, fn);
-    if (duckdb_register_scalar_function(conn->c, f) != DuckDBSuccess)
-        return err_set(err, ERR_INTERNAL, "the SQL engine does not take the function %s", name);
-    return 0;
 }
 
 int variant_functions_register(struct engine_conn *conn, struct err *err)
