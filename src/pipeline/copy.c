@@ -65,17 +65,6 @@ static struct schema *schema_of(const struct copy_job *job, const struct relatio
     return pg_schema_of(changes);
 }
 
-void copy_files_deinit(struct copy_files *files)
-{
-    for (size_t i = 0; i < files->n; i++) {
-        mem_free(files->v[i].path);
-        mem_free(files->v[i].stats);
-        mem_free(files->v[i].parts);
-    }
-    mem_free(files->v);
-    *files = (struct copy_files){0};
-}
-
 static void drop_progress(struct copy_table *t)
 {
     copy_plan_free(TAKE_PTR(t->plan));

@@ -128,23 +128,6 @@ static int next_batch(void *ctx, const struct batch **ret, const uint32_t **ret_
     return r->batch->n ? 0 : 1;
 }
 
-int copy_add_file(const struct copy_chunk_task *task, struct store *store, const char *path, struct parquet_file *info,
-                  struct str parts, struct copy_files *ret, struct err *err)
-{
-    uint32_t id = atomic_fetch_add(task->next_id, 1);
-    CLEANUP(mem_freep) char *name = lake_file_name(id);
-
-    TRY(store_adopt(store, path, name, err));
-    MEM_GROW(ret->v, ret->n, ret->cap);
-    ret->v[ret->n++] = (struct copy_file){.path = TAKE_PTR(name),
-                                          .id = id,
-                                          .rows = (uint32_t)info->rows,
-                                          .size = (int64_t)info->bytes,
-                                          .stats = buf_take(&info->stats),
-                                          .parts = mem_strndup(parts.p, parts.n)};
-    return 0;
-}
-
 static int write_files(struct chunk_reader *r, struct copy_files *ret, struct err *err)
 {
     const struct copy_chunk_task *task = r->task;
@@ -196,19 +179,6 @@ static int read_chunk(const struct copy_chunk_task *task, bool text, struct copy
     return rc;
 }
 
-static void forget(const struct copy_chunk_task *task, struct copy_files *files)
-{
-    const struct relation *rel = task->table->rel;
-
-    for (size_t i = 0; i < files->n; i++) {
-        CLEANUP(mem_freep)
-        char *path = mem_printf("%s/%.*s/%.*s/%s", task->config->lake, STR_ARG(rel->schema), STR_ARG(rel->name),
-                                files->v[i].path);
-        unlink(path);
-    }
-    copy_files_deinit(files);
-}
-
 int copy_chunk(const struct copy_chunk_task *task, struct copy_files *ret, struct copy_reject **ret_rejects,
                size_t *ret_n_rejects, struct err *err)
 {
@@ -216,7 +186,7 @@ int copy_chunk(const struct copy_chunk_task *task, struct copy_files *ret, struc
     if (!*ret_n_rejects)
         return 0;
     /* Values that do not fit: once more in text, so that the dead letters can show them as PostgreSQL prints them. */
-    forget(task, ret);
+    copy_files_unlink(task, ret);
     copy_rejects_free(*ret_rejects, *ret_n_rejects);
     return read_chunk(task, true, ret, ret_rejects, ret_n_rejects, err);
 }

@@ -24,16 +24,18 @@ int copy_chunk(const struct copy_chunk_task *task, struct copy_files *ret, struc
                size_t *ret_n_rejects, struct err *err) MUST_CHECK;
 void copy_rejects_free(struct copy_reject *rejects, size_t n);
 
-/* copy_split.c: the Parquet file at `path` (a temporary one, taken) of all rows of the chunk becomes one file for each
- * partition; `whole`: what is known of it. */
+/* copy_files.c: gives the file its number and name, and adds it to the list. Takes the file and its statistics. */
 struct parquet_file;
 struct parquet_spec;
 struct store;
+int copy_add_file(const struct copy_chunk_task *task, struct store *store, const char *path, struct parquet_file *info,
+                  struct str parts, struct copy_files *ret, struct err *err) MUST_CHECK;
+/* Deletes them, and empties the list. */
+void copy_files_unlink(const struct copy_chunk_task *task, struct copy_files *files);
+
+/* copy_split.c: the Parquet file at `path` (a temporary one, taken) of all rows of the chunk becomes one file for each
+ * partition; `whole`: what is known of it. */
 int copy_split(const struct copy_chunk_task *task, struct store *store, const char *path,
                const struct parquet_spec *spec, struct parquet_file *whole, struct copy_files *ret,
                struct err *err) MUST_CHECK;
-/* Gives the file its number and name, and adds it to the list. Takes the file and its statistics. */
-int copy_add_file(const struct copy_chunk_task *task, struct store *store, const char *path, struct parquet_file *info,
-                  struct str parts, struct copy_files *ret, struct err *err) MUST_CHECK;
-
 #endif
