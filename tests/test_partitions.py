@@ -8,9 +8,9 @@ from lib.sluice import REFUSED, USAGE
 
 VALUES = {"region": ["eu", "us", None, "a/b=c d%20\"'é", "{[x]}:~"], "day": ["2024-01-01", "0001-02-03", "9999-12-31", None],
           "at": ["2024-05-06 07:08:09.123456+02", "1970-01-01 00:00:00+00", None],
-          "local": ["2024-05-06 07:08:09.5", "1969-12-31 23:59:59", None], "price": ["12.50", "-0.01", "0", None],
+          "local": ["2024-05-06 07:08:09.5", "1969-12-31 23:59:59", None], "price": ["12.50", "-0.01", "0", None], "rate": ["-0.125", "0", "0.5", None],
           "ok": ["true", "false", None], "n": ["-9000000000", "7", None], "f": ["1e300", "-0.1", None]}
-TYPES = {"region": "text", "day": "date", "at": "timestamptz", "local": "timestamp", "price": "numeric(10,2)",
+TYPES = {"region": "text", "day": "date", "at": "timestamptz", "local": "timestamp", "price": "numeric(10,2)", "rate": "numeric(3,3)",
          "ok": "boolean", "n": "bigint", "f": "double precision"}
 READERS = ("delta-rs", "polars", "sluice")
 

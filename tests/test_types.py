@@ -10,7 +10,7 @@ CREATE TYPE pair AS (a int, b text);
 CREATE DOMAIN positive AS numeric(8,2) CHECK (VALUE > 0);
 CREATE TABLE t (
     id int PRIMARY KEY, b boolean, i2 smallint, i4 integer, i8 bigint, o oid, f4 real, f8 double precision,
-    n102 numeric(10,2), n38 numeric(38,0), n3810 numeric(38,10), nn numeric, n50 numeric(50,5), money money,
+    n102 numeric(10,2), n38 numeric(38,0), n3810 numeric(38,10), n44 numeric(4,4), n3838 numeric(38,38), nn numeric, n50 numeric(50,5), money money,
     t text, vc varchar(10), c char(6), q "char", nm name, by bytea, d date, ts timestamp, ts0 timestamp(0),
     tz timestamptz, tm time, tmz timetz, iv interval, u uuid, j json, jb jsonb, x xml, e mood, p pair, dm positive,
     ip inet, cd cidr, mac macaddr, mac8 macaddr8, bi bit(5), vb bit varying(8), pt point, ln line, ls lseg, bx box,
@@ -23,7 +23,7 @@ ROWS = [
     # everything NULL
     {},
     # ordinary values
-    dict(b="t", i2="1", i4="2", i8="3", o="4", f4="1.5", f8="2.5", n102="1.25", n38="7", n3810="1.1", nn="1.10",
+    dict(b="t", i2="1", i4="2", i8="3", o="4", f4="1.5", f8="2.5", n102="1.25", n38="7", n3810="1.1", n44="0.5", n3838="0.1", nn="1.10",
          n50="1.5", money="12.34", t="text", vc="varchar", c="char", q="x", nm="name", by="\\x0102", d="2024-02-29",
          ts="2024-02-29 12:34:56.789", ts0="2024-02-29 12:34:56", tz="2024-02-29 12:34:56.789+02", tm="12:34:56.789",
          tmz="12:34:56+02", iv="1 year 2 mons 3 days 04:05:06.789", u="a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
@@ -38,7 +38,8 @@ ROWS = [
          aj='{"{\\"a\\": 1}"}', ae="{sad,glad}"),
     # the ends of the ranges that Delta holds too
     dict(i2="-32768", i4="-2147483648", i8="-9223372036854775808", o="4294967295", f4="-0", f8="5e-324",
-         n102="-99999999.99", n38="-" + "9" * 38, n3810="9" * 28 + "." + "9" * 10, nn="-0.00000000000000000001",
+         n102="-99999999.99", n38="-" + "9" * 38, n3810="9" * 28 + "." + "9" * 10, n44="-0.9999", n3838="-0." + "9" * 38,
+         nn="-0.00000000000000000001",
          n50="9" * 45 + ".99999", money="-92233720368547758.08", t="", vc="", c="", q="", by="\\x", d="4713-01-01 BC",
          ts="4713-01-01 00:00:00 BC", tz="4713-01-01 00:00:00+00 BC", tm="00:00:00", tmz="24:00:00-15:59",
          iv="-178000000 years", jb="1e400", dm="0.01", ip="::", bi="00000", vb="", r4="empty", mr="{}", ai="{}", at="{}"),

@@ -66,6 +66,12 @@ static void test_buf__json_and_sql_quoting(void **state)
     buf_add_sql_literal(&b, STR("o'clock"));
     buf_add_sql_ident(&b, STR("a\"b"));
     assert_string_equal(b.p, "'o''clock'\"a\"\"b\"");
+    buf_reset(&b);
+    buf_add_decimal(&b, STR("-.125"));
+    buf_add_decimal(&b, STR(".5"));
+    buf_add_decimal(&b, STR("-1.5"));
+    buf_add_decimal(&b, STR(""));
+    assert_string_equal(b.p, "-0.1250.5-1.5");
 }
 
 static void test_reader__past_the_end_is_sticky(void **state)

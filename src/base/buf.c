@@ -184,6 +184,17 @@ void buf_add_sql_literal(struct buf *b, struct str s)
     add_quoted(b, s, '\'');
 }
 
+void buf_add_decimal(struct buf *b, struct str s)
+{
+    bool negative = s.n && s.p[0] == '-';
+
+    if (s.n > negative && s.p[negative] == '.') {
+        buf_add_cstr(b, negative ? "-0" : "0");
+        s = str_make(s.p + negative, s.n - negative);
+    }
+    buf_add_str(b, s);
+}
+
 void buf_add_sql_ident(struct buf *b, struct str s)
 {
     add_quoted(b, s, '"');

@@ -34,6 +34,8 @@ void buf_add_le32(struct buf *b, uint32_t v);
 void buf_add_le64(struct buf *b, uint64_t v);
 /* As a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void buf_add_json_str(struct buf *b, struct str s);
+/* A number as JSON and Spark have it: DuckDB writes a decimal(3,3) as -.125, without the zero. */
+void buf_add_decimal(struct buf *b, struct str s);
 void buf_add_base64(struct buf *b, struct str s); /* RFC 4648 */
 /* As a SQL string literal or quoted identifier: quotes doubled. */
 void buf_add_sql_literal(struct buf *b, struct str s);

@@ -335,8 +335,12 @@ static void test_partition__becomes_text_and_folder(void **state)
 {
     CLEANUP(buf_deinit) struct buf out = {0};
     struct type ts = {.id = TYPE_TIMESTAMP}, d = {.id = TYPE_DOUBLE};
+    struct type n = {.id = TYPE_DECIMAL, .precision = 2, .scale = 2};
 
     (void)state;
+    assert_int_equal(delta_partition_text(&n, STR("-.10"), &out, NULL), 0);
+    assert_string_equal(out.p, "-0.10");
+    buf_reset(&out);
     assert_int_equal(delta_partition_text(&ts, STR("2024-01-02 03:04:05.5+00"), &out, NULL), 0);
     assert_string_equal(out.p, "2024-01-02T03:04:05.5Z");
     buf_reset(&out);

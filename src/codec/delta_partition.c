@@ -267,7 +267,10 @@ int delta_partition_text(const struct type *t, struct str value, struct buf *out
         break;
     }
     TRY(delta_partition_sql(t, value, &ignore, err));
-    buf_add_str(out, value);
+    if (t->id == TYPE_DECIMAL)
+        buf_add_decimal(out, value);
+    else
+        buf_add_str(out, value);
     return 0;
 }
 

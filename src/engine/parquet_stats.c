@@ -125,8 +125,10 @@ bool parquet_stats_bound(const struct type *type, struct str text, bool is_max, 
     case TYPE_SHORT:
     case TYPE_INTEGER:
     case TYPE_LONG:
-    case TYPE_DECIMAL:
         buf_add_str(out, text);
+        return text.n > 0;
+    case TYPE_DECIMAL:
+        buf_add_decimal(out, text);
         return text.n > 0;
     case TYPE_FLOAT:
     case TYPE_DOUBLE:

@@ -426,6 +426,7 @@ static void test_stats__bounds_are_what_readers_can_trust(void **state)
     check_bound(TYPE_LONG, STR("-5"), false, "-5");
     check_bound(TYPE_BOOLEAN, STR("0"), false, "none");
     check_bound(TYPE_BINARY, STR("00"), false, "none");
+    check_bound(TYPE_DECIMAL, STR("-.125"), true, "-0.125");
     check_bound(TYPE_DOUBLE, STR("inf"), true, "\"Infinity\"");
     check_bound(TYPE_DOUBLE, STR("-0.0"), true, "0.0");
     check_bound(TYPE_DOUBLE, STR("0.0"), false, "-0.0");

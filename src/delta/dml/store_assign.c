@@ -52,6 +52,8 @@ static struct form form_of(const struct engine_type *from, const struct type *to
     if (to->id == TYPE_DECIMAL && (from->kind == ENGINE_DOUBLE || from->kind == ENGINE_FLOAT))
         return (struct form){"nullif(nullif(nullif(CAST(CAST(", /* Spark makes NULL of what is no number */
                              " AS DOUBLE) AS VARCHAR), 'nan'), 'inf'), '-inf')"};
+    if (to->id == TYPE_STRING && from->kind == ENGINE_DECIMAL && from->precision == from->scale)
+        return (struct form){"regexp_replace(CAST(", " AS VARCHAR), '^(-?)\\.', '\\10.')"}; /* DuckDB's -.125 */
     if (to->id == TYPE_STRING && from->kind == ENGINE_TIMESTAMP_TZ)
         return (struct form){"CAST(", " AS TIMESTAMP)"};
     return to->id == TYPE_STRING && from->kind == ENGINE_BLOB ? (struct form){"decode(", ")"} : (struct form){0};
