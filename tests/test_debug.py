@@ -67,7 +67,16 @@ def test_log_and_index(db, sluice, lake, spooled):
         db.sql(f"INSERT INTO t VALUES (1, 'v{i}') ON CONFLICT (id) DO UPDATE SET v = 'v{i}'")
         sluice.sync_once(db.url, lake)
     index = next((lake.path / "_sluice" / "index").rglob("*"))
-    assert re.search(r"^clean +yes$", sluice.run("debug", "index", index).out, re.M)
+    text = sluice.run("debug", "index", index).out
+    assert re.search(r"^clean +yes$", text, re.M) and re.search(r"^synced +yes$", text, re.M)
+    sync = sluice.start_sync(db.url, lake)
+    db.sql("UPDATE t SET v = 'w' WHERE id = 1")
+    sync.wait_until(lambda: (1, "w") in lake.read("t").rows)
+    sync.kill()  # what changed since is not known to be on disk
+    db.sql("UPDATE t SET v = 'x' WHERE id = 1")
+    sluice.sync_once(db.url, lake)
+    assert (1, "x") in lake.read("t").rows
+    assert re.search(r"^synced +yes$", sluice.run("debug", "index", index).out, re.M)
     assert "no key index" in sluice.run("debug", "index", lake.path / "_sluice" / "state.json", code=REFUSED).err
 
 

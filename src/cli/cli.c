@@ -64,7 +64,8 @@ static bool with_unit(const char *text, const struct unit *units, size_t n, uint
     return false;
 }
 
-bool cli_size(const char *text, uint64_t *ret)
+/* "64MB" → bytes, "2s" → ms; false when it is neither. */
+static bool read_size(const char *text, uint64_t *ret)
 {
     static const struct unit units[] = {
         {"", 1},
@@ -151,7 +152,7 @@ static int set_value(const struct cli_option *o, void *options, const char *valu
         ok = str_to_u64(str_of(value), &n);
         break;
     case CLI_SIZE:
-        ok = cli_size(value, &n);
+        ok = read_size(value, &n);
         break;
     case CLI_MS:
         ok = cli_ms(value, &n);

@@ -56,8 +56,6 @@ void cli_man(const struct command *const *commands, size_t n);
 /* The name among `names` that is closest to `word`, or NULL when none is close. */
 const char *cli_closest(const char *word, const char *const *names, uint32_t n);
 
-/* "64MB" → bytes, "2s" → ms; false when it is neither. */
-bool cli_size(const char *text, uint64_t *ret);
 bool cli_ms(const char *text, uint64_t *ret);
 /* "a, b" → what stands between the commas. NULL gives none. The array is the caller's (mem_free), the items are borrowed. */
 struct str *cli_list(const char *text, size_t *ret_n);

@@ -46,7 +46,8 @@ static unsigned char_width(uint32_t code)
     return w < 0 ? 1 : (unsigned)w;
 }
 
-unsigned output_width(struct str s)
+/* Columns that UTF-8 text takes on a terminal; wide characters take 2, combining ones 0. */
+static unsigned width_of(struct str s)
 {
     unsigned width = 0;
 
@@ -171,7 +172,7 @@ static void table_add(struct table *t, const struct engine_chunk *chunk, uint32_
             render_text(&text, &chunk->cols[c], row);
         struct str s = cell(&t->arena, buf_str(&text));
         t->cells[t->n_rows * t->n_cols + c] = s;
-        t->widths[c] = MAX(t->widths[c], output_width(s));
+        t->widths[c] = MAX(t->widths[c], width_of(s));
     }
     t->n_rows++;
 }
@@ -204,7 +205,7 @@ static void table_fit(struct table *t)
 
 static void add_cell(struct buf *line, struct str s, unsigned width, bool right)
 {
-    unsigned w = output_width(s), used = 0;
+    unsigned w = width_of(s), used = 0;
     size_t at = 0;
 
     if (w > width) { /* cut, with … as the last column */
@@ -278,7 +279,7 @@ static int lines_print(struct table *t, FILE *out, struct err *err)
     unsigned width = 0;
 
     for (uint32_t c = 0; c < t->n_cols; c++)
-        width = MAX(width, output_width(str_of(t->names[c])));
+        width = MAX(width, width_of(str_of(t->names[c])));
     for (size_t i = 0; i < t->n_rows; i++) {
         buf_printf(&text, "row %llu\n", (unsigned long long)++t->n_printed);
         for (uint32_t c = 0; c < t->n_cols; c++) {
@@ -325,7 +326,7 @@ static void table_init(struct table *t, struct engine_result *result)
         struct str name = cell(&t->arena, column->name);
         t->names[c] = arena_strdup(&t->arena, name);
         t->right[c] = is_number(column->type.kind);
-        t->widths[c] = output_width(name);
+        t->widths[c] = width_of(name);
     }
 }
 

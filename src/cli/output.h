@@ -15,7 +15,5 @@ enum output_format { OUTPUT_TABLE, OUTPUT_CSV, OUTPUT_JSON, OUTPUT_LINES };
  */
 int output_result(FILE *out, struct engine_result *result, enum output_format format, unsigned width,
                   uint64_t *ret_rows, struct err *err) MUST_CHECK;
-/* Columns that UTF-8 text takes on a terminal; wide characters take 2, combining ones 0. */
-unsigned output_width(struct str s);
 
 #endif

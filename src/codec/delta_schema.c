@@ -208,6 +208,8 @@ int delta_schema_parse(struct str json, struct schema **ret, struct err *err)
     return 0;
 }
 
+static void write_type(const struct type *t, struct buf *out);
+
 static void write_fields(const struct field *f, uint32_t n, struct buf *out)
 {
     buf_add_cstr(out, "{\"type\":\"struct\",\"fields\":[");
@@ -215,7 +217,7 @@ static void write_fields(const struct field *f, uint32_t n, struct buf *out)
         buf_add_cstr(out, i ? ",{\"name\":" : "{\"name\":");
         buf_add_json_str(out, f[i].name);
         buf_add_cstr(out, ",\"type\":");
-        delta_type_write(&f[i].type, out);
+        write_type(&f[i].type, out);
         buf_printf(out, ",\"nullable\":%s,\"metadata\":{", f[i].nullable ? "true" : "false");
         for (uint32_t m = 0; m < f[i].n_meta; m++) {
             if (m)
@@ -234,7 +236,8 @@ void delta_schema_write(const struct schema *s, struct buf *out)
     write_fields(s->fields, s->n_fields, out);
 }
 
-void delta_type_write(const struct type *t, struct buf *out)
+/* One type as in a schemaString: "long", "decimal(10,2)", {"type":"array",…}. The array's elements may be null. */
+static void write_type(const struct type *t, struct buf *out)
 {
     switch (t->id) {
     case TYPE_STRUCT:
@@ -242,14 +245,14 @@ void delta_type_write(const struct type *t, struct buf *out)
         return;
     case TYPE_ARRAY:
         buf_add_cstr(out, "{\"type\":\"array\",\"elementType\":");
-        delta_type_write(&t->children[0].type, out);
+        write_type(&t->children[0].type, out);
         buf_printf(out, ",\"containsNull\":%s}", t->children[0].nullable ? "true" : "false");
         return;
     case TYPE_MAP:
         buf_add_cstr(out, "{\"type\":\"map\",\"keyType\":");
-        delta_type_write(&t->children[0].type, out);
+        write_type(&t->children[0].type, out);
         buf_add_cstr(out, ",\"valueType\":");
-        delta_type_write(&t->children[1].type, out);
+        write_type(&t->children[1].type, out);
         buf_printf(out, ",\"valueContainsNull\":%s}", t->children[1].nullable ? "true" : "false");
         return;
     case TYPE_DECIMAL:
@@ -350,9 +353,9 @@ void delta_schema_note_widening(struct field *f, const struct type *from, const 
     else
         buf_add_char(&json, '[');
     buf_add_cstr(&json, "{\"fromType\":");
-    delta_type_write(from, &json);
+    write_type(from, &json);
     buf_add_cstr(&json, ",\"toType\":");
-    delta_type_write(to, &json);
+    write_type(to, &json);
     if (path.n) {
         buf_add_cstr(&json, ",\"fieldPath\":");
         buf_add_json_str(&json, path);

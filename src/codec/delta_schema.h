@@ -14,8 +14,6 @@
 /* A new schema (one reference). `id` and `physical` come from delta.columnMapping.*; delta_schema_unmap drops them. */
 int delta_schema_parse(struct str json, struct schema **ret, struct err *err) MUST_CHECK;
 void delta_schema_write(const struct schema *s, struct buf *out);
-/* One type as in a schemaString: "long", "decimal(10,2)", {"type":"array",…}. The array's elements may be null. */
-void delta_type_write(const struct type *t, struct buf *out);
 
 /* Adds {"fromType":…,"toType":…} to the field's list of changes (Delta protocol, "Type Widening"); the types stay. `path`:
  * of the part of an array or map that changes ("element", "value.element"), empty: the field itself. */

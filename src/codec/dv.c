@@ -169,13 +169,6 @@ bool dv_equal(const struct dv *a, const struct dv *b)
     return common == a->cardinality;
 }
 
-uint64_t dv_max(const struct dv *dv)
-{
-    assert(dv->cardinality > 0);
-    const struct dv_part *last = &dv->parts[dv->n - 1];
-    return (uint64_t)last->key << 32 | roaring_bitmap_maximum(last->rows);
-}
-
 /* --- ranges --- */
 
 _Static_assert(sizeof(roaring_uint32_iterator_t) <= sizeof(((struct dv_iter *)0)->opaque), "room for the iterator");

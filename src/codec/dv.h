@@ -41,7 +41,6 @@ void dv_clone(const struct dv *dv, struct dv *ret);      /* `ret` must be empty 
 void dv_union(struct dv *dv, const struct dv *other);    /* adds all rows of `other` */
 void dv_subtract(struct dv *dv, const struct dv *other); /* takes all rows of `other` away */
 bool dv_equal(const struct dv *a, const struct dv *b);
-uint64_t dv_max(const struct dv *dv); /* the highest row; the set must not be empty */
 
 /* Walks the set in ascending order as ranges of adjacent rows. The set must not change meanwhile. No deinit. */
 struct dv_iter {
@@ -75,10 +74,6 @@ void dv_file_begin(struct buf *out); /* `out` must be empty: offsets are counted
 /* Adds a block; the results are the descriptor's offset and sizeInBytes. ERR_LIMIT past 2 GiB. */
 int dv_file_append(struct buf *out, struct dv *dv, int32_t *ret_offset, int32_t *ret_size, struct err *err) MUST_CHECK;
 enum { DV_BLOCK_OVERHEAD = 8 }; /* a block takes size + 8 bytes from `offset` on */
-/* One block: the n bytes of a file from `offset` on (more may follow). Size, CRC and cardinality must be as the
- * descriptor says (cardinality -1: not checked). ERR_INPUT. */
-int dv_block_read(const void *p, size_t n, int64_t size, int64_t cardinality, struct dv *ret,
-                  struct err *err) MUST_CHECK;
 /* The same out of a whole file, whose version byte is checked too. */
 int dv_file_read(const void *p, size_t n, int64_t offset, int64_t size, int64_t cardinality, struct dv *ret,
                  struct err *err) MUST_CHECK;

@@ -201,7 +201,9 @@ int dv_file_append(struct buf *out, struct dv *dv, int32_t *ret_offset, int32_t 
     return 0;
 }
 
-int dv_block_read(const void *p, size_t n, int64_t size, int64_t cardinality, struct dv *ret, struct err *err)
+/* One block: the n bytes of a file from `offset` on (more may follow). Size, CRC and cardinality must be as the
+ * descriptor says (cardinality -1: not checked). ERR_INPUT. */
+static int read_block(const void *p, size_t n, int64_t size, int64_t cardinality, struct dv *ret, struct err *err)
 {
     CLEANUP(dv_deinit) struct dv dv = {0};
     struct reader r = reader_of(p, n);
@@ -237,5 +239,5 @@ int dv_file_read(const void *p, size_t n, int64_t offset, int64_t size, int64_t 
     if (offset < 0 || (uint64_t)offset > n)
         return err_set(err, ERR_INPUT, "deletion vector at offset %lld is outside its file of %zu bytes",
                        (long long)offset, n);
-    return dv_block_read(bytes + offset, n - (size_t)offset, size, cardinality, ret, err);
+    return read_block(bytes + offset, n - (size_t)offset, size, cardinality, ret, err);
 }

@@ -24,7 +24,5 @@ void render_csv(struct buf *out, const struct engine_vector *v, uint64_t row);
 /* {"name":value,…} of a row, without a line end. */
 void render_json_row(struct buf *out, const struct engine_result *result, const struct engine_chunk *chunk,
                      uint32_t row);
-/* "DECIMAL(10,2)", "STRUCT(a INTEGER)": DuckDB's name of a type. */
-void render_type(struct buf *out, const struct engine_type *type);
 
 #endif

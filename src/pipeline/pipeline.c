@@ -309,6 +309,8 @@ static int run_once(const struct sync_options *o, bool *ret_ran, struct err *err
         rc = receive_error(&s, err);
     if (rc == 0 && prepared)
         rc = remember(&s, true, err);
+    if (rc == 0 && prepared)
+        delta_sink_sync_indexes(s.sink);
     uint64_t one = 1;
     if (write(o->stop_fd, &one, sizeof one) != sizeof one) /* the threads end too */
         log_warn("stop_failed", "fd=%d", o->stop_fd);

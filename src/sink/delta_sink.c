@@ -471,3 +471,13 @@ int delta_sink_finish(struct delta_sink *s, struct err *err)
 {
     return s->env.worker ? each_table(s, lake_table_finish, err) : 0;
 }
+
+void delta_sink_sync_indexes(struct delta_sink *s)
+{
+    struct lake_table *t;
+    size_t cursor = 0;
+
+    while (delta_sink_next(s, &cursor, NULL, &t) == 0)
+        if (t->index)
+            (void)!key_index_sync(t->index, NULL);
+}

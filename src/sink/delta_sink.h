@@ -39,5 +39,7 @@ size_t delta_sink_buffered(const struct delta_sink *s); /* bytes of rows in memo
 /* With a worker (lake_worker.h): takes what it has done since, where nothing is left to commit; finish() waits for it first. */
 int delta_sink_mind(struct delta_sink *s, struct err *err) MUST_CHECK;
 int delta_sink_finish(struct delta_sink *s, struct err *err) MUST_CHECK;
+/* Writes the key indexes out, so that they are believed after a restart of the machine. One that cannot be is built anew then. */
+void delta_sink_sync_indexes(struct delta_sink *s);
 
 #endif

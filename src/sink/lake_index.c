@@ -128,7 +128,7 @@ static int scan_keys(struct lake_table *t, struct lake_file *f, int (*take)(void
 
 static int take_into_build(void *arg, struct key_rows *k, struct err *err)
 {
-    return key_index_build_add_rows(arg, k->hashes, k->files, k->rows, k->n, err);
+    return key_index_build_add(arg, k->hashes, k->files, k->rows, k->n, err);
 }
 
 static int take_into_index(void *arg, struct key_rows *k, struct err *err)

@@ -61,7 +61,6 @@ void lake_table_free(struct lake_table *t)
     lake_partition_deinit(t);
     arena_deinit(&t->part_arena);
     key_index_free(t->index);
-    key_matches_deinit(&t->matches);
     row_buffer_deinit(&t->buffer);
     delta_table_free(t->delta);
     store_unref(t->store);
@@ -93,7 +92,8 @@ static int count_rows(struct lake_table *t, struct lake_file *f, struct err *err
     return 0;
 }
 
-int lake_table_load_files(struct lake_table *t, struct err *err)
+/* Fills t->files from the log, instead of what is there. */
+static int load_files(struct lake_table *t, struct err *err)
 {
     struct delta_snapshot *s = delta_table_snapshot(t->delta);
     const struct delta_file *df;
@@ -162,7 +162,7 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
         lake_table_quarantine(t, why.msg);
     else if (rc)
         return err_set(err, why.code, "%s", why.msg);
-    TRY(lake_table_load_files(t, err));
+    TRY(load_files(t, err));
     *ret = TAKE_PTR(t);
     return 0;
 }

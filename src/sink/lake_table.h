@@ -158,11 +158,8 @@ struct lake_table {
     struct lake_times times;
     struct hash128 *hashes; /* scratch */
     uint32_t cap_hashes;
-    struct key_matches matches; /* scratch */
 };
 
-/* Fills t->files from the log, instead of what is there. */
-int lake_table_load_files(struct lake_table *t, struct err *err) MUST_CHECK;
 /* Opens the table of this name when the lake has it, else gives NULL. One that somebody has partitioned by a column of his own
  * is set aside: it takes no rows, but it can be copied anew. */
 int lake_table_open(const struct lake_env *env, struct table_name name, struct lake_table **ret,

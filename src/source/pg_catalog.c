@@ -606,27 +606,6 @@ int pg_catalog_relation(struct pg_conn *conn, uint32_t oid, const struct pg_filt
     return 0;
 }
 
-int pg_catalog_attnum_alive(struct pg_conn *conn, uint32_t relid, int16_t attnum, char **ret_name, struct err *err)
-{
-    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
-    char rel[16], num[16];
-    const char *const params[] = {rel, num};
-
-    snprintf(rel, sizeof rel, "%u", relid);
-    snprintf(num, sizeof num, "%d", attnum);
-    TRY(pg_query(conn,
-                 "SELECT a.attname FROM pg_class c LEFT JOIN pg_attribute a"
-                 " ON a.attrelid = c.oid AND a.attnum = $2::int2 AND NOT a.attisdropped WHERE c.oid = $1::oid",
-                 2, params, &r, err));
-    if (pg_result_rows(r) == 0)
-        return err_set(err, ERR_NOT_FOUND, "the table with oid %u is not there any more", relid);
-    if (pg_result_is_null(r, 0, 0))
-        return 1;
-    struct str name = pg_result_str(r, 0, 0);
-    *ret_name = mem_strndup(name.p, name.n);
-    return 0;
-}
-
 /* A leaf's name where we may read all of it. */
 static int readable_leaf(struct pg_conn *conn, const char *oid, struct buf *ret, struct err *err)
 {

@@ -77,11 +77,5 @@ MUST_CHECK int pg_catalog_leaf_brought_rows(struct pg_conn *conn, uint32_t oid, 
  */
 MUST_CHECK int pg_catalog_leaf_kept_rows(struct pg_conn *conn, uint32_t oid, uint64_t xid, bool had_rows, bool *ret,
                                          struct err *err);
-/*
- * The current name of a column by attnum, to tell a rename from a drop and an add: 0 and the name (free with
- * mem_free), or 1 when the column was dropped or never was. ERR_NOT_FOUND when the table is gone.
- */
-MUST_CHECK int pg_catalog_attnum_alive(struct pg_conn *conn, uint32_t relid, int16_t attnum, char **ret_name,
-                                       struct err *err);
 
 #endif

@@ -196,19 +196,6 @@ int pg_publication_ensure(struct pg_conn *conn, const char *publication, const s
     return note_published(conn, publication, tables, err);
 }
 
-int pg_publication_drop(struct pg_conn *conn, const char *publication, struct err *err)
-{
-    CLEANUP(buf_deinit) struct buf sql = {0};
-    char inserts[PG_NAME_MAX];
-
-    pg_inserts_publication(publication, inserts);
-    buf_add_cstr(&sql, "DROP PUBLICATION IF EXISTS ");
-    buf_add_sql_ident(&sql, str_of(publication));
-    buf_add_cstr(&sql, ", ");
-    buf_add_sql_ident(&sql, str_of(inserts));
-    return pg_exec(conn, sql.p, err);
-}
-
 /* Slot */
 
 static int check_slot_name(const char *slot, struct err *err)

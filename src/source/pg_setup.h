@@ -77,7 +77,6 @@ MUST_CHECK int pg_publication_read(struct pg_conn *conn, const char *publication
                                    struct pg_publication *ret, struct err *err);
 /* The slot cannot be read without its publication: ERR_REFUSED, and what is left to do. */
 int pg_publication_lost(const char *publication, const char *slot, struct err *err);
-MUST_CHECK int pg_publication_drop(struct pg_conn *conn, const char *publication, struct err *err); /* none: no error */
 
 struct pg_slot {
     bool exists;

@@ -172,11 +172,6 @@ int pg_stream_protocol(const struct pg_stream *s)
     return s->protocol;
 }
 
-bool pg_stream_is_streaming(const struct pg_stream *s)
-{
-    return s->streaming;
-}
-
 static int send_status(struct pg_stream *s, bool reply, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf b = {0};

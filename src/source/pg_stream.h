@@ -49,7 +49,6 @@ DEFINE_FREEP(pg_stream)
 /* What the server writes now; 0 on a standby, which may be promoted while we read from it. */
 uint32_t pg_stream_timeline(const struct pg_stream *s);
 int pg_stream_protocol(const struct pg_stream *s); /* 1..4 */
-bool pg_stream_is_streaming(const struct pg_stream *s);
 /*
  * The next frame: 0, or 1 when none came in timeout_us (0 = only what is there, -1 = wait for ever). ERR_CANCELLED
  * when cancel_fd became readable, ERR_NET when the connection broke or the server ended the stream. Repeats the last

@@ -28,7 +28,8 @@ static bool is_word(int c)
     return is_word_start(c) || c == '$' || (c >= 0 && isdigit(c));
 }
 
-void sql_locate(struct str script, size_t at, unsigned *ret_line, unsigned *ret_column)
+/* Line and column (both from 1; columns count characters) of a byte offset. */
+static void locate(struct str script, size_t at, unsigned *ret_line, unsigned *ret_column)
 {
     unsigned line = 1, column = 1;
 
@@ -51,7 +52,7 @@ int sql_error(struct err *err, int code, struct str script, size_t at, const cha
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    sql_locate(script, at, &line, &column);
+    locate(script, at, &line, &column);
     return err_set(err, code, "line %u, column %u: %s", line, column, what);
 }
 

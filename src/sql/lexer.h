@@ -69,8 +69,6 @@ int sql_split(struct str script, size_t *cursor, struct str *ret_statement, bool
  * or statement is open, which is when the prompt should ask for another line. */
 bool sql_is_complete(struct str script);
 
-/* Line and column (both from 1; columns count characters) of a byte offset. */
-void sql_locate(struct str script, size_t at, unsigned *ret_line, unsigned *ret_column);
 /* Sets "line L, column C: …" and returns `code`. */
 int sql_error(struct err *err, int code, struct str script, size_t at, const char *fmt, ...) PRINTF_LIKE(5, 6);
 

@@ -8,7 +8,7 @@
  * end. A change of a random key costs a page of the file to be written; many at once, in the file's order, share pages and
  * calls. Applying clears the file's clean flag, stores the version, sets the flag: a process killed in between leaves a
  * file that open refuses. An epoch larger than the overlay is applied in pieces, with the flag cleared from the first
- * piece on; then an abort needs a rebuild too. Both are rare, and a rebuild reads only the key columns.
+ * piece on. Both are rare, and a rebuild reads only the key columns.
  */
 #include "delta/index/key_index.h"
 
@@ -170,7 +170,7 @@ static int grow_for_overlay(struct key_index *idx, struct err *err)
 
     if (n + idx->ov_n <= idx->table.limit)
         return 0;
-    return key_table_resize(&idx->table, key_cap_for(n + MAX(idx->ov_n, n / 2)), NULL, NULL, err);
+    return key_table_resize(&idx->table, key_cap_for(n + MAX(idx->ov_n, n / 2)), err);
 }
 
 /* What hides or deletes comes before what adds; otherwise order within a hash does not matter. */
@@ -433,12 +433,6 @@ int key_cursor_next(struct key_cursor *c, uint32_t *ret_file, uint32_t *ret_row)
     return cursor_step(c, ret_file, ret_row);
 }
 
-void key_matches_deinit(struct key_matches *m)
-{
-    mem_free(m->p);
-    *m = (struct key_matches){0};
-}
-
 void key_index_prefetch(struct key_index *idx, struct hash128 hash)
 {
     if (idx->table.rss_max == 0) {
@@ -449,21 +443,6 @@ void key_index_prefetch(struct key_index *idx, struct hash128 hash)
     }
     if (idx->ov_n > 0)
         __builtin_prefetch(&idx->ov[key_home(hash.lo, idx->ov_cap)]);
-}
-
-void key_index_lookup_batch(struct key_index *idx, const struct hash128 *hashes, size_t n, struct key_matches *ret)
-{
-    assert(n <= UINT32_MAX);
-    for (size_t i = 0; i < n; i++) {
-        if (i + AHEAD < n)
-            key_index_prefetch(idx, hashes[i + AHEAD]);
-        struct key_cursor c = cursor_start(idx, hashes[i]);
-        uint32_t file, row;
-        while (cursor_step(&c, &file, &row) == 0) {
-            MEM_GROW(ret->p, ret->n, ret->cap);
-            ret->p[ret->n++] = (struct key_match){(uint32_t)i, file, row};
-        }
-    }
 }
 
 /* --- epochs --- */
@@ -501,18 +480,6 @@ int key_index_commit(struct key_index *idx, int64_t version, struct err *err)
         return 0;
     }
     return write_through(idx, err);
-}
-
-int key_index_abort(struct key_index *idx, struct err *err)
-{
-    if (idx->spilled || (idx->open && idx->lag))
-        idx->stale = true;
-    if (idx->stale)
-        return err_set(err, ERR_NOT_FOUND, "the key index %s has to be built anew", idx->table.path);
-    if (idx->open)
-        ov_reset(idx);
-    idx->open = false;
-    return 0;
 }
 
 /* --- life --- */
@@ -607,16 +574,10 @@ struct key_index_info key_index_info(const struct key_index *idx)
     return (struct key_index_info){idx->version, head->n, head->cap, idx->table.bytes, idx->ov_n, idx->stale};
 }
 
-void key_index_trim_rss(struct key_index *idx)
-{
-    key_table_trim(&idx->table);
-}
-
 int key_index_sync(struct key_index *idx, struct err *err)
 {
-    assert(!idx->open && !idx->spilled);
-    if (idx->stale)
-        return err_set(err, ERR_NOT_FOUND, "the key index %s has to be built anew", idx->table.path);
+    if (idx->stale || idx->open || idx->spilled)
+        return err_set(err, ERR_NOT_FOUND, "the key index %s is at no version of the table", idx->table.path);
     if (idx->lag)
         TRY(write_through(idx, err));
     struct key_head *head = idx->table.head;
@@ -628,14 +589,4 @@ int key_index_sync(struct key_index *idx, struct err *err)
     if (msync(head, KEY_HEAD_BYTES, MS_SYNC) < 0)
         return err_set_errno(err, "write %s", idx->table.path);
     return 0;
-}
-
-int key_index_compact(struct key_index *idx, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx,
-                      struct err *err)
-{
-    assert(!idx->open && !idx->spilled);
-    if (idx->lag)
-        TRY(write_through(idx, err));
-    uint64_t n = key_table_count(&idx->table, keep, ctx);
-    return key_table_resize(&idx->table, key_cap_for(n), keep, ctx, err);
 }

@@ -10,7 +10,7 @@
  *
  * Epochs: put, replace and del go to an overlay in memory, which lookups see at once. key_index_commit says which Delta
  * version that now reflects: call it after the Delta commit. The file follows at once, or (lag_max) some commits later and
- * when the index is freed. key_index_abort forgets the open epoch. A process killed at any moment leaves a file that open
+ * when the index is freed, which forgets the open epoch. A process killed at any moment leaves a file that open
  * either accepts at exactly its tagged version, or rejects.
  *
  * One thread at a time; one process at a time (a lock on the file).
@@ -41,7 +41,7 @@ struct key_index_info {
     uint64_t cap;    /* slots */
     uint64_t bytes;  /* of the file */
     size_t overlay_n;
-    bool stale; /* aborted or failed half-way: build it anew */
+    bool stale; /* failed half-way: build it anew */
 };
 
 /* ERR_NOT_FOUND: no file, or not one to be used (another table, key or format; left dirty by a crash; from another boot
@@ -64,23 +64,9 @@ struct key_index_file {
 int key_index_look(const char *path, struct key_index_file *ret, struct err *err) MUST_CHECK;
 
 /*
- * Look-up. Candidates of hashes[0..n) are appended to `ret`, ascending by i, with the table prefetched ahead; the
- * overlay's and the file's entries, without those that the overlay deletes. Order among the candidates of one hash is
- * arbitrary.
+ * Look-up: struct key_cursor c = key_index_get(idx, h); while (key_cursor_next(&c, &file, &row) == 0) … The overlay's and the file's
+ * entries, without those that the overlay deletes, in any order. The index must not change meanwhile.
  */
-struct key_match {
-    uint32_t i; /* which of the hashes */
-    uint32_t file, row;
-};
-struct key_matches { /* {0} is empty */
-    struct key_match *p;
-    size_t n, cap;
-};
-void key_matches_deinit(struct key_matches *m);
-void key_index_lookup_batch(struct key_index *idx, const struct hash128 *hashes, size_t n, struct key_matches *ret);
-
-/* The same for one hash: struct key_cursor c = key_index_get(idx, h); while (key_cursor_next(&c, &file, &row) == 0) …
- * The index must not change meanwhile. */
 struct key_cursor {
     struct key_index *idx;
     struct hash128 hash;
@@ -114,19 +100,9 @@ int key_index_replace_batch(struct key_index *idx, const struct hash128 *hashes,
 
 /* The epoch is over, as Delta version `version`. On an error the index is stale. */
 int key_index_commit(struct key_index *idx, int64_t version, struct err *err) MUST_CHECK;
-/* Forgets the epoch. ERR_NOT_FOUND when part of it is in the file already (the overlay had overflowed), or the overlay has
- * earlier ones too (lag_max): build anew, or free and open. */
-int key_index_abort(struct key_index *idx, struct err *err) MUST_CHECK;
-
 /* Makes the file survive a reboot: writes it out. Optional: without it, the first start after a reboot builds anew.
- * No epoch may be under way. */
+ * ERR_NOT_FOUND: an epoch is under way, or the index is stale. */
 int key_index_sync(struct key_index *idx, struct err *err) MUST_CHECK;
-/* Unmaps what is resident; the page cache keeps it. Done by itself when rss_max is set. */
-void key_index_trim_rss(struct key_index *idx);
-/* Copies the file without the entries for which keep() is false: entries of files that left the table. Sequential, in
- * bounded memory. No epoch may be under way. Pass NULL to only shrink or grow to the right size. */
-int key_index_compact(struct key_index *idx, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx,
-                      struct err *err) MUST_CHECK;
 
 /*
  * Building from nothing: begin, add for every live row, finish; the file appears (or replaces the old one) at finish.
@@ -134,11 +110,8 @@ int key_index_compact(struct key_index *idx, bool (*keep)(void *ctx, uint32_t fi
  */
 int key_index_build_begin(const char *path, const struct key_index_options *opt, struct key_index_build **ret,
                           struct err *err) MUST_CHECK;
-int key_index_build_add(struct key_index_build *b, const struct hash128 *hashes, size_t n, uint32_t file,
-                        uint32_t first_row, struct err *err) MUST_CHECK; /* row of hashes[i] = first_row + i */
-/* The same with each entry's own file and row (a scan of many files at once, or with rows masked). */
-int key_index_build_add_rows(struct key_index_build *b, const struct hash128 *hashes, const uint32_t *files,
-                             const uint32_t *rows, size_t n, struct err *err) MUST_CHECK;
+int key_index_build_add(struct key_index_build *b, const struct hash128 *hashes, const uint32_t *files,
+                        const uint32_t *rows, size_t n, struct err *err) MUST_CHECK;
 int key_index_build_finish(struct key_index_build *b, int64_t version, struct key_index **ret,
                            struct err *err) MUST_CHECK; /* `b` still has to be freed */
 void key_index_build_free(struct key_index_build *b);   /* without finish: leaves nothing behind */

@@ -125,17 +125,8 @@ static inline int build_add(struct key_index_build *b, struct hash128 h, uint32_
     return 0;
 }
 
-int key_index_build_add(struct key_index_build *b, const struct hash128 *hashes, size_t n, uint32_t file,
-                        uint32_t first_row, struct err *err)
-{
-    assert(n <= UINT32_MAX - first_row);
-    for (size_t i = 0; i < n; i++)
-        TRY(build_add(b, hashes[i], file, first_row + (uint32_t)i, err));
-    return 0;
-}
-
-int key_index_build_add_rows(struct key_index_build *b, const struct hash128 *hashes, const uint32_t *files,
-                             const uint32_t *rows, size_t n, struct err *err)
+int key_index_build_add(struct key_index_build *b, const struct hash128 *hashes, const uint32_t *files,
+                        const uint32_t *rows, size_t n, struct err *err)
 {
     for (size_t i = 0; i < n; i++)
         TRY(build_add(b, hashes[i], files[i], rows[i], err));

@@ -233,20 +233,6 @@ void key_table_read_ahead(const struct key_table *t, uint64_t i, size_t n)
                         (off_t)(n * sizeof(struct key_slot)), POSIX_FADV_WILLNEED);
 }
 
-uint64_t key_table_count(struct key_table *t, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx)
-{
-    uint64_t n = 0;
-
-    for (uint64_t i = 0; i < t->cap; i++) {
-        const struct key_slot *s = &t->slots[i];
-        if (i % TRIM_EVERY == TRIM_EVERY - 1)
-            key_table_trim(t);
-        if (s->file1 != 0 && (!keep || keep(ctx, s->file1 - 1, s->row)))
-            n++;
-    }
-    return n;
-}
-
 /* --- changes --- */
 
 static inline uint64_t slot_next(const struct key_table *t, uint64_t i)
@@ -334,7 +320,7 @@ static int slot_fill(struct key_table *t, uint64_t i, struct hash128 h, uint32_t
 {
     if (t->head->n >= t->limit) {
         assert(t->fd >= 0); /* a window cannot grow: its owner has seen to the room */
-        TRY(key_table_resize(t, t->cap * 2, NULL, NULL, err));
+        TRY(key_table_resize(t, t->cap * 2, err));
         for (i = key_home(h.lo, t->cap); key_slot_at(t, i)->file1 != 0; i = slot_next(t, i))
             ;
     }
@@ -388,34 +374,26 @@ int key_table_end(struct key_writer *w, struct err *err)
     return 0;
 }
 
-struct keeper {
-    bool (*keep)(void *ctx, uint32_t file, uint32_t row);
-    void *ctx;
-};
-
 /* Adds the entries of region p of `from`: in its slots, and past its end up to the first free slot. */
-static int copy_region(const struct key_table *from, struct key_writer *w, uint64_t p, const struct keeper *keeper,
-                       struct err *err)
+static int copy_region(const struct key_table *from, struct key_writer *w, uint64_t p, struct err *err)
 {
     uint64_t n = from->cap / KEY_CAP_STEP, i = p * n;
 
     for (uint64_t k = 0; k < n || from->slots[i].file1 != 0; k++, i = slot_next(from, i)) {
         const struct key_slot *s = &from->slots[i];
-        if (s->file1 == 0 || s->lo >> KEY_REGION_SHIFT != p)
-            continue;
-        if (!keeper->keep || keeper->keep(keeper->ctx, s->file1 - 1, s->row))
+        if (s->file1 != 0 && s->lo >> KEY_REGION_SHIFT == p)
             TRY(key_writer_add(w, s, 1, err));
     }
     return 0;
 }
 
-static int table_copy(struct key_table *from, struct key_writer *w, const struct keeper *keeper, struct err *err)
+static int table_copy(struct key_table *from, struct key_writer *w, struct err *err)
 {
     uint64_t n = from->cap / KEY_CAP_STEP;
 
     for (uint64_t p = 0; p < KEY_CAP_STEP; p++) {
         TRY(key_writer_begin(w, p, err));
-        TRY(copy_region(from, w, p, keeper, err));
+        TRY(copy_region(from, w, p, err));
         TRY(key_writer_flush(w, err));
         if (p * n / TRIM_EVERY != (p + 1) * n / TRIM_EVERY)
             key_table_trim(from);
@@ -425,12 +403,10 @@ static int table_copy(struct key_table *from, struct key_writer *w, const struct
     return key_table_publish(w->t, err);
 }
 
-int key_table_resize(struct key_table *t, uint64_t cap, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx,
-                     struct err *err)
+int key_table_resize(struct key_table *t, uint64_t cap, struct err *err)
 {
     struct key_table to = {0};
     CLEANUP(key_writer_deinit) struct key_writer w = {0};
-    const struct keeper keeper = {keep, ctx};
 
     if (key_table_create(t->path, cap, &to, err) < 0)
         return err_wrap(err, "resize the key index to %llu slots", (unsigned long long)cap);
@@ -438,7 +414,7 @@ int key_table_resize(struct key_table *t, uint64_t cap, bool (*keep)(void *ctx, 
     to.head->fingerprint = t->head->fingerprint;
     to.head->version = t->head->version;
     key_writer_init(&w, &to);
-    int rc = table_copy(t, &w, &keeper, err);
+    int rc = table_copy(t, &w, err);
     if (rc < 0) {
         key_table_discard(&to);
         return rc;

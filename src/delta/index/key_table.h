@@ -102,11 +102,8 @@ void key_table_close(struct key_table *t);   /* takes {0} */
 void key_table_discard(struct key_table *t); /* closes and removes one that was created and not published */
 void key_table_limit(struct key_table *t, size_t rss_max);
 void key_table_trim(struct key_table *t);
-/* Entries for which keep() is true (NULL: all). */
-uint64_t key_table_count(struct key_table *t, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx);
-/* Copies all entries for which keep() is true (NULL: all) to a table of `cap` slots and publishes that instead. */
-int key_table_resize(struct key_table *t, uint64_t cap, bool (*keep)(void *ctx, uint32_t file, uint32_t row), void *ctx,
-                     struct err *err) MUST_CHECK;
+/* Copies all entries to a table of `cap` slots and publishes that instead. */
+int key_table_resize(struct key_table *t, uint64_t cap, struct err *err) MUST_CHECK;
 uint64_t key_cap_for(uint64_t n); /* slots for n entries at a load of 0.6 */
 
 /* Changes. The first two grow the table when it is full. */

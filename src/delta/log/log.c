@@ -187,7 +187,8 @@ static void count(struct delta_snapshot *s, const struct delta_file *f, int sign
         s->n_dvs += (uint64_t)sign;
 }
 
-void delta_snapshot_apply_file(struct delta_snapshot *s, const struct delta_action *a, int64_t version)
+/* Applies an add or remove to a snapshot that is not published yet. */
+static void apply_file(struct delta_snapshot *s, const struct delta_action *a, int64_t version)
 {
     const struct delta_file *old = NULL;
 
@@ -247,7 +248,7 @@ int delta_replay_action(struct delta_replay *r, const struct delta_action *a, in
     switch (a->kind) {
     case DELTA_ADD:
     case DELTA_REMOVE:
-        delta_snapshot_apply_file(r->s, a, version);
+        apply_file(r->s, a, version);
         break;
     case DELTA_PROTOCOL:
         arena_reset(&r->protocol_arena);
@@ -282,23 +283,8 @@ int delta_replay_action(struct delta_replay *r, const struct delta_action *a, in
     return 0;
 }
 
-/* Above this a commit is applied line by line, so that it is not held twice. */
-enum { WHOLE_COMMIT = 4 << 20 };
-
-int delta_replay_json(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err)
-{
-    struct delta_actions all = {0};
-
-    if (ndjson.n > WHOLE_COMMIT)
-        return delta_replay_lines(r, ndjson, version, err);
-    arena_reset(&r->scratch);
-    TRY(delta_actions_parse(ndjson, &r->scratch, &all, err));
-    for (size_t i = 0; i < all.n; i++)
-        TRY(delta_replay_action(r, &all.v[i], version, err));
-    return 0;
-}
-
-int delta_replay_lines(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err)
+/* Actions of several commits: one by one, not checked as those of one. */
+static int replay_lines(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err)
 {
     CLEANUP(delta_action_reader_deinit) struct delta_action_reader reader = {0};
     struct delta_action a;
@@ -311,6 +297,22 @@ int delta_replay_lines(struct delta_replay *r, struct str ndjson, int64_t versio
         arena_reset(&r->scratch);
     }
     return MIN(rc, 0);
+}
+
+/* Above this a commit is applied line by line, so that it is not held twice. */
+enum { WHOLE_COMMIT = 4 << 20 };
+
+int delta_replay_json(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err)
+{
+    struct delta_actions all = {0};
+
+    if (ndjson.n > WHOLE_COMMIT)
+        return replay_lines(r, ndjson, version, err);
+    arena_reset(&r->scratch);
+    TRY(delta_actions_parse(ndjson, &r->scratch, &all, err));
+    for (size_t i = 0; i < all.n; i++)
+        TRY(delta_replay_action(r, &all.v[i], version, err));
+    return 0;
 }
 
 /* Path and deletion vector of a file action that was not there yet; false when it was. */
@@ -444,7 +446,7 @@ int delta_snapshot_advance(const struct delta_snapshot *newest, const struct del
     s->ict_ms = -1;
     for (size_t i = 0; i < a->n; i++) {
         if (a->v[i].kind == DELTA_ADD || a->v[i].kind == DELTA_REMOVE)
-            delta_snapshot_apply_file(s, &a->v[i], s->version);
+            apply_file(s, &a->v[i], s->version);
         if (a->v[i].kind == DELTA_COMMIT_INFO && head->ict)
             s->ict_ms = a->v[i].commit_info->in_commit_timestamp_ms;
     }

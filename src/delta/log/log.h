@@ -86,8 +86,6 @@ int delta_replay_action(struct delta_replay *r, const struct delta_action *a, in
                         struct err *err) MUST_CHECK;
 /* Actions of a commit, or of a JSON checkpoint, as NDJSON. */
 int delta_replay_json(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err) MUST_CHECK;
-/* Actions of several commits: one by one, not checked as those of one. */
-int delta_replay_lines(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err) MUST_CHECK;
 /* A compacted file. Some writers put every action of its commits into it, in no order that can be relied on: a file that is
  * named twice (by path and vector) is ERR_INPUT, and the commits must be read. */
 int delta_replay_compacted(struct delta_replay *r, struct str ndjson, int64_t version, struct err *err) MUST_CHECK;
@@ -99,8 +97,6 @@ int delta_replay_checkpoint_top(struct delta_replay *r, const struct delta_log_c
 int delta_replay_finish(struct delta_replay *r, int64_t version, int64_t time_ms, struct delta_snapshot **ret,
                         struct err *err) MUST_CHECK;
 
-/* Applies an add or remove to a snapshot that is not published yet. */
-void delta_snapshot_apply_file(struct delta_snapshot *s, const struct delta_action *a, int64_t version);
 /*
  * The snapshot after one more commit, made of the newest one: costs what the commit changes. Only head changes can
  * fail, and then nothing has happened.
@@ -113,7 +109,5 @@ struct delta_table *delta_table_new(struct store *store, struct engine *engine, 
                                     int64_t checkpoint);
 /* Puts a newer snapshot in the table. Takes the reference. */
 void delta_table_publish(struct delta_table *t, struct delta_snapshot *s);
-/* refresh with the writer's mutex held. */
-int delta_table_refresh_locked(struct delta_table *t, struct err *err) MUST_CHECK;
 
 #endif

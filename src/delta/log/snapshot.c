@@ -151,7 +151,7 @@ struct delta_ids *delta_ids_ref(const struct delta_ids *ids)
     return shared;
 }
 
-void delta_ids_unref(struct delta_ids *ids)
+static void ids_unref(struct delta_ids *ids)
 {
     if (!ids || atomic_fetch_sub(&ids->refs, 1) > 1)
         return;
@@ -172,7 +172,7 @@ void delta_snapshot_unref(struct delta_snapshot *s)
     if (!s || atomic_fetch_sub(&s->refs, 1) > 1)
         return;
     delta_head_unref((struct delta_head *)s->head);
-    delta_ids_unref((struct delta_ids *)s->ids);
+    ids_unref((struct delta_ids *)s->ids);
     delta_files_unref(s->files);
     mem_free(s);
 }

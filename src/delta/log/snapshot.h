@@ -46,7 +46,6 @@ struct delta_ids *delta_ids_new(const struct delta_ids *old, uint32_t more_txns,
 void delta_ids_set_txn(struct delta_ids *ids, const struct delta_txn *t);
 void delta_ids_set_domain(struct delta_ids *ids, const struct delta_domain *d);
 struct delta_ids *delta_ids_ref(const struct delta_ids *ids);
-void delta_ids_unref(struct delta_ids *ids); /* takes NULL */
 
 struct delta_snapshot {
     atomic_int refs;

@@ -285,7 +285,8 @@ static int64_t commit_time(const struct delta_actions *a)
     return 0;
 }
 
-int delta_table_refresh_locked(struct delta_table *t, struct err *err)
+/* refresh with the writer's mutex held. */
+static int refresh_locked(struct delta_table *t, struct err *err)
 {
     CLEANUP(arena_deinit) struct arena arena = {0};
 
@@ -307,7 +308,7 @@ int delta_table_refresh_locked(struct delta_table *t, struct err *err)
 int delta_table_refresh(struct delta_table *t, struct err *err)
 {
     pthread_mutex_lock(&t->writer);
-    int rc = delta_table_refresh_locked(t, err);
+    int rc = refresh_locked(t, err);
     pthread_mutex_unlock(&t->writer);
     return rc;
 }

@@ -16,7 +16,8 @@
 enum { ATTEMPTS = 4 };
 #define DEFAULT_TARGET ((int64_t)128 << 20)
 
-int64_t delta_size_parse(struct str text)
+/* "100mb", "1g", "1048576": bytes, or -1. */
+static int64_t parse_size(struct str text)
 {
     static const struct {
         const char *suffix;
@@ -52,7 +53,7 @@ static int begin(struct optimizing *z, struct err *err)
                      DELTA_HANDLES_DEFAULTS | DELTA_HANDLES_CDF;
     TRY(delta_protocol_check_write(z->head->protocol, err));
     z->tx->keeps_row_ids = true;
-    z->target = delta_size_parse(delta_snapshot_property(z->tx->read, STR("delta.targetFileSize")));
+    z->target = parse_size(delta_snapshot_property(z->tx->read, STR("delta.targetFileSize")));
     if (z->target <= 0)
         z->target = DEFAULT_TARGET;
     TRY(optimize_sort_columns(z, err));

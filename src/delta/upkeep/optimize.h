@@ -44,7 +44,4 @@ struct delta_optimized {
 int delta_optimize(struct delta_table *t, struct engine_conn *conn, const struct delta_optimize *o,
                    struct delta_optimized *ret, struct err *err) MUST_CHECK;
 
-/* "100mb", "1g", "1048576": bytes, or -1. */
-int64_t delta_size_parse(struct str text);
-
 #endif
