@@ -71,11 +71,11 @@ def test_log_and_index(db, sluice, lake, spooled):
     assert re.search(r"^clean +yes$", text, re.M) and re.search(r"^synced +yes$", text, re.M)
     sync = sluice.start_sync(db.url, lake)
     db.sql("UPDATE t SET v = 'w' WHERE id = 1")
-    sync.wait_until(lambda: (1, "w") in lake.read("t").rows)
+    sync.wait_until(lambda: (1, "w", None) in lake.read("t").rows)
     sync.kill()  # what changed since is not known to be on disk
     db.sql("UPDATE t SET v = 'x' WHERE id = 1")
     sluice.sync_once(db.url, lake)
-    assert (1, "x") in lake.read("t").rows
+    assert (1, "x", None) in lake.read("t").rows
     assert re.search(r"^synced +yes$", sluice.run("debug", "index", index).out, re.M)
     assert "no key index" in sluice.run("debug", "index", lake.path / "_sluice" / "state.json", code=REFUSED).err
 
