@@ -49,7 +49,7 @@ MAX_FUNCTION, MAX_C, MAX_H = 70, 800, 250
 MACHINE_PATHS = re.compile(r"/(?:work|root)/")
 # The recorded fixtures of other systems lie outside the repository; only tests may look for them (and skip without).
 FIXTURES = re.compile(r"\bshared/|\.\./shared\b")
-MAY_NAME_FIXTURES = re.compile(r"(^tests/|^src/base/fixture\.h$|_test\.c$|_fuzz\.c$|^tools/check_layers\.py$|^\.ci/)")
+MAY_NAME_FIXTURES = re.compile(r"(^tests/|^src/base/test_fixture\.h$|_test\.c$|_fuzz\.c$|^tools/check_layers\.py$|^\.ci/)")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

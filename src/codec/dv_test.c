@@ -1,7 +1,7 @@
 /* Tests of deletion vectors: the set, its bytes against those of other writers, files, inline text, names. */
 #include "codec/dv.h"
 
-#include "base/fixture.h"
+#include "base/test_fixture.h"
 #include "base/mem.h"
 
 #include <dirent.h>

@@ -3,7 +3,7 @@
 #include "codec/parquet_join.h"
 #include "codec/thrift.h"
 
-#include "base/fixture.h"
+#include "base/test_fixture.h"
 #include "base/mem.h"
 
 #include <dirent.h>

@@ -4,7 +4,7 @@
  */
 #include "codec/pg_value.h"
 
-#include "base/fixture.h"
+#include "base/test_fixture.h"
 #include "base/mem.h"
 #include "codec/pg_number.h"
 #include "codec/pgoutput.h"

@@ -1,7 +1,7 @@
 /* Tests of pgoutput: frames captured from PostgreSQL 16, cut at every length, and whole captured streams. */
 #include "codec/pgoutput.h"
 
-#include "base/fixture.h"
+#include "base/test_fixture.h"
 #include "base/mem.h"
 
 #include <setjmp.h>

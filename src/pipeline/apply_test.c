@@ -1,7 +1,7 @@
 /* Frames in a real spool, transactions out: whole, in commit order, streamed ones in pieces. */
 #include "pipeline/apply.h"
 
-#include "spool/spool_test_tools.h"
+#include "spool/test_tools.h"
 
 /* What the sink was given: "oid:id@lsn " a row. */
 struct record {

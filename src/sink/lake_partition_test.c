@@ -1,5 +1,5 @@
 /* Partitioned tables: what files hold and what the log says of them, however rows move, columns change and files merge. */
-#include "sink/lake_table_drive.h"
+#include "sink/test_drive.h"
 
 #include "sink/lake_partition.h"
 

@@ -2,7 +2,7 @@
  * A table driven by hand: batches in, commits out, read back through the engine and compared with a plain list of rows.
  * The random test does everything that can happen to a table, in any order, from seeds.
  */
-#include "sink/lake_table_drive.h"
+#include "sink/test_drive.h"
 
 static int find_key(const char *key)
 {

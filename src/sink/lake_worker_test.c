@@ -1,5 +1,5 @@
 /* A table whose files are merged, and whose checkpoints are written, by the worker while it goes on changing. */
-#include "sink/lake_table_drive.h"
+#include "sink/test_drive.h"
 
 static void begin_with_worker(const char *table, enum relation_identity identity, uint32_t compact)
 {

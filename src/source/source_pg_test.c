@@ -4,7 +4,7 @@
  * SLUICE_PG_BIN names the folder with initdb, pg_ctl and postgres (any of 13 to 18); else the newest in
  * /usr/lib/postgresql is taken. Without any, the test says so and is skipped (exit 77).
  */
-#include "source/pg_test_server.h"
+#include "source/test_server.h"
 
 #include "codec/pg_schema.h"
 #include "source/pg_untouched.h"

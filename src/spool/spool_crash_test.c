@@ -1,5 +1,5 @@
 /* Tests of the spool: crashes, damage, full disks, quota. Nothing is lost and nothing comes twice. */
-#include "spool/spool_test_tools.h"
+#include "spool/test_tools.h"
 
 /* --- Crashes --- */
 

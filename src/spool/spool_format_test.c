@@ -1,5 +1,5 @@
 /* Tests of spool_format: round trip, truncation and change of every byte. */
-#include "spool/spool_test_tools.h"
+#include "spool/test_tools.h"
 
 /* --- The format --- */
 

@@ -1,5 +1,5 @@
 /* Tests of the spool: what is written is read, across opens, reconnects, seeks and threads. */
-#include "spool/spool_test_tools.h"
+#include "spool/test_tools.h"
 
 /* --- Write, read, open again --- */
 

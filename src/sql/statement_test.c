@@ -1,7 +1,7 @@
 /* Tests of the statement parser: every statement, what it refuses and how it says so. */
 #include "sql/statement.h"
 
-#include "base/fixture.h"
+#include "base/test_fixture.h"
 #include "base/mem.h"
 #include "sql/types.h"
 

@@ -1,8 +1,8 @@
 /* Driving the table of the tests: rows change, epochs are committed, the table is opened again and compared. */
-#ifndef SLUICE_SINK_LAKE_TABLE_DRIVE_H
-#define SLUICE_SINK_LAKE_TABLE_DRIVE_H
+#ifndef SLUICE_SINK_TEST_DRIVE_H
+#define SLUICE_SINK_TEST_DRIVE_H
 
-#include "sink/lake_table_world.h"
+#include "sink/test_world.h"
 
 static void update(size_t i, const char *new_key, int missing)
 {

@@ -1,6 +1,6 @@
 /* What the tests of the spool share: messages as pgoutput sends them, folders, and reading all of a spool. */
-#ifndef SLUICE_SPOOL_SPOOL_TEST_TOOLS_H
-#define SLUICE_SPOOL_SPOOL_TEST_TOOLS_H
+#ifndef SLUICE_SPOOL_TEST_TOOLS_H
+#define SLUICE_SPOOL_TEST_TOOLS_H
 
 #include "base/clock.h"
 #include "base/file.h"

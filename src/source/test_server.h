@@ -1,6 +1,6 @@
 /* A throw-away PostgreSQL server for the tests of this layer: started once, a database with test tables on demand. */
-#ifndef SLUICE_SOURCE_PG_TEST_SERVER_H
-#define SLUICE_SOURCE_PG_TEST_SERVER_H
+#ifndef SLUICE_SOURCE_TEST_SERVER_H
+#define SLUICE_SOURCE_TEST_SERVER_H
 
 #include "base/buf.h"
 #include "base/clock.h"

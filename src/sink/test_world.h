@@ -1,6 +1,6 @@
 /* What the tests of lake_table.c drive: a source that is a plain list of rows, and the batches that tell a table of it. */
-#ifndef SLUICE_SINK_LAKE_TABLE_WORLD_H
-#define SLUICE_SINK_LAKE_TABLE_WORLD_H
+#ifndef SLUICE_SINK_TEST_WORLD_H
+#define SLUICE_SINK_TEST_WORLD_H
 
 #include "sink/lake_merge.h"
 

@@ -2,8 +2,8 @@
  * For tests only: files captured from real peers, which live beside the repository in ../shared (or where the environment
  * variable SLUICE_SHARED says). A test that needs them skips with a clear line where they are absent.
  */
-#ifndef SLUICE_BASE_FIXTURE_H
-#define SLUICE_BASE_FIXTURE_H
+#ifndef SLUICE_BASE_TEST_FIXTURE_H
+#define SLUICE_BASE_TEST_FIXTURE_H
 
 #include "base/file.h"
 
