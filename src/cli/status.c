@@ -11,7 +11,7 @@
 #include "delta/log/table.h"
 #include "model/position.h"
 #include "pipeline/state.h"
-#include "source/pg_setup.h"
+#include "source/pg_slot.h"
 #include "spool/spool_look.h"
 
 #include <locale.h>

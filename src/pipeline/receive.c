@@ -16,7 +16,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/position.h"
-#include "source/pg_setup.h"
+#include "source/pg_publication.h"
+#include "source/pg_slot.h"
 #include "source/pg_stream.h"
 
 #include <poll.h>

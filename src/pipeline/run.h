@@ -12,7 +12,9 @@
 #include "pipeline/sync.h"
 #include "sink/delta_sink.h"
 #include "sink/lake_worker.h"
-#include "source/pg_setup.h"
+#include "source/pg_check.h"
+#include "source/pg_publication.h"
+#include "source/pg_slot.h"
 
 enum { SYNC_LOOK_US = 5000000 }; /* how often the tables of the source are looked at */
 

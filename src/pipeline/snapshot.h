@@ -5,7 +5,7 @@
 #ifndef SLUICE_PIPELINE_SNAPSHOT_H
 #define SLUICE_PIPELINE_SNAPSHOT_H
 
-#include "source/pg_setup.h"
+#include "source/pg_slot.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -19,7 +19,8 @@
 #include "pipeline/barrier.h"
 #include "pipeline/state.h"
 #include "pipeline/verify_table.h"
-#include "source/pg_setup.h"
+#include "source/pg_publication.h"
+#include "source/pg_slot.h"
 #include "spool/spool_look.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
  */
 #include "source/pg_catalog.h"
 
-#include "source/pg_setup.h"
+#include "source/pg_publication.h"
 
 #include "base/buf.h"
 #include "base/map.h"

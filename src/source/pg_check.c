@@ -5,10 +5,12 @@
  * problem is fatal where the sync could not run or would break or lose something; what only deserves a look is a
  * warning.
  */
-#include "source/pg_setup.h"
+#include "source/pg_check.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "source/pg_publication.h"
+#include "source/pg_slot.h"
 
 #include <assert.h>
 #include <stdarg.h>

@@ -19,6 +19,11 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* What is left to do when a slot, or what it had kept, is lost. */
+#define PG_COPY_ANEW "copy the tables anew: remove LAKE/_sluice (or what --state names) and start again"
+
+enum { PG_NAME_MAX = 64 }; /* bytes of a name in the catalog, with its end (NAMEDATALEN) */
+
 struct pg_conn;
 struct pg_result;
 

@@ -15,7 +15,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "model/position.h"
-#include "source/pg_setup.h"
+#include "source/pg_publication.h"
+#include "source/pg_slot.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -19,7 +19,7 @@ struct pg_stream;
 struct pg_stream_options {
     const char *slot;
     const char *publication;
-    bool inserts;       /* … and the one beside it for tables without an identity (pg_setup.h) */
+    bool inserts;       /* … and the one beside it for tables without an identity (pg_publication.h) */
     uint64_t start_lsn; /* everything committed up to here is durable with us; never 0 */
     uint64_t system_id; /* of the cluster that start_lsn belongs to; 0 = do not check */
     uint32_t timeline;  /* … and its timeline (pg_stream_timeline); 0 = not known */

@@ -6,7 +6,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "model/position.h"
-#include "source/pg_setup.h"
+#include "source/pg_check.h"
+#include "source/pg_publication.h"
+#include "source/pg_slot.h"
 #include "source/pg_snapshot.h"
 #include "source/pg_stream.h"
 #include <arpa/inet.h>
