@@ -116,14 +116,17 @@ static int is_sync_running(struct verify *v, bool *ret, struct err *err)
 
 static int make_slot(struct verify *v, struct err *err)
 {
+    CLEANUP(buf_deinit) struct buf who = {0};
+
     pg_conn_free(TAKE_PTR(v->owner));
     TRY(pg_conn_open(v->o->url, PG_CONN_REPLICATION, v->timer_fd, &v->owner, err));
     int rc = pg_slot_create_temporary(v->owner, &v->lsn, v->snapshot, err);
     if (rc != ERR_CANCELLED)
         return rc;
     err_set(err, ERR_REFUSED, "not within %lld s: a snapshot of the source", (long long)(v->o->timeout_us / 1000000));
-    return err_hint(err, "it waits for transactions that are open at the source to end: see pg_stat_activity; or allow "
-                         "more time with --timeout");
+    bool named = pg_open_transactions(v->conn, &who, NULL) == 0 && who.n;
+    return err_hint(err, "end the transactions that are open at the source: %s; or allow more time with --timeout",
+                    named ? who.p : "pg_stat_activity and pg_prepared_xacts show them");
 }
 
 /* ---- while a sync runs ---- */
