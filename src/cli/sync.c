@@ -16,7 +16,7 @@ struct options {
     const char *tables, *exclude, *columns, *exclude_columns, *resync, *state, *slot, *publication, *epoch, *history,
         *copy_on_write, *change_feed, *partition_by;
     uint64_t memory, spool_quota, sessions, chunk;
-    bool once, no_compaction, no_heartbeat, binary, debug;
+    bool once, upgraded, no_compaction, no_heartbeat, binary, debug;
 };
 
 #define AT(field) offsetof(struct options, field)
@@ -34,6 +34,8 @@ static const struct cli_option OPTIONS[] = {
     {"history", 0, CLI_TEXT, AT(history), "WHERE",
      "beside: each change is a row of <table>__history too: its columns, __op, __commit_ts, __lsn, __ordinal,"
      " __unchanged. only: <table> itself holds the changes, not the current state (none)"},
+    {"upgraded", 0, CLI_FLAG, AT(upgraded), NULL,
+     "the source is now what pg_upgrade made of it, with its slot (PostgreSQL 17 and newer): go on there"},
     {"state", 0, CLI_TEXT, AT(state), "DIR", "where sluice keeps its log and notes (LAKE/_sluice)"},
     {"slot", 0, CLI_TEXT, AT(slot), "NAME", "replication slot (sluice_ and a hash of the lake's path)"},
     {"publication", 0, CLI_TEXT, AT(publication), "NAME", "publication, made or extended as needed (the slot's name)"},
@@ -143,6 +145,7 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     o.slot = in->slot;
     o.publication = in->publication;
     o.once = in->once;
+    o.upgraded = in->upgraded;
     o.copy_on_write = copy_on_write;
     o.change_feed = change_feed;
     o.partition_by = partition_by;

@@ -198,12 +198,15 @@ static int check_identity(struct sync *s, const struct pg_server *server, struct
 {
     if (!s->state.system_id)
         s->state.system_id = server->system_id;
-    if (s->state.system_id != server->system_id) {
+    uint64_t cluster = state_cluster(&s->state);
+    if (cluster != server->system_id && !s->o->upgraded) {
         err_set(err, ERR_REFUSED,
                 "this is another database cluster than the one that %s follows (system identifier "
                 "%llu, not %llu)",
-                s->o->lake, (unsigned long long)server->system_id, (unsigned long long)s->state.system_id);
-        return err_hint(err, "name the right source, or another lake, or another state folder with --state");
+                s->o->lake, (unsigned long long)server->system_id, (unsigned long long)cluster);
+        return err_hint(
+            err, "name the right source, or another lake, or another state folder with --state; if pg_upgrade made "
+                 "it of the one that was followed, and took the slot along, start once with --upgraded");
     }
     if ((s->o->slot && strcmp(s->o->slot, s->state.slot) != 0) ||
         (s->o->publication && strcmp(s->o->publication, s->state.publication) != 0))
@@ -267,7 +270,7 @@ static int wait_for_slot(struct sync *s, struct pg_slot *slot, struct err *err)
             return err_set(err, ERR_CANCELLED, "stopped");
         int64_t waited_us = clock_mono_us() - begin;
         if (slot->confirmed_lsn && waited_us > IN_USE_US)
-            return pg_slot_adopt(s->conn, s->state.slot, 0, s->state.system_id, slot, err);
+            return pg_slot_adopt(s->conn, s->state.slot, 0, state_cluster(&s->state), slot, err);
         if (!slot->confirmed_lsn && waited_us > TELL_US && !told) {
             told = true;
             log_warn("waiting_for_slot", "slot=%s pid=%d text=%s", s->state.slot, slot->active_pid,
@@ -344,7 +347,7 @@ static int start_receiving(struct sync *s, const struct pg_tables *tables, struc
                                     .inserts = s->state.inserts,
                                     .state_dir = s->state_dir,
                                     .start_lsn = s->state.start,
-                                    .system_id = s->state.system_id,
+                                    .system_id = state_cluster(&s->state),
                                     .binary = may_be_binary(s, tables),
                                     .heartbeat = !s->o->no_heartbeat,
                                     .stop_fd = s->o->stop_fd,
@@ -371,6 +374,7 @@ int sync_prepare(struct sync *s, struct err *err)
     TRY(check_identity(s, &server, err));
     s->filter.publication = s->state.publication;
     TRY(sync_told_who_locks(s, pg_catalog_relations(s->conn, &s->filter, &tables, err), err));
+    TRY(sync_follow_upgrade(s, server.system_id, &tables, err));
     TRY(sync_copy_rc(sync_told_who_locks(s, check_source(s, &tables, err), err), err));
     TRY(sync_connect(s, SYNC_QUICK, err));
     TRY(open_engine(s, err));

@@ -71,6 +71,12 @@ static int note_confirmed(struct receive *r, uint64_t lsn, struct err *err)
     return 0;
 }
 
+static int damaged(const char *path, struct err *err)
+{
+    err_set(err, ERR_INPUT, "%s is not as sluice wrote it", path);
+    return err_hint(err, "restore it, or " PG_COPY_ANEW);
+}
+
 static int read_confirmed(struct receive *r, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf text = {.max = 64};
@@ -79,7 +85,7 @@ static int read_confirmed(struct receive *r, struct err *err)
         return 0;
     TRY(file_read(r->note_path, &text, err));
     if (!lsn_parse(str_trim(buf_str(&text)), &r->noted_lsn))
-        return err_set(err, ERR_INPUT, "%s: not a position", r->note_path);
+        return damaged(r->note_path, err);
     return 0;
 }
 
@@ -92,7 +98,7 @@ static int read_timeline(struct receive *r, struct err *err)
         return 0;
     TRY(file_read(r->timeline_path, &text, err));
     if (!str_to_u64(str_trim(buf_str(&text)), &number))
-        return err_set(err, ERR_INPUT, "%s: not a number", r->timeline_path);
+        return damaged(r->timeline_path, err);
     r->timeline = (uint32_t)number;
     return 0;
 }
@@ -251,6 +257,18 @@ static void cannot_translate(const struct receive *r, struct err *err)
         r->config.slot);
 }
 
+/* "requested WAL segment … has already been removed": by pg_resetwal, or by hand; the slot looks well all the same. */
+static bool is_removed(const struct err *err)
+{
+    return strcmp(err->sqlstate, "58P01") == 0;
+}
+
+static void cannot_go_on(const struct receive *r, struct err *err)
+{
+    err_wrap(err, "the server lacks WAL that replication slot %s needs", r->config.slot);
+    (void)err_hint(err, "SELECT pg_drop_replication_slot('%s');\n-- then " PG_COPY_ANEW, r->config.slot);
+}
+
 /* "publication … does not exist", up to PostgreSQL 17. */
 static bool is_unpublished(const struct err *err)
 {
@@ -273,6 +291,8 @@ static void *run(void *arg)
         bool again = rc == ERR_NET || rc == ERR_CONFLICT || (is_internal(&err) && fruitless < INTERNAL_TRIES);
         if (!again && is_internal(&err))
             cannot_decode(r, &err);
+        if (is_removed(&err))
+            cannot_go_on(r, &err);
         if (is_untranslatable(&err))
             cannot_translate(r, &err);
         if (!again && is_unpublished(&err))

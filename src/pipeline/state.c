@@ -115,6 +115,8 @@ static int read_all(struct state *s, yyjson_val *root, struct err *err)
     if (!str_to_u64(get_str(root, "system_id"), &s->system_id) || !lsn_parse(get_str(root, "start"), &s->start) ||
         !lsn_parse(get_str(root, "applied"), &s->applied))
         return broken(s, "system_id, start or applied is missing", err);
+    if (get_str(root, "upgraded_id").n && !str_to_u64(get_str(root, "upgraded_id"), &s->upgraded_id))
+        return broken(s, "upgraded_id is no number", err);
     snprintf(s->slot, sizeof s->slot, "%.*s", STR_ARG(slot));
     snprintf(s->publication, sizeof s->publication, "%.*s", STR_ARG(publication));
     s->publication_oid = (uint32_t)yyjson_get_uint(yyjson_obj_get(root, "publication_oid"));
@@ -122,6 +124,11 @@ static int read_all(struct state *s, yyjson_val *root, struct err *err)
     s->history_only = yyjson_get_bool(yyjson_obj_get(root, "history_only"));
     yyjson_arr_foreach(yyjson_obj_get(root, "tables"), i, n, table) TRY(read_table(s, table, err));
     return 0;
+}
+
+uint64_t state_cluster(const struct state *s)
+{
+    return s->upgraded_id ? s->upgraded_id : s->system_id;
 }
 
 int state_load(struct state *s, const char *state_dir, struct err *err)
@@ -143,8 +150,10 @@ int state_save(const struct state *s, struct err *err)
     CLEANUP(buf_deinit) struct buf out = {0};
     char start[LSN_TEXT], applied[LSN_TEXT];
 
-    buf_printf(&out, "{\"version\":1,\"system_id\":\"%llu\",\"slot\":\"%s\",\"publication\":",
-               (unsigned long long)s->system_id, s->slot);
+    buf_printf(&out, "{\"version\":1,\"system_id\":\"%llu\",", (unsigned long long)s->system_id);
+    if (s->upgraded_id)
+        buf_printf(&out, "\"upgraded_id\":\"%llu\",", (unsigned long long)s->upgraded_id);
+    buf_printf(&out, "\"slot\":\"%s\",\"publication\":", s->slot);
     buf_add_json_str(&out, str_of(s->publication));
     buf_printf(&out,
                ",\"publication_oid\":%u,\"inserts\":%s,"

@@ -44,7 +44,8 @@ struct state_table {
 struct state {
     struct arena arena;
     char *path;
-    uint64_t system_id;
+    uint64_t system_id;   /* of the cluster that was copied; it stands in every table's log */
+    uint64_t upgraded_id; /* of the one that pg_upgrade made of it; 0: none */
     char slot[64], publication[64];
     bool history_only;        /* the tables hold changes instead of the current state: sink/lake_history.h */
     bool inserts;             /* the slot may be read with the publication for tables without an identity as well */
@@ -65,6 +66,8 @@ struct state_table *state_add(struct state *s, uint32_t oid, struct str schema, 
 void state_remove(struct state *s, uint32_t oid); /* pointers to other tables are no good any more */
 void state_set_reason(struct state *s, struct state_table *t, const char *reason);
 const char *table_state_name(enum table_state st);
+/* The system identifier of the cluster that is followed now. */
+uint64_t state_cluster(const struct state *s);
 /* The folder of a lake's state: `state_dir`, or <lake>/_sluice when it is NULL. Free with mem_free. */
 char *state_dir_of(const char *lake, const char *state_dir);
 /* Where a table's txn actions have our position: "sluice/<system id>/<slot>". Free with mem_free. */

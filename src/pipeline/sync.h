@@ -27,6 +27,7 @@ struct sync_options {
     size_t n_change_feed;
     const struct str *partition_by; /* patterns of columns that new tables are partitioned by */
     size_t n_partition_by;
+    bool upgraded;             /* the source is another cluster, which pg_upgrade made of the one that was followed */
     bool once;                 /* stop when caught up with where the source was at the start */
     int64_t epoch_us;          /* most time between two commits of a busy table */
     size_t memory_bytes;       /* of the whole process, about */

@@ -428,12 +428,12 @@ static int open_all(struct verify *v, struct err *err)
                        v->o->lake);
     TRY(pg_conn_open(v->o->url, PG_CONN_SQL, -1, &v->conn, err));
     TRY(pg_server_read(v->conn, &server, err));
-    if (server.system_id != v->state.system_id)
+    if (server.system_id != state_cluster(&v->state))
         return err_set(err, ERR_REFUSED,
                        "%s is another database cluster than the one that the lake follows (system identifier %llu, not "
                        "%llu)",
                        pg_conn_name(v->conn), (unsigned long long)server.system_id,
-                       (unsigned long long)v->state.system_id);
+                       (unsigned long long)state_cluster(&v->state));
     TRY(choose(v, err));
     TRY(engine_open(&options, &v->engine, err));
     return engine_connect(v->engine, &v->engine_conn, err);
