@@ -27,6 +27,58 @@ def test_replacing_a_table_by_a_query_counts_the_files_that_go(sluice, folder):
     assert metrics(folder) == {"numFiles": "1", "numOutputRows": "1", "numRemovedFiles": "2"}
 
 
+MAPPED = "TBLPROPERTIES ('delta.columnMapping.mode' = 'name')"
+
+
+def numbers(lake, version):
+    """The columns' ids at a version, and their names in files."""
+    (metadata,) = [a["metaData"] for a in list(lake.log("t"))[version][1] if "metaData" in a]
+    ids, names = {}, {}
+
+    def walk(kind, path):
+        if isinstance(kind, str):
+            return
+        for f in kind.get("fields", []):
+            at = path + f["name"]
+            ids[at], names[at] = f["metadata"]["delta.columnMapping.id"], f["metadata"]["delta.columnMapping.physicalName"]
+            walk(f["type"], at + ".")
+        for key in {"elementType", "keyType", "valueType"} & set(kind):
+            walk(kind[key], path)
+
+    walk(json.loads(metadata["schemaString"]), "")
+    assert len(set(ids.values())) == len(set(names.values())) == len(ids)
+    return ids, names, int(metadata["configuration"]["delta.columnMapping.maxColumnId"])
+
+
+@pytest.mark.parametrize("before,after,expected", [
+    ("a INT, b STRING, s STRUCT<x: INT, y: STRING>", "n INT, b STRING NOT NULL, a BIGINT, s STRUCT<x: INT, y: STRING>", {"n": 6, "b": 2, "a": 7, "s": 3, "s.x": 4, "s.y": 5}),
+    ("a INT, s STRUCT<x: INT, y: STRING, z: STRUCT<k: INT>>", "a INT, s STRUCT<x: INT, y: INT, z: STRUCT<k: INT>, n: INT>",
+     {"a": 1, "s": 7, "s.x": 3, "s.y": 8, "s.z": 5, "s.z.k": 6, "s.n": 9}),
+    ("a INT, s STRUCT<x: INT, y: STRING>", "A INT, S STRUCT<X: INT, y: STRING>", {"A": 1, "S": 5, "S.X": 3, "S.y": 4}),
+    ("s STRUCT<x: INT, y: STRING NOT NULL>, t STRUCT<x: INT NOT NULL>", "s STRUCT<x: INT NOT NULL, y: STRING>, t STRUCT<x: INT>", {"s": 6, "s.x": 2, "s.y": 3, "t": 4, "t.x": 5}),
+    ("a ARRAY<STRUCT<x: INT, y: INT>>, m MAP<STRING, STRUCT<v: INT>>", "a ARRAY<STRUCT<x: INT, y: BIGINT>>, m MAP<STRING, STRUCT<v: INT>>",
+     {"a": 6, "a.x": 2, "a.y": 7, "m": 4, "m.v": 5}),
+    ("m MAP<STRING, STRUCT<x: INT>>, a ARRAY<STRUCT<x: INT>>", "m ARRAY<STRUCT<x: INT>>, a STRUCT<x: INT>", {"m": 5, "m.x": 6, "a": 7, "a.x": 8}),
+    ("a DECIMAL(10,2), b CHAR(3), c VARCHAR(4), d STRING", "a DECIMAL(10,3), b CHAR(3), c STRING, d CHAR(2)", {"a": 5, "b": 6, "c": 3, "d": 7})])
+def test_replacing_a_table_keeps_the_ids_of_columns_of_the_same_name_and_type(sluice, folder, before, after, expected):
+    sql(sluice, folder, f"CREATE TABLE t ({before}) {MAPPED}", f"REPLACE TABLE t ({after}) {MAPPED}")
+    _, old, highest = numbers(folder, 0)
+    ids, names, now = numbers(folder, 1)
+    assert ids == expected and now == max(highest, *expected.values())
+    was = {k.lower(): v for k, v in old.items()}
+    assert {k for k in ids if names[k] == was.get(k.lower())} == {k for k, v in expected.items() if v <= highest}
+
+
+def test_replacing_a_table_with_another_mapping_gives_new_ids(sluice, folder):
+    by_id = MAPPED.replace("'name'", "'id'")
+    sql(sluice, folder, "CREATE TABLE t (a INT)", f"REPLACE TABLE t (a INT, b INT) {MAPPED}", "INSERT INTO t VALUES (1, 2)", f"REPLACE TABLE t (a INT) {by_id}",
+        "INSERT INTO t VALUES (3)", f"CREATE OR REPLACE TABLE t {by_id} AS SELECT a, 'x' AS b FROM t", "REPLACE TABLE t (a INT)", f"REPLACE TABLE t (a INT) {MAPPED}")
+    assert [numbers(folder, v)[0] for v in (1, 3, 5, 7)] == [{"a": 1, "b": 2}, {"a": 3}, {"a": 3, "b": 4}, {"a": 1}]
+    assert numbers(folder, 3)[1]["a"] not in {numbers(folder, v)[1]["a"] for v in (1, 7)}
+    assert sql(sluice, folder, "SELECT * FROM t VERSION AS OF 5").rows() == [{"a": 3, "b": "x"}]
+    assert sql(sluice, folder, "SELECT * FROM t VERSION AS OF 2").rows() == [{"a": 1, "b": 2}]
+
+
 def test_dropping_a_constraint_that_is_not_there_is_a_commit(sluice, folder):
     sql(sluice, folder, "CREATE TABLE t (a INT)", "ALTER TABLE t DROP CONSTRAINT IF EXISTS c")
     assert info(folder)["operation"] == "DROP CONSTRAINT" and folder.version("t") == 1

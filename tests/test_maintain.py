@@ -215,11 +215,11 @@ def test_replace_table_is_one_commit_and_the_old_versions_stay(sluice, folder):
 
 def test_replaced_column_mapping_gives_no_id_twice(sluice, folder):
     mapped = "TBLPROPERTIES ('delta.columnMapping.mode' = 'name')"
-    sql(sluice, folder, f"CREATE TABLE t (a INT, b INT) {mapped}", f"CREATE OR REPLACE TABLE t {mapped} AS SELECT 1 AS a")
+    sql(sluice, folder, f"CREATE TABLE t (a INT, b INT) {mapped}", f"CREATE OR REPLACE TABLE t {mapped} AS SELECT 'x' AS a")
     meta = actions(folder, "t")["metaData"][0]
     assert json.loads(meta["schemaString"])["fields"][0]["metadata"]["delta.columnMapping.id"] == 3
     assert meta["configuration"]["delta.columnMapping.maxColumnId"] == "3"
-    assert_rows(sluice, folder, "t", [(1,)], ("delta-rs", "sluice"))
+    assert_rows(sluice, folder, "t", [("x",)], ("delta-rs", "sluice"))
 
 
 def test_create_as_checks_constraints(sluice, folder):

@@ -342,6 +342,69 @@ void delta_schema_map(struct schema *s, int32_t *max_id, bool new_names, uint64_
     map_fields(&m, s->fields, s->n_fields, true);
 }
 
+static const struct field *find_type(const struct field *f, uint32_t n, enum type_id id)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (f[i].type.id == id || find_type(f[i].type.children, f[i].type.n_children, id))
+            return &f[i];
+    }
+    return NULL;
+}
+
+/* The values of one type can be read as those of the other. */
+static bool type_keeps(const struct type *from, const struct type *to)
+{
+    if (from->id != to->id || from->n_children != to->n_children)
+        return false;
+    if (!to->n_children)
+        return type_eq(from, to);
+    for (uint32_t i = 0; i < to->n_children; i++) {
+        const struct field *a = &from->children[i], *b = &to->children[i];
+        if ((to->id == TYPE_STRUCT && !str_eq(a->name, b->name)) || (a->nullable && !b->nullable) ||
+            !type_keeps(&a->type, &b->type))
+            return false;
+    }
+    return true;
+}
+
+static void copy_meta(struct field *f, struct arena *arena, const struct field *from, struct str key)
+{
+    struct str json = field_meta_get(from, key);
+
+    if (json.n)
+        field_meta_set(f, arena, key, arena_str(arena, json));
+}
+
+/* Elements, keys and values have no ids; `sized`: the column holds a CHAR or VARCHAR somewhere, and so no STRING that counts as one. */
+static void keep_ids(struct arena *arena, struct field *f, uint32_t n, const struct type *old, bool sized)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct field *was = old->id == TYPE_STRUCT ? NULL : &old->children[i];
+        for (uint32_t k = 0; old->id == TYPE_STRUCT && k < old->n_children; k++)
+            if (str_eq_nocase(old->children[k].name, f[i].name))
+                was = &old->children[k];
+        if (!was)
+            continue;
+        bool text = sized || field_meta_get(&f[i], STR("__CHAR_VARCHAR_TYPE_STRING")).n;
+        if (old->id == TYPE_STRUCT && !(text && find_type(&f[i], 1, TYPE_STRING)) && !f[i].id && was->id &&
+            type_keeps(&was->type, &f[i].type)) {
+            f[i].id = was->id;
+            f[i].physical = arena_str(arena, was->physical);
+            copy_meta(&f[i], arena, was, STR("delta.columnMapping.id"));
+            copy_meta(&f[i], arena, was, STR("delta.columnMapping.physicalName"));
+        }
+        if (f[i].type.n_children && f[i].type.id == was->type.id)
+            keep_ids(arena, f[i].type.children, f[i].type.n_children, &was->type, text);
+    }
+}
+
+void delta_schema_keep_ids(struct schema *s, const struct schema *old)
+{
+    struct type whole = {.id = TYPE_STRUCT, .n_children = old->n_fields, .children = old->fields};
+
+    keep_ids(&s->arena, s->fields, s->n_fields, &whole, false);
+}
+
 void delta_schema_note_widening(struct field *f, const struct type *from, const struct type *to, struct str path,
                                 struct arena *arena)
 {
@@ -362,15 +425,6 @@ void delta_schema_note_widening(struct field *f, const struct type *from, const 
     }
     buf_add_cstr(&json, "}]");
     field_meta_set(f, arena, STR("delta.typeChanges"), buf_str(&json));
-}
-
-static const struct field *find_type(const struct field *f, uint32_t n, enum type_id id)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (f[i].type.id == id || find_type(f[i].type.children, f[i].type.n_children, id))
-            return &f[i];
-    }
-    return NULL;
 }
 
 const struct field *delta_schema_find_type(const struct schema *s, enum type_id id)

@@ -34,6 +34,13 @@ void delta_schema_unmap(struct schema *s);
  * metadata. The schema must not be published yet.
  */
 void delta_schema_map(struct schema *s, int32_t *max_id, bool new_names, uint64_t seed);
+/*
+ * The schema of a table that replaces one with `old`: fields, nested too, that it had under the same name (in any case) and with
+ * the same type keep their ids and physical names, before delta_schema_map() makes those of the others. What Spark takes for
+ * the same type: names of a struct's fields in the same case, nothing that may be NULL now and might not be before but the
+ * field itself, no CHAR or VARCHAR.
+ */
+void delta_schema_keep_ids(struct schema *s, const struct schema *old);
 /* Is any type in the schema one that we cannot read? Returns its field, or NULL. */
 const struct field *delta_schema_find_type(const struct schema *s, enum type_id id);
 

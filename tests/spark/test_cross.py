@@ -60,6 +60,15 @@ FEATURES = {
                 f"REPLACE TABLE {{t}} (c INT) USING delta TBLPROPERTIES ({DV})"],
     "replace as select": [table(DV), ROWS, f"CREATE OR REPLACE TABLE {{t}} USING delta PARTITIONED BY (b) TBLPROPERTIES ({DV}) AS "
                           "SELECT * FROM (VALUES (1, 'x'), (2, 'y')) AS x(a, b)"],
+    "replace with column mapping": [
+        table(DV, MAPPED, columns="a INT, b STRING, s STRUCT<x: INT, y: STRING, z: STRUCT<k: INT>>, l ARRAY<STRUCT<x: INT, y: INT>>, m MAP<STRING, STRUCT<v: INT>>, c CHAR(3)"),
+        *("CREATE OR REPLACE " + table(DV, MAPPED, columns=c).removeprefix("CREATE ") for c in (
+            "n INT, B STRING, a BIGINT, s STRUCT<x: INT, y: INT, z: STRUCT<k: INT>, n: INT>, l ARRAY<STRUCT<x: INT, y: BIGINT>>, m MAP<STRING, STRUCT<v: INT>>, c CHAR(3)",
+            "B STRING NOT NULL, S STRUCT<x: INT NOT NULL, y: INT, z: STRUCT<k: INT>, n: INT>, l STRUCT<x: INT>, c VARCHAR(3), m ARRAY<STRUCT<v: INT>>",
+            "B STRING, S STRUCT<x: INT, y: INT, z: STRUCT<K: INT>, n: INT>, c STRING")),
+        "ALTER TABLE {t} RENAME COLUMN B TO d", f"CREATE OR REPLACE TABLE {{t}} USING delta TBLPROPERTIES ({DV}, {MAPPED}) AS SELECT 'x' AS b, 1 AS c, 'y' AS d",
+        f"CREATE OR REPLACE TABLE {{t}} USING delta TBLPROPERTIES ({DV}, 'delta.columnMapping.mode' = 'id') AS SELECT 'x' AS b, 'y' AS d",
+        "REPLACE " + table(DV, columns="b STRING").removeprefix("CREATE "), "REPLACE " + table(DV, MAPPED, columns="b STRING").removeprefix("CREATE ")],
     "insert": [table(DV), ROWS, "INSERT INTO {t} (s, id) VALUES ('q', 9)", "INSERT INTO {t} BY NAME SELECT 5 AS id, CAST(1.25 AS DECIMAL(10,2)) AS d, 'n' AS s",
                "INSERT INTO {t} (id) SELECT 1 WHERE 1 = 0"],
     "insert overwrite": [table(DV), ROWS, "INSERT OVERWRITE {t} VALUES (9, 'o', 1.25)"],

@@ -25,11 +25,15 @@ static int take_protocol_properties(struct delta_metadata *m, struct arena *aren
     return 0;
 }
 
-/* Column mapping gives every column an id and a physical name, unless the schema comes with them. */
-static int map_schema(struct delta_metadata *m, struct schema *schema, struct arena *arena, struct err *err)
+/*
+ * Column mapping gives every column an id and a physical name, unless the schema comes with them, or the table that it
+ * replaces has them in the same mode. Ids that were given out there are not given out again.
+ */
+static int map_schema(struct delta_metadata *m, const struct delta_snapshot *replaced, struct schema *schema,
+                      struct arena *arena, struct err *err)
 {
     enum delta_mapping mapping;
-    int64_t max = 0;
+    int64_t max = 0, before = 0;
     int32_t max_id = 0;
 
     TRY(delta_mapping_mode(m->configuration, m->n_configuration, &mapping, err));
@@ -38,6 +42,11 @@ static int map_schema(struct delta_metadata *m, struct schema *schema, struct ar
     struct str known = delta_kv_get(m->configuration, m->n_configuration, STR(MAX_COLUMN_ID));
     if (str_to_i64(known, &max) && max > 0 && max < INT32_MAX)
         max_id = (int32_t)max;
+    if (replaced && str_to_i64(delta_snapshot_property(replaced, STR(MAX_COLUMN_ID)), &before) && before > max_id &&
+        before < INT32_MAX)
+        max_id = (int32_t)before;
+    if (replaced && replaced->head->mapping == mapping)
+        delta_schema_keep_ids(schema, replaced->head->schema);
     delta_schema_map(schema, &max_id, true, (uint64_t)clock_now_us());
     delta_metadata_set(m, arena, STR(MAX_COLUMN_ID), str_of(arena_printf(arena, "%d", max_id)));
     return 0;
@@ -71,13 +80,9 @@ static int make_metadata(const struct delta_create *c, struct delta_draft *d, st
     };
     struct delta_metadata *m = d->metadata = delta_metadata_copy(&draft, &d->arena);
 
-    /* column ids that were given out once are never given out again */
-    struct str max = d->replaced ? delta_snapshot_property(d->replaced, STR(MAX_COLUMN_ID)) : (struct str){0};
-    if (max.n)
-        delta_metadata_set(m, &d->arena, STR(MAX_COLUMN_ID), max);
     TRY(check_replaced(c, d->replaced, err));
     TRY(take_protocol_properties(m, &d->arena, &d->protocol, err));
-    TRY(map_schema(m, schema, &d->arena, err));
+    TRY(map_schema(m, d->replaced, schema, &d->arena, err));
     delta_name_row_id_columns(m, &d->arena);
     delta_schema_write(schema, &json);
     m->schema_json = arena_str(&d->arena, buf_str(&json));
