@@ -117,6 +117,28 @@ def test_schema_evolution_keeps_columns_that_the_source_lacks(sluice, folder):
                                      3: {"v": None, "s": None, "flag": False}}
 
 
+@pytest.mark.parametrize("vectors", ["true", "false"])
+def test_update_star_keeps_fields_that_the_source_lacks(sluice, folder, vectors):
+    """As Spark does, at any depth; of a list and a map, and by an assignment that names the column, the whole value is new."""
+    whole = {"a": 1, "b": "x", "m": {"x": 1, "y": "p"}}
+    sql(sluice, folder, "CREATE TABLE t (id INT, n STRUCT<a: INT, b: STRING, m: STRUCT<x: INT, y: STRING>>, l STRUCT<v: INT, w: INT>[]) "
+                        f"TBLPROPERTIES ('delta.enableDeletionVectors' = '{vectors}')",
+        f"INSERT INTO t SELECT i, CASE WHEN i % 2 = 1 THEN {whole} END, [{{'v': 1, 'w': 2}}] FROM range(1, 13) r(i)")
+    star = "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+    for ids, n, clauses in (
+            ("1, 2, 20", "{'b': 'S', 'new': 5}", star), ("3, 4", "{'m': {'y': 'S'}}", star), ("5, 6, 30", "NULL::STRUCT(m STRUCT(y VARCHAR))", star),
+            ("7, 8", "NULL::STRUCT(a INT, b VARCHAR, m STRUCT(x INT, y VARCHAR), new INT)", star), ("9, 10", "{'b': 'S'}", "WHEN MATCHED THEN UPDATE SET n = s.n"),
+            ("11, 12", "{'b': 'S'}", "WHEN MATCHED THEN UPDATE SET n.m = {'y': s.n.b}")):
+        sql(sluice, folder, f"MERGE WITH SCHEMA EVOLUTION INTO t USING (SELECT unnest([{ids}]) AS id, {n} AS n, [{{'w': 3}}] AS l) AS s ON t.id = s.id {clauses}")
+    row = lambda a=None, b=None, m=None, new=None: {"a": a, "b": b, "m": m, "new": new}  # noqa: E731
+    inner = lambda x=None, y=None: {"x": x, "y": y}  # noqa: E731
+    rows = by_id(sluice, folder)
+    assert {k: r["n"] for k, r in rows.items()} == {
+        1: row(1, "S", inner(1, "p"), 5), 2: row(b="S", new=5), 20: row(b="S", new=5), 3: row(1, "x", inner(1, "S")), 4: row(m=inner(y="S")),
+        5: row(1, "x", inner(1)), 6: None, 30: None, 7: None, 8: None, 9: row(b="S"), 10: row(b="S"), 11: row(1, "x", inner(y="S")), 12: row(m=inner(y="S"))}
+    assert rows[1]["l"] == [{"v": None, "w": 3}] and rows[9]["l"] == [{"v": 1, "w": 2}]
+
+
 @pytest.mark.parametrize("clauses, error", [
     ("WHEN MATCHED THEN UPDATE SET *", 'the source has no column "s"'),
     ("WHEN NOT MATCHED THEN INSERT *", 'the source has no column "s"'),

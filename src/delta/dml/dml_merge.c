@@ -115,7 +115,8 @@ static int check_fields(const struct dml *d, const struct merge *g, const struct
                                                : -1;
         struct assign_to to = {ASSIGN_SAME_NAMES, &f->type, f->name};
         if (column >= 0 && store_assign_check(&to, g->types[column], err) < 0)
-            return err_hint(err, "MERGE WITH SCHEMA EVOLUTION adds fields, and leaves those that are missing NULL");
+            return err_hint(
+                err, "MERGE WITH SCHEMA EVOLUTION adds fields; UPDATE SET * leaves those that are missing as they are");
     }
     return 0;
 }
@@ -179,9 +180,14 @@ static int add_column_of(const struct dml *d, const struct merge *g, const struc
     }
     if (given == DML_ABSENT)
         return dml_add_default(d, i, sql, err);
+    const struct engine_type *type = g->types[find_source_column(g, f->name)];
     add_source_column(g, f->name, &column);
-    return dml_add_stored(d, i, d->evolves ? ASSIGN_EVOLVING : ASSIGN_SAME_NAMES,
-                          g->types[find_source_column(g, f->name)], buf_str(&column), true, sql, err);
+    if (d->evolves && c->action == DML_UPDATE_ALL) {
+        struct assign_to to = {ASSIGN_EVOLVING, &d->logical->fields[i].type, f->name};
+        return store_assign_over(&to, type, buf_str(&column), old, sql, err);
+    }
+    return dml_add_stored(d, i, d->evolves ? ASSIGN_EVOLVING : ASSIGN_SAME_NAMES, type, buf_str(&column), true, sql,
+                          err);
 }
 
 /* WHEN … THEN <number> for the clauses of one kind. */

@@ -152,65 +152,119 @@ int store_assign_check(const struct assign_to *to, const struct engine_type *fro
     return 0;
 }
 
-static void shape(enum assign_fields fields, const struct engine_type *from, const struct type *to, struct str expr,
-                  unsigned depth, struct buf *out);
+/* A value on its way into a column. `old`: what is there, where fields that the value lacks stay as they are. */
+struct value {
+    enum assign_fields fields;
+    struct str expr, old;
+    unsigned depth; /* of lambdas around it */
+};
 
-static void shape_struct(enum assign_fields fields, const struct engine_type *from, const struct type *to,
-                         struct str expr, unsigned depth, struct buf *out)
+static void shape(const struct value *v, const struct engine_type *from, const struct type *to, struct buf *out);
+
+/* Fields that the value lacks, in it or in structs in it. */
+static bool lacks_fields(const struct engine_type *from, const struct type *to)
 {
-    buf_printf(out, "CASE WHEN %.*s IS NULL THEN NULL ELSE struct_pack(", STR_ARG(expr));
+    bool lacks = false;
+
+    if (to->id != TYPE_STRUCT || from->kind != ENGINE_STRUCT)
+        return false;
+    for (uint32_t i = 0; i < to->n_children && !lacks; i++) {
+        int k = find_by_name(from, to->children[i].name);
+        lacks = k < 0 || lacks_fields(&from->children[k], &to->children[i].type);
+    }
+    return lacks;
+}
+
+static bool keeps_old(const struct value *v, const struct engine_type *from, const struct type *to)
+{
+    return v->old.n && lacks_fields(from, to);
+}
+
+static void add_old_field(struct str old, struct str name, struct buf *out)
+{
+    buf_printf(out, "struct_extract(%.*s, ", STR_ARG(old));
+    buf_add_sql_literal(out, name);
+    buf_add_char(out, ')');
+}
+
+static void shape_field(const struct value *v, const struct engine_type *from, const struct type *to, uint32_t i,
+                        struct buf *out)
+{
+    const struct field *f = &to->children[i];
+    CLEANUP(buf_deinit) struct buf part = {0}, old = {0};
+    int k = field_for(v->fields, from, to, i);
+
+    if (v->old.n)
+        add_old_field(v->old, f->name, &old);
+    buf_add_sql_ident(out, f->name);
+    buf_add_cstr(out, " := ");
+    if (k < 0) {
+        buf_add_cstr(out, old.n ? old.p : "NULL");
+        return;
+    }
+    buf_printf(&part, "struct_extract_at(%.*s, %d)", STR_ARG(v->expr), k + 1);
+    struct value inner = {v->fields, buf_str(&part), buf_str(&old), v->depth};
+    shape(&inner, &from->children[k], &f->type, out);
+}
+
+static void shape_struct(const struct value *v, const struct engine_type *from, const struct type *to, struct buf *out)
+{
+    struct value fields = *v;
+
+    if (!keeps_old(v, from, to))
+        fields.old = (struct str){0};
+    buf_printf(out, "CASE WHEN %.*s IS NULL", STR_ARG(v->expr));
+    if (fields.old.n)
+        buf_printf(out, " AND %.*s IS NULL", STR_ARG(v->old));
+    buf_add_cstr(out, " THEN NULL ELSE struct_pack(");
     for (uint32_t i = 0; i < to->n_children; i++) {
-        CLEANUP(buf_deinit) struct buf part = {0};
-        int k = field_for(fields, from, to, i);
         buf_add_cstr(out, i ? ", " : "");
-        buf_add_sql_ident(out, to->children[i].name);
-        buf_add_cstr(out, " := ");
-        if (k < 0) {
-            buf_add_cstr(out, "NULL");
-            continue;
-        }
-        buf_printf(&part, "struct_extract_at(%.*s, %d)", STR_ARG(expr), k + 1);
-        shape(fields, &from->children[k], &to->children[i].type, buf_str(&part), depth, out);
+        shape_field(&fields, from, to, i, out);
     }
     buf_add_cstr(out, ") END");
 }
 
-static void shape_map(enum assign_fields fields, const struct engine_type *from, const struct type *to, struct str expr,
-                      unsigned depth, struct buf *out)
+static void shape_map(const struct value *v, const struct engine_type *from, const struct type *to, struct buf *out)
 {
     static const char *const parts[] = {"key", "value"};
 
-    buf_printf(out, "map_from_entries(list_transform(map_entries(%.*s), lambda __v%u: struct_pack(", STR_ARG(expr),
-               depth);
+    buf_printf(out, "map_from_entries(list_transform(map_entries(%.*s), lambda __v%u: struct_pack(", STR_ARG(v->expr),
+               v->depth);
     for (unsigned i = 0; i < 2; i++) {
         CLEANUP(buf_deinit) struct buf var = {0};
-        buf_printf(&var, "__v%u.%s", depth, parts[i]);
+        buf_printf(&var, "__v%u.%s", v->depth, parts[i]);
         buf_printf(out, "%s%s := ", i ? ", " : "", parts[i]);
-        shape(fields, &from->children->children[i], &to->children[i].type, buf_str(&var), depth + 1, out);
+        struct value inner = {v->fields, buf_str(&var), {0}, v->depth + 1};
+        shape(&inner, &from->children->children[i], &to->children[i].type, out);
     }
     buf_add_cstr(out, ")))");
 }
 
-/* Something that a cast makes a value of the type of. */
-static void shape(enum assign_fields fields, const struct engine_type *from, const struct type *to, struct str expr,
-                  unsigned depth, struct buf *out)
+static void shape_list(const struct value *v, const struct engine_type *from, const struct type *to, struct buf *out)
 {
     CLEANUP(buf_deinit) struct buf var = {0};
 
-    if (plain(fields, from, to)) {
-        buf_add_str(out, expr);
+    buf_printf(&var, "__v%u", v->depth);
+    buf_printf(out, "list_transform(%.*s, lambda %s: ", STR_ARG(v->expr), var.p);
+    struct value inner = {v->fields, buf_str(&var), {0}, v->depth + 1};
+    shape(&inner, from->children, &to->children[0].type, out);
+    buf_add_char(out, ')');
+}
+
+/* Something that a cast makes a value of the type of. */
+static void shape(const struct value *v, const struct engine_type *from, const struct type *to, struct buf *out)
+{
+    if (plain(v->fields, from, to) && !keeps_old(v, from, to)) {
+        buf_add_str(out, v->expr);
     } else if (to->id == TYPE_STRUCT) {
-        shape_struct(fields, from, to, expr, depth, out);
+        shape_struct(v, from, to, out);
     } else if (to->id == TYPE_MAP) {
-        shape_map(fields, from, to, expr, depth, out);
+        shape_map(v, from, to, out);
     } else if (to->id == TYPE_ARRAY) {
-        buf_printf(&var, "__v%u", depth);
-        buf_printf(out, "list_transform(%.*s, lambda %s: ", STR_ARG(expr), var.p);
-        shape(fields, from->children, &to->children[0].type, buf_str(&var), depth + 1, out);
-        buf_add_char(out, ')');
+        shape_list(v, from, to, out);
     } else {
         struct form form = form_of(from, to);
-        buf_printf(out, "%s%.*s%s", form.before, STR_ARG(expr), form.after);
+        buf_printf(out, "%s%.*s%s", form.before, STR_ARG(v->expr), form.after);
     }
 }
 
@@ -220,12 +274,28 @@ int store_assign_sql(const struct assign_to *to, const struct engine_type *from,
     TRY(store_assign_check(to, from, err));
     buf_add_cstr(out, "CAST((");
     if (simple || to->type->id != TYPE_STRUCT || plain(to->fields, from, to->type)) {
-        shape(to->fields, from, to->type, expr, 0, out);
+        struct value value = {to->fields, expr, {0}, 0};
+        shape(&value, from, to->type, out);
     } else { /* it is computed once */
+        struct value value = {to->fields, STR("__v0"), {0}, 1};
         buf_printf(out, "list_transform([(%.*s\n)], lambda __v0: ", STR_ARG(expr));
-        shape(to->fields, from, to->type, STR("__v0"), 1, out);
+        shape(&value, from, to->type, out);
         buf_add_cstr(out, ")[1]");
     }
+    buf_add_cstr(out, ") AS ");
+    TRY(parquet_type_sql(to->type, out, err));
+    buf_add_char(out, ')');
+    return 0;
+}
+
+int store_assign_over(const struct assign_to *to, const struct engine_type *from, struct str expr, struct str old,
+                      struct buf *out, struct err *err)
+{
+    struct value value = {to->fields, expr, old, 0};
+
+    TRY(store_assign_check(to, from, err));
+    buf_add_cstr(out, "CAST((");
+    shape(&value, from, to->type, out);
     buf_add_cstr(out, ") AS ");
     TRY(parquet_type_sql(to->type, out, err));
     buf_add_char(out, ')');

@@ -32,6 +32,9 @@ int store_assign_check(const struct assign_to *to, const struct engine_type *fro
 /* Appends the expression, which has the type `from`, as a value of the column. `simple`: it may stand there several times. */
 int store_assign_sql(const struct assign_to *to, const struct engine_type *from, struct str expr, bool simple,
                      struct buf *out, struct err *err) MUST_CHECK;
+/* The same for two simple expressions: fields of structs that the value lacks (ASSIGN_EVOLVING) stay as they are in `old`. */
+int store_assign_over(const struct assign_to *to, const struct engine_type *from, struct str expr, struct str old,
+                      struct buf *out, struct err *err) MUST_CHECK;
 
 /* The type of a literal, near enough for the above; false when the expression is something else. */
 bool store_literal_type(struct str expr, struct engine_type *ret);
