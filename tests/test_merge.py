@@ -198,3 +198,19 @@ def test_history_says_what_sparks_does(sluice, folder, fixture):
         rows = {k: v for k, v in spark["operationMetrics"].items() if ("Rows" in k or "Vectors" in k) and
                 not (vectors == "false" and ("Copied" in k or "Output" in k))}  # files are laid out otherwise
         assert {k: metrics[k] for k in rows} == rows, version
+
+
+@pytest.mark.parametrize("width", [3, 250])
+@pytest.mark.parametrize("aliases", [("t", "s"), ("alias", "__c")])
+def test_conditions_of_wide_tables(sluice, folder, width, aliases):
+    """Past some hundred columns the number of a row's clause is found in another way."""
+    t, s = aliases
+    names = [f"c{i}" for i in range(width)]
+    sql(sluice, folder, "CREATE TABLE t AS SELECT i AS id, " + ", ".join(f"i * {k + 1} AS c{k}" for k in range(width)) + " FROM range(6) r(i)",
+        f"MERGE INTO t AS {t} USING (SELECT i AS id, " + ", ".join(f"-i AS c{k}" for k in range(width)) + f" FROM range(3, 9) r(i)) AS {s} ON {t}.id = {s}.id "
+        f"WHEN MATCHED AND {s}.c1 = -3 THEN DELETE WHEN MATCHED AND {t}.c2 > 12 THEN UPDATE SET * WHEN MATCHED THEN UPDATE SET c2 = {s}.c2 + {t}.c2 + {t}.c2 "
+        f"WHEN NOT MATCHED AND {s}.id < 8 THEN INSERT * WHEN NOT MATCHED THEN INSERT (id, c0) VALUES ({s}.id, 1) "
+        f"WHEN NOT MATCHED BY SOURCE AND {t}.id = 0 THEN DELETE WHEN NOT MATCHED BY SOURCE AND {t}.id = 1 THEN UPDATE SET c1 = NULL")
+    got = [tuple(r.values()) for r in sql(sluice, folder, f"SELECT id, {', '.join(names)} FROM t ORDER BY id").rows()]
+    times = lambda i, **other: (i, *(other.get(n, i * (k + 1)) for k, n in enumerate(names)))  # noqa: E731
+    assert got == [times(1, c1=None), times(2), times(4, c2=20), (5, *[-5] * width), (6, *[-6] * width), (7, *[-7] * width), (8, 1, *[None] * (width - 1))]
