@@ -28,6 +28,12 @@ static void tell_of_quarantine(const struct state_table *st, const char *reason)
              log_quote(reason));
 }
 
+/* The log of the table in the lake is damaged, or pieces of it are gone. */
+static bool is_unreadable(int rc)
+{
+    return rc == ERR_INPUT || rc == ERR_NOT_FOUND;
+}
+
 /* Somebody has made of the table what cannot be followed: it is set aside, and the others go on. `*ret` is NULL when it cannot
  * be read at all. */
 static int open_table(struct sync *s, struct state_table *st, struct lake_table **ret, struct err *err)
@@ -35,7 +41,7 @@ static int open_table(struct sync *s, struct state_table *st, struct lake_table 
     struct err why;
     int rc = lake_table_open(&s->env, (struct table_name){st->schema, st->name}, ret, &why);
 
-    if (rc && rc != ERR_UNSUPPORTED) {
+    if (rc && rc != ERR_UNSUPPORTED && !is_unreadable(rc)) {
         *err = why;
         return rc;
     }
@@ -379,7 +385,7 @@ static int take_in(struct sync *s, struct copy_table *c, struct err *err)
     struct err why = c->failed;
     int rc = why.code ? ERR_UNSUPPORTED : stage_table(s, c, &why);
 
-    if (rc == ERR_UNSUPPORTED)
+    if (rc == ERR_UNSUPPORTED || is_unreadable(rc))
         return set_aside(s, c, &why, err);
     state_find(&s->state, c->rel->oid)->put_off = 0;
     if (rc && err)

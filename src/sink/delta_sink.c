@@ -106,10 +106,25 @@ size_t delta_sink_buffered(const struct delta_sink *s)
     return bytes;
 }
 
-/* ERR_UNSUPPORTED is the table's own trouble: it is set aside, the others go on. Anything else is everybody's. */
+/* Somebody has removed files of the table. What the engine cannot read is an error of the disk all the same. */
+static bool lacks_files(struct lake_table *t, int rc)
+{
+    size_t cursor = 0;
+    void *f;
+
+    if (rc == ERR_NOT_FOUND)
+        return true;
+    while (rc == ERR_IO && imap_next(&t->files, &cursor, NULL, &f) == 0)
+        if (store_head(t->store, ((struct lake_file *)f)->path, NULL, NULL, NULL) == ERR_NOT_FOUND)
+            return true;
+    return false;
+}
+
+/* ERR_UNSUPPORTED is the table's own trouble, and so are files that it lacks: it is set aside, the others go on. Anything else
+ * is everybody's. */
 static int quarantine_or_fail(struct lake_table *t, int rc, const struct err *why, struct err *err)
 {
-    if (rc == ERR_UNSUPPORTED) {
+    if (rc == ERR_UNSUPPORTED || lacks_files(t, rc)) {
         log_err(LOG_WARN, t->stale ? "table_to_be_copied_anew" : "table_quarantined", why);
         lake_table_quarantine(t, why->msg);
         return 0;

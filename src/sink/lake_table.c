@@ -129,7 +129,10 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
     TRY(delta_table_exists(t->store, &exists, err));
     if (!exists)
         return 0;
-    if (delta_table_open(t->store, env->engine, &t->delta, err))
+    int rc = delta_table_open(t->store, env->engine, &t->delta, err);
+    if (rc == ERR_INPUT || rc == ERR_NOT_FOUND)
+        err_wrap(err, "it cannot be read (remove its folder, and --resync copies it anew)");
+    if (rc)
         return err_wrap(err, "table %s", t->name);
     t->delta->checkpoint_interval = env->checkpoint_interval;
     struct delta_snapshot *s = delta_table_snapshot(t->delta);
@@ -156,7 +159,7 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
     if (!str_to_i64(storage, &t->shape))
         t->shape = 0; /* of a table that was made before this was noted */
     struct err why;
-    int rc = lake_partition_open(t, s->head->metadata, &why);
+    rc = lake_partition_open(t, s->head->metadata, &why);
     delta_snapshot_unref(s);
     if (rc == ERR_UNSUPPORTED)
         lake_table_quarantine(t, why.msg);

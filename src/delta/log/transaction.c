@@ -437,6 +437,18 @@ static int absorb_winners(struct delta_tx *tx, bool *ret_ours, struct err *err)
     }
 }
 
+/* The put would make a log that begins in its middle, which nobody could read. */
+static int check_log_is_there(struct store *store, int64_t version, struct err *err)
+{
+    char key[DELTA_KEY];
+    bool exists = true;
+
+    int rc = version < 0 ? 0 : store_head(store, delta_commit_key(version, key), NULL, NULL, err);
+    if (rc == ERR_NOT_FOUND) /* cleaned away, or all of it? */
+        rc = delta_table_exists(store, &exists, err);
+    return rc || exists ? rc : err_set(err, ERR_NOT_FOUND, "%s was removed: its log is gone", store->name);
+}
+
 static int attempt_put(struct delta_tx *tx, bool *ret_done, struct err *err)
 {
     CLEANUP(attempt_deinit) struct attempt at = {0};
@@ -445,6 +457,7 @@ static int attempt_put(struct delta_tx *tx, bool *ret_done, struct err *err)
     struct err lost;
 
     TRY(attempt_make(tx, t->snapshot, &at, err));
+    TRY(check_log_is_there(t->store, t->snapshot->version, err));
     delta_commit_key(t->snapshot->version + 1, key);
     int rc = store_put_if_absent(t->store, key, buf_str(&at.bytes), err);
     if (rc == 0) {
