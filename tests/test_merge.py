@@ -9,6 +9,7 @@ import pytest
 
 from lib.sluice import REFUSED, ROOT, USAGE
 from test_dml import folder, sql  # noqa: F401
+from test_nested_alter import field
 
 SPARK = Path(os.environ.get("SLUICE_SHARED", ROOT.parent / "shared")) / "fixtures" / "spark-delta"
 
@@ -137,6 +138,41 @@ def test_update_star_keeps_fields_that_the_source_lacks(sluice, folder, vectors)
         1: row(1, "S", inner(1, "p"), 5), 2: row(b="S", new=5), 20: row(b="S", new=5), 3: row(1, "x", inner(1, "S")), 4: row(m=inner(y="S")),
         5: row(1, "x", inner(1)), 6: None, 30: None, 7: None, 8: None, 9: row(b="S"), 10: row(b="S"), 11: row(1, "x", inner(y="S")), 12: row(m=inner(y="S"))}
     assert rows[1]["l"] == [{"v": None, "w": 3}] and rows[9]["l"] == [{"v": 1, "w": 2}]
+
+
+WIDER = ("5000000000::BIGINT AS k, 1.2345::DECIMAL(10,4) AS d, 0.1::DOUBLE AS f, 1.5::DOUBLE AS i, {'a': [70000::INT], 'b': MAP {'k': 1.5::DECIMAL(12,1)}} AS n, "
+         "1.23456::DECIMAL(6,5) AS e")
+EVOLVING = {"MERGE": "MERGE WITH SCHEMA EVOLUTION INTO t USING (SELECT 1 AS id, {}) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",
+            "INSERT": "INSERT WITH SCHEMA EVOLUTION INTO t BY NAME SELECT 1 AS id, {}"}
+
+
+@pytest.mark.parametrize("statement", EVOLVING)
+def test_schema_evolution_widens_types_where_the_table_lets_it(sluice, folder, statement):
+    for on in ("true", "false"):
+        sql(sluice, folder, "CREATE OR REPLACE TABLE t (id INT, k SMALLINT, d DECIMAL(6,2), f FLOAT, i INT, n STRUCT<a: SMALLINT[], b: MAP(VARCHAR, INT)>, e DECIMAL(6,2)) "
+                            f"TBLPROPERTIES ('delta.enableTypeWidening' = '{on}')",
+            "INSERT INTO t VALUES (2, 3, 4.25, 1.5, 7, {'a': [1], 'b': MAP {'k': 2}}, 1.25)" + ", (1, 0, 0, 0, 0, NULL, 0)" * (statement == "MERGE"))
+        text = EVOLVING[statement].format(WIDER if on == "true" else "1.2345::DECIMAL(10,4) AS d, 1.5::DOUBLE AS i")
+        sql(sluice, folder, text)
+        rows = sql(sluice, folder, "SELECT * FROM t ORDER BY id").rows()
+        if on == "true":
+            assert rows == [{"id": 1, "k": 5000000000, "d": 1.2345, "f": 0.1, "i": 1.5, "n": {"a": [70000], "b": {"k": 1.5}}, "e": 1.23},
+                            {"id": 2, "k": 3, "d": 4.25, "f": 1.5, "i": 7.0, "n": {"a": [1], "b": {"k": 2.0}}, "e": 1.25}]
+            for path, change in ((("n", "a"), ("short", "integer", "element")), (("n", "b"), ("integer", "decimal(12,1)", "value")), (("d",), ("decimal(6,2)", "decimal(10,4)"))):
+                told = field(folder, "t", *path)["metadata"]["delta.typeChanges"]
+                assert told == [dict(zip(("fromType", "toType", "fieldPath"), change))]
+            sql(sluice, folder, "UPDATE t SET d = d + 0.0001", "OPTIMIZE t")
+            assert [r["d"] for r in sql(sluice, folder, "SELECT d FROM t ORDER BY id").rows()] == [1.2346, 4.2501]
+        else:
+            assert rows[0]["d"] == 1.23 and rows[0]["i"] == 1 and folder.schema("t")["d"] == "decimal(6,2)"
+
+
+@pytest.mark.parametrize("clause", ["WHEN MATCHED THEN UPDATE SET n = s.o", "WHEN NOT MATCHED THEN INSERT (id, n) VALUES (s.id, s.o)", "WHEN MATCHED THEN UPDATE SET n.m = s.o.m",
+                                    "WHEN MATCHED THEN UPDATE SET n = {'a': 1, 'zz': 2}"])
+def test_schema_evolution_drops_no_field_that_it_does_not_add(sluice, folder, clause):
+    sql(sluice, folder, "CREATE TABLE t (id INT, n STRUCT<a: INT, m: STRUCT<x: INT>>)", "INSERT INTO t (id) VALUES (1)")
+    merge = f"MERGE WITH SCHEMA EVOLUTION INTO t USING (SELECT unnest([1, 2]) AS id, {{'a': 1, 'm': {{'x': 1, 'y': 2}}}} AS o) AS s ON t.id = s.id {clause}"
+    assert "which should be" in sql(sluice, folder, merge, code=USAGE).err
 
 
 @pytest.mark.parametrize("clauses, error", [

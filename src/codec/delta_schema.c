@@ -405,6 +405,27 @@ void delta_schema_keep_ids(struct schema *s, const struct schema *old)
     keep_ids(&s->arena, s->fields, s->n_fields, &whole, false);
 }
 
+static int int_rank(enum type_id id)
+{
+    return id >= TYPE_BYTE && id <= TYPE_LONG ? (int)id - (int)TYPE_BYTE + 1 : 0;
+}
+
+bool delta_schema_widens(const struct type *from, const struct type *to)
+{
+    int rank = int_rank(from->id);
+
+    if (rank && int_rank(to->id))
+        return int_rank(to->id) > rank;
+    if (rank && to->id == TYPE_DECIMAL)
+        return to->precision - to->scale >= (from->id == TYPE_LONG ? 20 : 10);
+    if (to->id == TYPE_DOUBLE)
+        return from->id == TYPE_FLOAT || (rank && from->id != TYPE_LONG);
+    if (from->id == TYPE_DATE)
+        return to->id == TYPE_TIMESTAMP_NTZ;
+    return from->id == TYPE_DECIMAL && to->id == TYPE_DECIMAL && to->scale >= from->scale &&
+           to->precision - from->precision >= to->scale - from->scale;
+}
+
 void delta_schema_note_widening(struct field *f, const struct type *from, const struct type *to, struct str path,
                                 struct arena *arena)
 {

@@ -15,6 +15,8 @@
 int delta_schema_parse(struct str json, struct schema **ret, struct err *err) MUST_CHECK;
 void delta_schema_write(const struct schema *s, struct buf *out);
 
+/* May a type become the other, or is it that already (Delta protocol, "Type Widening")? */
+bool delta_schema_widens(const struct type *from, const struct type *to);
 /* Adds {"fromType":…,"toType":…} to the field's list of changes (Delta protocol, "Type Widening"); the types stay. `path`:
  * of the part of an array or map that changes ("element", "value.element"), empty: the field itself. */
 void delta_schema_note_widening(struct field *f, const struct type *from, const struct type *to, struct str path,

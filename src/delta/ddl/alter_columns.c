@@ -262,28 +262,6 @@ int delta_rename_column(struct delta_table *t, struct delta_path path, struct st
 
 /* ---- types ---- */
 
-static int int_rank(enum type_id id)
-{
-    return id >= TYPE_BYTE && id <= TYPE_LONG ? (int)id - (int)TYPE_BYTE + 1 : 0;
-}
-
-/* Delta protocol, "Type Widening". */
-static bool widens(const struct type *from, const struct type *to)
-{
-    int rank = int_rank(from->id);
-
-    if (rank && int_rank(to->id))
-        return int_rank(to->id) > rank;
-    if (rank && to->id == TYPE_DECIMAL)
-        return to->precision - to->scale >= (from->id == TYPE_LONG ? 20 : 10);
-    if (to->id == TYPE_DOUBLE)
-        return from->id == TYPE_FLOAT || (rank && from->id != TYPE_LONG);
-    if (from->id == TYPE_DATE)
-        return to->id == TYPE_TIMESTAMP_NTZ;
-    return from->id == TYPE_DECIMAL && to->id == TYPE_DECIMAL && to->scale >= from->scale &&
-           to->precision - from->precision >= to->scale - from->scale;
-}
-
 /* A change of a part of an array or map is noted at the nearest field of a struct, with the way from there. */
 static void note_widening(struct alter *a, struct delta_path path, const struct type *from, const struct type *to)
 {
@@ -318,7 +296,7 @@ static int change_type(struct alter *a, struct delta_path path, struct field *f,
         return 0;
     type_text(&f->type, &from_text);
     type_text(to, &to_text);
-    if (!widens(&f->type, to))
+    if (!delta_schema_widens(&f->type, to))
         return err_set(err, ERR_UNSUPPORTED, "\"%.*s\" cannot go from %s to %s: a type can only be widened",
                        STR_ARG(f->name), from_text.p, to_text.p);
     if (!delta_snapshot_property_is_true(a->tx->read, STR("delta.enableTypeWidening"))) {

@@ -1,7 +1,8 @@
 /*
  * Schema evolution of a statement: the columns of its source that the table lacks, and what structs of the source have
  * inside and the table's have not, are added to the table, in the commit of the statement itself. Old files do not have
- * them, so that they read as NULL there.
+ * them, so that they read as NULL there. With delta.enableTypeWidening, types of the table that may become those of the
+ * source do.
  */
 #include "delta/dml/dml_internal.h"
 
@@ -31,21 +32,59 @@ static void append(struct field **fields, uint32_t *n, const struct field *more,
     ++*n;
 }
 
+/* Where a type stands: in a field of a struct, and there as a part of arrays and maps ("value.element"). */
+struct place {
+    struct field *host;
+    struct str way;
+    struct arena *arena;
+    bool types; /* types may be widened */
+};
+
+static bool widen(const struct place *at, struct type *target, const struct type *source);
+
+static struct place place_of_part(const struct place *at, const struct type *of, uint32_t i)
+{
+    static const char *const of_map[] = {"key", "value"};
+    const char *part = of->id == TYPE_MAP ? of_map[i] : "element";
+    struct place inner = *at;
+
+    if (of->id == TYPE_STRUCT) {
+        inner.host = &of->children[i];
+        inner.way = (struct str){0};
+    } else {
+        inner.way = str_of(arena_printf(at->arena, "%.*s%s%s", STR_ARG(at->way), at->way.n ? "." : "", part));
+    }
+    return inner;
+}
+
+static bool widen_plain(const struct place *at, struct type *target, const struct type *source)
+{
+    if (!at->types || type_eq(target, source) || !delta_schema_widens(target, source))
+        return false;
+    delta_schema_note_widening(at->host, target, source, at->way, at->arena);
+    *target = type_clone(source, at->arena);
+    return true;
+}
+
 /* What `source` has inside and `target` lacks, at any depth. */
-static bool widen(struct type *target, const struct type *source, struct arena *arena)
+static bool widen(const struct place *at, struct type *target, const struct type *source)
 {
     bool changed = false;
 
-    if (target->id != source->id || !type_is_nested(target))
+    if (!type_is_nested(target))
+        return widen_plain(at, target, source);
+    if (target->id != source->id)
         return false;
     for (uint32_t i = 0; i < source->n_children; i++) {
         const struct field *from = &source->children[i];
         struct field *to =
             target->id == TYPE_STRUCT ? find(target->children, target->n_children, from->name) : &target->children[i];
-        if (to)
-            changed |= widen(&to->type, &from->type, arena);
-        else
-            append(&target->children, &target->n_children, from, arena);
+        if (to) {
+            struct place inner = place_of_part(at, target, (uint32_t)(to - target->children));
+            changed |= widen(&inner, &to->type, &from->type);
+        } else {
+            append(&target->children, &target->n_children, from, at->arena);
+        }
         changed |= !to;
     }
     return changed;
@@ -56,6 +95,7 @@ static int add_columns(struct dml *d, struct engine_result *result, const bool *
                        bool *ret_changed, struct err *err)
 {
     struct arena *arena = &next->arena;
+    bool types = delta_snapshot_property_is_true(d->tx->read, STR("delta.enableTypeWidening"));
 
     *ret_changed = false;
     for (uint32_t i = 0; i < engine_result_n_columns(result); i++) {
@@ -69,8 +109,9 @@ static int add_columns(struct dml *d, struct engine_result *result, const bool *
                 return err_wrap(err, "a column for \"%.*s\" of table %.*s", STR_ARG(c->name), STR_ARG(d->t->name));
             continue; /* it is converted */
         }
+        struct place at = {there, {0}, arena, types};
         if (there)
-            *ret_changed |= widen(&there->type, &f.type, arena);
+            *ret_changed |= widen(&at, &there->type, &f.type);
         else
             append(&next->fields, &next->n_fields, &f, arena);
         *ret_changed |= !there;

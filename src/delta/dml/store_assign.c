@@ -127,6 +127,20 @@ static int refuse_fields(const struct engine_type *from, const struct type *to, 
                    STR_ARG(column), have.n ? have.p : "", want.n ? want.p : "");
 }
 
+/* A field of the value would be lost. */
+static bool has_more(const struct engine_type *from, const struct type *to)
+{
+    bool more = false;
+
+    for (uint32_t k = 0; k < from->n_children && !more; k++) {
+        uint32_t i = 0;
+        while (i < to->n_children && !str_eq_nocase(from->names[k], to->children[i].name))
+            i++;
+        more = i == to->n_children;
+    }
+    return more;
+}
+
 int store_assign_check(const struct assign_to *to, const struct engine_type *from, struct err *err)
 {
     const struct type *type = to->type;
@@ -140,8 +154,9 @@ int store_assign_check(const struct assign_to *to, const struct engine_type *fro
         children = from->children->children;
     else if (!is_struct && !(type->id == TYPE_ARRAY && is_list(from)))
         return 0;
-    if (is_struct && to->fields != ASSIGN_EVOLVING &&
-        (from->n_children != type->n_children || (to->fields == ASSIGN_SAME_NAMES && !has_names(from, type))))
+    if (is_struct && (to->fields == ASSIGN_EVOLVING ? has_more(from, type)
+                                                    : from->n_children != type->n_children ||
+                                                          (to->fields == ASSIGN_SAME_NAMES && !has_names(from, type))))
         return refuse_fields(from, type, to->column, err);
     for (uint32_t i = 0; i < type->n_children; i++) {
         int k = is_struct ? field_for(to->fields, from, type, i) : (int)i;
