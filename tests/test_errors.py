@@ -2,7 +2,10 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -212,3 +215,38 @@ def test_the_manual_page_has_every_option_of_the_help(sluice, tmp_path):
         (tmp_path / "sluice.1").write_text(page)
         done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-K", "utf8", tmp_path / "sluice.1"], capture_output=True, text=True)
         assert done.returncode == 0 and not done.stderr and "--resync" in re.sub(r"\x1b\[\d*m", "", done.stdout)
+
+
+def test_where_it_connects_is_named(sluice, lake, db, tmp_path):
+    """Also when the service file says it."""
+    (tmp_path / "services").write_text(f"[shop]\nhost=127.0.0.1\nport={db.server.port}\ndbname=not_there\nuser=postgres\n")
+    done = sluice.sync_once("service=shop", lake, env={"PGSERVICEFILE": str(tmp_path / "services")}, code=REFUSED)
+    assert f"cannot connect to postgres@127.0.0.1:{db.server.port}/not_there" in done.err
+
+
+def test_the_password_is_not_among_the_arguments(db, sluice, lake):
+    """Where others who use the machine see it."""
+    db.sql("CREATE TABLE t (id int PRIMARY KEY)")
+    sync = sluice.start_sync(db.url.replace("postgres@", "postgres:sesame@"), lake)
+    sync.wait_log("stream_started")
+    arguments = Path(f"/proc/{sync.popen.pid}/cmdline").read_bytes()
+    assert b"sesame" not in arguments and b"postgres:******@127.0.0.1" in arguments
+    sync.term()
+
+
+def test_a_pooler_is_told(sluice, lake):
+    """PgBouncer's answer to a replication connection."""
+    def answer():
+        client, _ = listener.accept()
+        with client:
+            assert client.recv(8) and client.send(b"N")  # no TLS
+            client.recv(4096)
+            text = b"SERROR\0C08P01\0Munsupported startup parameter: replication\0\0"
+            client.sendall(b"E" + (len(text) + 4).to_bytes(4, "big") + text)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        done = sluice.sync_once(f"postgresql://u@127.0.0.1:{listener.getsockname()[1]}/f?sslmode=prefer", lake, code=REFUSED)
+        thread.join()
+    assert "unsupported startup parameter: replication" in done.err and "name the server itself" in done.err

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "pipeline/sync.h"
+#include "source/pg_conn.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -134,7 +135,9 @@ static int run(void *options, char **args, uint32_t n_args, struct err *err)
     CLEANUP(mem_freep) struct str *change_feed = cli_list(in->change_feed, &o.n_change_feed);
     CLEANUP(mem_freep) struct str *partition_by = cli_list(in->partition_by, &o.n_partition_by);
     CLEANUP(mem_freep) struct str *resync = cli_list(in->resync, &o.n_resync);
-    o.url = args[0];
+    CLEANUP(mem_freep) char *url = mem_strdup(args[0]);
+    pg_url_mask(args[0]);
+    o.url = url;
     TRY(cli_folder(args[1], &o.lake, err));
     o.include = tables;
     o.exclude = exclude;

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "pipeline/verify.h"
+#include "source/pg_conn.h"
 
 #include <stddef.h>
 
@@ -13,10 +14,12 @@ struct options {
 static int run(void *options, char **args, uint32_t n_args, struct err *err)
 {
     const struct options *in = options;
-    struct verify_options o = {.url = args[0], .state_dir = in->state, .out = stdout};
+    CLEANUP(mem_freep) char *url = mem_strdup(args[0]);
+    struct verify_options o = {.url = url, .state_dir = in->state, .out = stdout};
     CLEANUP(mem_freep) struct str *tables = cli_list(in->tables, &o.n_include);
 
     (void)n_args;
+    pg_url_mask(args[0]);
     TRY(cli_folder(args[1], &o.lake, err));
     o.include = tables;
     o.timeout_us = (int64_t)(in->timeout_ms ? in->timeout_ms : 60000) * 1000;

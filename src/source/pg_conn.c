@@ -76,16 +76,43 @@ static int parse_url(const char *url, PQconninfoOption **ret, struct err *err)
                          "percent-encoded (@ is %%40), or leave the password to PGPASSWORD or ~/.pgpass");
 }
 
+static void describe(const PQconninfoOption *o, bool with_user, char *out, size_t size)
+{
+    const char *host = conninfo_get(o, "host"), *port = conninfo_get(o, "port"), *user = conninfo_get(o, "user");
+
+    if (!*host)
+        host = conninfo_get(o, "hostaddr");
+    if (!with_user)
+        user = "";
+    snprintf(out, size, "%s%s%s:%s/%s", user, *user ? "@" : "", *host ? host : "localhost", *port ? port : "5432",
+             conninfo_get(o, "dbname"));
+}
+
 int pg_url_describe(const char *url, char *out, size_t size, struct err *err)
 {
     CLEANUP(conninfo_freep) PQconninfoOption *o = NULL;
 
     TRY(parse_url(url, &o, err));
-    const char *host = conninfo_get(o, "host"), *port = conninfo_get(o, "port");
-    if (!*host)
-        host = conninfo_get(o, "hostaddr");
-    snprintf(out, size, "%s:%s/%s", *host ? host : "localhost", *port ? port : "5432", conninfo_get(o, "dbname"));
+    describe(o, false, out, size);
     return 0;
+}
+
+void pg_url_mask(char *url)
+{
+    char *begin = strstr(url, "://"), *end;
+
+    if (begin) {
+        end = strrchr(begin, '@');
+        begin = memchr(begin + 3, ':', end ? (size_t)(end - begin - 3) : 0);
+        if (begin && end)
+            memset(begin + 1, '*', (size_t)(end - begin - 1));
+        begin = strstr(url, "password="); /* among the parameters */
+    } else {
+        begin = strstr(url, "password");
+    }
+    begin = begin ? strchr(begin, '=') : NULL;
+    for (end = begin ? begin + 1 : NULL; end && *end && *end != '&'; end++)
+        *end = '*'; /* in keyword = value form, all that follows: values may be quoted */
 }
 
 /* What a caller can do about a server's error. */
@@ -215,7 +242,11 @@ static int connect_error(struct pg_conn *conn, struct err *err)
     err_set(err, refused ? ERR_REFUSED : ERR_NET, "cannot connect to %s: %.*s", conn->name, STR_ARG(why));
     if (err)
         snprintf(err->sqlstate, sizeof err->sqlstate, "%s", state);
-    if (PQconnectionNeedsPassword(conn->pq))
+    if (memmem(why.p, why.n, "startup parameter: replication", 30))
+        err_hint(
+            err,
+            "this is PgBouncer or another pooler, which hands no replication connections on: name the server itself");
+    else if (PQconnectionNeedsPassword(conn->pq))
         err_hint(err, "give a password in the URL, in PGPASSWORD or in ~/.pgpass");
     else if (strcmp(state, "53300") == 0)
         err_hint(
@@ -223,6 +254,15 @@ static int connect_error(struct pg_conn *conn, struct err *err)
             "sync takes up to six connections (more with --sessions), two of them for replication: see max_connections, "
             "max_wal_senders, or ALTER ROLE ... CONNECTION LIMIT");
     return refused ? ERR_REFUSED : ERR_NET;
+}
+
+/* Where it goes may stand in a service file or in the environment; libpq knows as soon as it has begun. */
+static void name_conn(struct pg_conn *conn)
+{
+    CLEANUP(conninfo_freep) PQconninfoOption *o = PQconninfo(conn->pq);
+
+    if (o)
+        describe(o, true, conn->name, sizeof conn->name);
 }
 
 static int connect_poll(struct pg_conn *conn, int64_t deadline_us, struct err *err)
@@ -277,22 +317,20 @@ int pg_conn_open(const char *url, enum pg_conn_kind kind, int cancel_fd, struct 
     CLEANUP(conninfo_freep) PQconninfoOption *o = NULL;
     CLEANUP(pg_conn_freep) struct pg_conn *conn = NULL;
     int64_t timeout_s = 0;
-    char where[192];
 
     TRY(parse_url(url, &o, err));
-    TRY(pg_url_describe(url, where, sizeof where, err));
     if (kind == PG_CONN_REPLICATION || *conninfo_get(o, "replication"))
         values[ARRAY_LEN(keys) - 2] = kind == PG_CONN_REPLICATION ? "database" : "false";
     conn = MEM_NEW(struct pg_conn);
     conn->cancel_fd = cancel_fd;
     conn->replication = kind == PG_CONN_REPLICATION;
-    snprintf(conn->name, sizeof conn->name, "%s%s%s", conninfo_get(o, "user"), *conninfo_get(o, "user") ? "@" : "",
-             where);
+    describe(o, true, conn->name, sizeof conn->name);
     if (!str_to_i64(str_of(conninfo_get(o, "connect_timeout")), &timeout_s) || timeout_s <= 0)
         timeout_s = CONNECT_TIMEOUT_S;
     conn->pq = PQconnectStartParams(keys, values, 1);
     if (!conn->pq)
         return err_set(err, ERR_INTERNAL, "libpq is out of memory");
+    name_conn(conn);
     PQsetNoticeReceiver(conn->pq, ignore_notice, NULL);
     PQsetErrorVerbosity(conn->pq, PQERRORS_VERBOSE); /* only so do connection errors carry a sqlstate */
     TRY(connect_poll(conn, clock_mono_us() + timeout_s * 1000000, err));

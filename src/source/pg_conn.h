@@ -50,6 +50,8 @@ const char *pg_conn_name(const struct pg_conn *conn);
 bool pg_conn_is_alive(const struct pg_conn *conn);
 /* The same of a URL, without connecting: "host:port/database" for logs and state; no user, no password. */
 MUST_CHECK int pg_url_describe(const char *url, char *out, size_t size, struct err *err);
+/* Overwrites the password in it, where there is one: other users of the machine can see a command's arguments. */
+void pg_url_mask(char *url);
 
 /* One or more statements whose rows do not matter. */
 MUST_CHECK int pg_exec(struct pg_conn *conn, const char *sql, struct err *err);

@@ -1,6 +1,8 @@
 /* Connection strings that are wrong in every way that could make a message quote a password. No server is needed. */
 #include "source/pg_conn.h"
 
+#include "base/mem.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -74,6 +76,28 @@ static void test_pg_url_describe__leaves_user_and_password_out(void **state)
     assert_string_equal(where, "localhost:5432/shop");
 }
 
+static void test_pg_url_mask__overwrites_passwords(void **state)
+{
+    static const struct {
+        const char *url, *masked;
+    } cases[] = {
+        {"postgresql://u:s3cret@db:6432/shop?x=1", "postgresql://u:******@db:6432/shop?x=1"},
+        {"postgresql://u@db:6432/shop", "postgresql://u@db:6432/shop"},
+        {"postgresql://db:6432/shop?user=u&password=s3&x=1", "postgresql://db:6432/shop?user=u&password=**&x=1"},
+        {"postgresql://u:a@b@db/shop?password=s3", "postgresql://u:***@db/shop?password=**"},
+        {"host=db password = 's 3' user=u", "host=db password =*************"},
+        {"service=shop", "service=shop"},
+        {"", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEANUP(mem_freep) char *url = mem_strdup(cases[i].url);
+        pg_url_mask(url);
+        assert_string_equal(url, cases[i].masked);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +105,7 @@ int main(void)
         cmocka_unit_test(test_pg_conn__nobody_listening_is_ERR_NET_and_names_the_place),
         cmocka_unit_test(test_pg_conn__stop_request_ends_a_connect),
         cmocka_unit_test(test_pg_url_describe__leaves_user_and_password_out),
+        cmocka_unit_test(test_pg_url_mask__overwrites_passwords),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
