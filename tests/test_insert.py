@@ -171,3 +171,14 @@ def test_statistics_options_give_what_spark_gives(sluice, folder):
                         "('delta.dataSkippingNumIndexedCols' = '2', 'delta.enableDeletionVectors' = 'false')",
         f"INSERT INTO t SELECT a, b, NULL FROM s VERSION AS OF 4 WHERE a = {last['a']}")
     assert stats(folder, "t") == [json.loads(expected[2])]
+
+
+@pytest.mark.parametrize("statement, error", [
+    ("INSERT INTO t VALUES (2, '')", "NOT NULL"), ("UPDATE t SET p = ''", "NOT NULL"), ("INSERT INTO t PARTITION (p = '') VALUES (2)", "NOT NULL"),
+    ("MERGE INTO t USING (SELECT 1 AS id) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET p = ''", "NOT NULL"),
+    ("INSERT INTO t VALUES (2, 'y')", "only_x"), ("INSERT INTO u VALUES (2, '')", "small"), ("INSERT INTO w REPLACE WHERE p = '' VALUES (2, '')", "do not meet")])
+def test_an_empty_text_is_null_as_a_partition_before_rules_are_asked(sluice, folder, statement, error):
+    sql(sluice, folder, "CREATE TABLE t (id INT, p STRING NOT NULL) PARTITIONED BY (p)", "INSERT INTO t VALUES (1, 'x')", "ALTER TABLE t ADD CONSTRAINT only_x CHECK (p = 'x')",
+        "CREATE TABLE u (id INT, p STRING) PARTITIONED BY (p)", "ALTER TABLE u ADD CONSTRAINT small CHECK (length(p) < 2)",
+        "CREATE TABLE w (id INT, p STRING) PARTITIONED BY (p)")
+    assert error in sql(sluice, folder, statement, code=USAGE).err

@@ -319,6 +319,24 @@ static void rules_deinit(struct rules *r)
     mem_free(r->v);
 }
 
+/* The empty text in a partition column is read as NULL, so it is NULL before the rules are asked. */
+static int null_empty_partitions(const struct dml *d, struct err *err)
+{
+    const struct delta_metadata *m = d->head->metadata;
+    int rc = 0;
+
+    for (uint32_t k = 0; k < m->n_partition_columns && !rc; k++) {
+        int field = schema_find(d->schema, m->partition_columns[k]);
+        CLEANUP(buf_deinit) struct buf sql = {0}, name = {0};
+        if (field < 0 || d->schema->fields[field].type.id != TYPE_STRING)
+            continue;
+        buf_add_sql_ident(&name, d->schema->fields[field].name);
+        buf_printf(&sql, "UPDATE temp." DML_ROWS " SET %s = NULL WHERE %s = ''", name.p, name.p);
+        rc = dml_exec(d, sql.p, err);
+    }
+    return rc;
+}
+
 int dml_finish_rows(struct dml *d, const uint8_t *given, uint32_t n_clauses, struct err *err)
 {
     CLEANUP(rules_deinit) struct rules rules = {.arena = &d->tx->arena};
@@ -330,6 +348,7 @@ int dml_finish_rows(struct dml *d, const uint8_t *given, uint32_t n_clauses, str
     }
     for (uint32_t i = 0; i < d->schema->n_fields; i++)
         TRY(generate(d, given, n_clauses, i, &rules, err));
+    TRY(null_empty_partitions(d, err));
     TRY(add_table_rules(d, &rules, err));
     TRY(check_rules(d, &rules, err));
     if (next)
