@@ -97,11 +97,12 @@ static int add_columns(struct session *s, struct delta_table *t, const struct sq
     return delta_add_columns(t, columns, a->n_columns, a->if_not_exists, err);
 }
 
-static int change_column(struct session *s, struct delta_table *t, const struct sql_alter *a, struct err *err)
+static struct delta_column_change change_of(const struct sql_column_change *c)
 {
-    const struct sql_column_change *c = &a->change;
-    struct str none = {0};
-    struct delta_column_change change = {
+    static const struct str none = {0};
+
+    return (struct delta_column_change){
+        .path = path_of(&c->column),
         .type = c->set_type ? &c->field.type : NULL,
         .char_type = c->set_type ? field_meta_get(&c->field, STR(SQL_CHAR_TYPE_KEY)) : none,
         .comment = c->set_comment ? &c->comment : NULL,
@@ -114,14 +115,34 @@ static int change_column(struct session *s, struct delta_table *t, const struct 
                                            : DELTA_PLACE_AFTER,
         .after = c->after,
     };
+}
 
-    if (c->set_not_null) {
-        err_set(err, ERR_UNSUPPORTED, "a column cannot become NOT NULL");
-        return err_hint(err, "ALTER TABLE … ADD CONSTRAINT … CHECK (%.*s IS NOT NULL)", STR_ARG(a->column.text));
+static int change_columns(struct session *s, struct delta_table *t, const struct sql_alter *a, struct err *err)
+{
+    struct delta_column_change *changes = ARENA_NEW_N(&s->arena, struct delta_column_change, a->n_changes);
+
+    for (uint32_t i = 0; i < a->n_changes; i++) {
+        const struct sql_column_change *c = &a->changes[i];
+        if (c->set_not_null) {
+            err_set(err, ERR_UNSUPPORTED, "a column cannot become NOT NULL");
+            return err_hint(err, "ALTER TABLE … ADD CONSTRAINT … CHECK (%.*s IS NOT NULL)", STR_ARG(c->column.text));
+        }
+        if (c->sync_identity && a->n_changes > 1)
+            return err_set(err, ERR_UNSUPPORTED, "SYNC IDENTITY is a statement of its own");
+        if (c->sync_identity)
+            return delta_sync_identity(t, s->conn, path_of(&c->column), err);
+        changes[i] = change_of(c);
     }
-    if (c->sync_identity)
-        return delta_sync_identity(t, s->conn, path_of(&a->column), err);
-    return delta_change_column(t, s->conn, path_of(&a->column), &change, err);
+    return delta_change_columns(t, s->conn, changes, a->n_changes, err);
+}
+
+static int replace_columns(struct session *s, struct delta_table *t, const struct sql_alter *a, struct err *err)
+{
+    struct field *fields = ARENA_NEW_N(&s->arena, struct field, a->n_columns);
+
+    for (uint32_t i = 0; i < a->n_columns; i++)
+        fields[i] = a->columns[i].field;
+    return delta_replace_columns(t, fields, a->n_columns, err);
 }
 
 static int change_properties(struct session *s, struct delta_table *t, const struct sql_alter *a, struct err *err)
@@ -155,7 +176,9 @@ static int run_alter(struct session *s, struct delta_table *t, const struct sql_
     case ALTER_RENAME_COLUMN:
         return delta_rename_column(t, path_of(&a->column), a->new_name, err);
     case ALTER_COLUMN:
-        return change_column(s, t, a, err);
+        return change_columns(s, t, a, err);
+    case ALTER_REPLACE_COLUMNS:
+        return replace_columns(s, t, a, err);
     case ALTER_SET_PROPERTIES:
     case ALTER_UNSET_PROPERTIES:
         return change_properties(s, t, a, err);
@@ -194,7 +217,7 @@ static int rename_table(struct session *s, const char *path, const struct sql_al
 /* The table's name is the first two parts, or the first alone; what is left is the column's. */
 static void split_name(struct session *s, struct sql_alter *a)
 {
-    struct sql_name *table = &a->table.name, *column = &a->column;
+    struct sql_name *table = &a->table.name, *column = &a->changes->column;
     const char *path;
     uint32_t n = 2;
 

@@ -73,15 +73,14 @@ static int parse_rename(struct parser *p, struct sql_alter *a)
 }
 
 /* CHANGE COLUMN a a TYPE [COMMENT …] [FIRST | AFTER b]: Hive's form, in which the name is written twice. */
-static int parse_change(struct parser *p, struct sql_alter *a)
+static int parse_change(struct parser *p, struct sql_column_change *c)
 {
-    struct sql_column_change *c = &a->change;
     struct str name;
 
     TRY(parser_ident(p, "the column name again", &name));
-    if (!str_eq_nocase(name, a->column.parts[a->column.n_parts - 1])) {
-        sql_error(p->err, ERR_UNSUPPORTED, p->lx.script, a->column.at, "CHANGE COLUMN does not rename");
-        err_hint(p->err, "use ALTER TABLE … RENAME COLUMN %.*s TO %.*s", STR_ARG(a->column.text), STR_ARG(name));
+    if (!str_eq_nocase(name, c->column.parts[c->column.n_parts - 1])) {
+        sql_error(p->err, ERR_UNSUPPORTED, p->lx.script, c->column.at, "CHANGE COLUMN does not rename");
+        err_hint(p->err, "use ALTER TABLE … RENAME COLUMN %.*s TO %.*s", STR_ARG(c->column.text), STR_ARG(name));
         return ERR_UNSUPPORTED;
     }
     c->field = (struct field){.name = name, .physical = name, .nullable = true};
@@ -98,14 +97,11 @@ static int parse_change(struct parser *p, struct sql_alter *a)
     return 0;
 }
 
-static int parse_alter_column(struct parser *p, bool change, struct sql_alter *a)
+static int parse_alter_column(struct parser *p, bool change, struct sql_column_change *c)
 {
-    struct sql_column_change *c = &a->change;
-
-    a->action = ALTER_COLUMN;
-    TRY(parser_name(p, "a column name", &a->column));
+    TRY(parser_name(p, "a column name", &c->column));
     if (parser_accept(p, "TYPE") || parser_accept(p, "SET DATA TYPE")) {
-        c->field.name = c->field.physical = a->column.parts[a->column.n_parts - 1];
+        c->field.name = c->field.physical = c->column.parts[c->column.n_parts - 1];
         c->set_type = true;
         return parse_type_into(p, &c->field);
     }
@@ -126,11 +122,39 @@ static int parse_alter_column(struct parser *p, bool change, struct sql_alter *a
         c->move = true;
         return parse_place(p, &c->place, &c->after);
     } else if (change) {
-        return parse_change(p, a);
+        return parse_change(p, c);
     } else {
         return parser_fail(p, "TYPE, SET NOT NULL, DROP NOT NULL, SET DEFAULT, DROP DEFAULT, COMMENT, FIRST or AFTER");
     }
     return 0;
+}
+
+/* a COMMENT 'x', b FIRST, … */
+static int parse_alter_columns(struct parser *p, bool change, struct sql_alter *a)
+{
+    a->action = ALTER_COLUMN;
+    do {
+        a->changes = parser_grow(p, a->changes, a->n_changes, sizeof *a->changes);
+        struct sql_column_change *c = &a->changes[a->n_changes++];
+        *c = (struct sql_column_change){0};
+        TRY(parse_alter_column(p, change, c));
+    } while (parser_accept(p, ","));
+    return 0;
+}
+
+static int replace_columns(struct parser *p, struct sql_alter *a)
+{
+    TRY(parser_expect(p, "("));
+    a->action = ALTER_REPLACE_COLUMNS;
+    do {
+        a->columns = parser_grow(p, a->columns, a->n_columns, sizeof *a->columns);
+        struct sql_column *c = &a->columns[a->n_columns++];
+        TRY(parse_column(p, false, c));
+        if (!c->field.nullable || c->default_expr.n || c->generated_expr.n || c->identity != IDENTITY_NONE)
+            return sql_error(p->err, ERR_UNSUPPORTED, p->lx.script, c->name.at,
+                             "REPLACE COLUMNS says names, types and comments only: %.*s", STR_ARG(c->field.name));
+    } while (parser_accept(p, ","));
+    return parser_accept(p, ")") ? 0 : parser_fail(p, ", or )");
 }
 
 static int parse_action(struct parser *p, struct sql_alter *a)
@@ -146,8 +170,10 @@ static int parse_action(struct parser *p, struct sql_alter *a)
         if (!change)
             parser_take(p);
         parser_accept(p, "COLUMN");
-        return parse_alter_column(p, change, a);
+        return parse_alter_columns(p, change, a);
     }
+    if (parser_accept(p, "REPLACE COLUMNS"))
+        return replace_columns(p, a);
     if (parser_accept(p, "SET TBLPROPERTIES")) {
         a->action = ALTER_SET_PROPERTIES;
         return parse_properties(p, false, &a->n_properties, &a->properties);
@@ -161,8 +187,8 @@ static int parse_action(struct parser *p, struct sql_alter *a)
         a->action = ALTER_CLUSTER_BY;
         return parser_accept(p, "NONE") ? 0 : parser_names(p, "a column name", &a->n_names, &a->names);
     }
-    return parser_fail(p, "ADD, DROP, RENAME, ALTER COLUMN, CHANGE COLUMN, SET TBLPROPERTIES, UNSET TBLPROPERTIES or "
-                          "CLUSTER BY");
+    return parser_fail(p, "ADD, DROP, RENAME, ALTER COLUMN, CHANGE COLUMN, REPLACE COLUMNS, SET TBLPROPERTIES, "
+                          "UNSET TBLPROPERTIES or CLUSTER BY");
 }
 
 int parse_alter(struct parser *p, struct sql_alter *ret)

@@ -41,13 +41,16 @@ static int parse_comment(struct parser *p, struct sql_alter *ret)
 /* COMMENT ON COLUMN t.c IS …; a column may be a field (t.c.f), and the table be in a schema (s.t.c). */
 static int parse_column_comment(struct parser *p, struct sql_alter *ret)
 {
-    *ret = (struct sql_alter){.action = ALTER_COLUMN, .change = {.set_comment = true}, .whole_name = true};
-    TRY(parser_name(p, "a column with its table", &ret->column));
-    if (ret->column.n_parts < 2)
+    struct sql_column_change *c = ARENA_NEW(p->arena, struct sql_column_change);
+
+    *ret = (struct sql_alter){.action = ALTER_COLUMN, .changes = c, .n_changes = 1, .whole_name = true};
+    c->set_comment = true;
+    TRY(parser_name(p, "a column with its table", &c->column));
+    if (c->column.n_parts < 2)
         return parser_fail(p, "a column with its table before it (t.c)");
     TRY(parser_expect(p, "IS"));
     if (!parser_accept(p, "NULL"))
-        TRY(parser_string(p, "the comment as a string, or NULL", &ret->change.comment));
+        TRY(parser_string(p, "the comment as a string, or NULL", &c->comment));
     return parser_end(p);
 }
 

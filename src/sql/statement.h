@@ -103,7 +103,6 @@ struct sql_update {
     struct sql_assignment *set;
     struct str where; /* empty: all rows */
 };
-
 struct sql_delete {
     struct sql_table table;
     struct str where; /* empty: all rows */
@@ -136,7 +135,8 @@ enum alter_action {
     ALTER_ADD_COLUMNS,      /* columns */
     ALTER_DROP_COLUMNS,     /* names, if_exists */
     ALTER_RENAME_COLUMN,    /* column, new_name */
-    ALTER_COLUMN,           /* column, change */
+    ALTER_COLUMN,           /* changes: one or more */
+    ALTER_REPLACE_COLUMNS,  /* columns */
     ALTER_SET_PROPERTIES,   /* properties */
     ALTER_UNSET_PROPERTIES, /* properties (keys), if_exists */
     ALTER_ADD_CONSTRAINT,   /* constraint */
@@ -147,8 +147,9 @@ enum alter_action {
     ALTER_COMMENT,          /* comment; has_comment false: removed */
 };
 
-/* What ALTER COLUMN changes: several at once with CHANGE COLUMN. */
+/* What ALTER COLUMN changes of a column: several at once with CHANGE COLUMN. */
 struct sql_column_change {
+    struct sql_name column;
     bool set_type, set_comment, set_not_null, drop_not_null, drop_default, sync_identity, move;
     struct field field; /* set_type: type, and SQL_CHAR_TYPE_KEY in its metadata */
     struct str comment, default_expr;
@@ -161,9 +162,8 @@ struct sql_alter {
     bool table_if_exists;
     enum alter_action action;
     bool if_exists, if_not_exists, truncate_history, has_comment;
-    bool
-        whole_name; /* COMMENT ON COLUMN s.t.a.b: `column` has it all, and nobody knows yet where the table's name ends */
-    uint32_t n_columns, n_names, n_properties;
+    bool whole_name; /* COMMENT ON COLUMN s.t.a.b: the column has it all, also the table's name */
+    uint32_t n_columns, n_names, n_properties, n_changes;
     struct sql_column *columns;
     struct sql_name *names;
     struct sql_property *properties;
@@ -171,7 +171,7 @@ struct sql_alter {
     struct str new_name, comment;
     struct sql_table new_table;
     struct sql_constraint constraint;
-    struct sql_column_change change;
+    struct sql_column_change *changes;
 };
 
 struct sql_optimize {

@@ -209,15 +209,15 @@ static void test_statement__alter_columns(void **state)
     a = parse("ALTER TABLE t RENAME COLUMN a.b TO `c d`").alter;
     STR_IS(a.new_name, "c d");
     a = parse("ALTER TABLE t ALTER COLUMN a.element.b TYPE DECIMAL(20,2)").alter;
-    assert_string_equal(type_of(&a.change.field.type), "decimal(20,2)");
-    assert_true(parse("ALTER TABLE t ALTER a SET NOT NULL").alter.change.set_not_null);
-    assert_true(parse("ALTER TABLE t CHANGE COLUMN a DROP NOT NULL").alter.change.drop_not_null);
-    assert_true(parse("ALTER TABLE t ALTER COLUMN a DROP DEFAULT").alter.change.drop_default);
-    STR_IS(parse("ALTER TABLE t ALTER COLUMN a SET DEFAULT now() + 1").alter.change.default_expr, "now() + 1");
-    STR_IS(parse("ALTER TABLE t ALTER COLUMN a COMMENT 'hi'").alter.change.comment, "hi");
-    STR_IS(parse("ALTER TABLE t ALTER COLUMN a AFTER b").alter.change.after, "b");
+    assert_string_equal(type_of(&a.changes->field.type), "decimal(20,2)");
+    assert_true(parse("ALTER TABLE t ALTER a SET NOT NULL").alter.changes->set_not_null);
+    assert_true(parse("ALTER TABLE t CHANGE COLUMN a DROP NOT NULL").alter.changes->drop_not_null);
+    assert_true(parse("ALTER TABLE t ALTER COLUMN a DROP DEFAULT").alter.changes->drop_default);
+    STR_IS(parse("ALTER TABLE t ALTER COLUMN a SET DEFAULT now() + 1").alter.changes->default_expr, "now() + 1");
+    STR_IS(parse("ALTER TABLE t ALTER COLUMN a COMMENT 'hi'").alter.changes->comment, "hi");
+    STR_IS(parse("ALTER TABLE t ALTER COLUMN a AFTER b").alter.changes->after, "b");
     a = parse("ALTER TABLE t CHANGE COLUMN a a BIGINT COMMENT 'x' FIRST").alter;
-    assert_true(a.change.set_type && a.change.set_comment && a.change.move && a.change.place == PLACE_FIRST);
+    assert_true(a.changes->set_type && a.changes->set_comment && a.changes->move && a.changes->place == PLACE_FIRST);
 }
 
 static void test_statement__alter_table(void **state)

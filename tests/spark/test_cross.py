@@ -69,6 +69,18 @@ FEATURES = {
         "ALTER TABLE {t} RENAME COLUMN B TO d", f"CREATE OR REPLACE TABLE {{t}} USING delta TBLPROPERTIES ({DV}, {MAPPED}) AS SELECT 'x' AS b, 1 AS c, 'y' AS d",
         f"CREATE OR REPLACE TABLE {{t}} USING delta TBLPROPERTIES ({DV}, 'delta.columnMapping.mode' = 'id') AS SELECT 'x' AS b, 'y' AS d",
         "REPLACE " + table(DV, columns="b STRING").removeprefix("CREATE "), "REPLACE " + table(DV, MAPPED, columns="b STRING").removeprefix("CREATE ")],
+    "change columns": [
+        table(DV, "'delta.feature.allowColumnDefaults' = 'supported'", "'delta.enableTypeWidening' = 'true'", columns="a INT, b STRING, c INT, s STRUCT<x: INT, y: INT>"),
+        "ALTER TABLE {t} ALTER COLUMN a COMMENT 'ac', nope COMMENT 'x'", "ALTER TABLE {t} ALTER COLUMN a COMMENT 'x', a COMMENT 'y'",
+        "ALTER TABLE {t} ALTER COLUMN s COMMENT 'x', s.x COMMENT 'y'", "ALTER TABLE {t} ALTER COLUMN a FIRST, c AFTER a", "ALTER TABLE {t} ALTER COLUMN b AFTER s, c FIRST"],
+    "replace columns": [
+        table(DV, "'delta.feature.allowColumnDefaults' = 'supported'", "'delta.enableTypeWidening' = 'true'", columns="a INT COMMENT 'of a', b STRING NOT NULL, c INT DEFAULT 5, s STRUCT<x: INT, y: INT>"),
+        "INSERT INTO {t} VALUES (1, 'x', 2, «fields:x=1;y=2»)", *(f"ALTER TABLE {{t}} REPLACE COLUMNS ({columns})" for columns in (
+            "a INT, b STRING", "a INT, b STRING COMMENT 'of b', c INT, s STRUCT<x: INT, y: INT>, d DOUBLE", "d DOUBLE, a BIGINT, B STRING, c INT, s STRUCT<x: INT, n: STRING, y: INT>",
+            "d STRING, a BIGINT, b STRING, c INT, s STRUCT<x: INT, n: STRING, y: INT>", "d DOUBLE, a BIGINT, b STRING NOT NULL, c INT, s STRUCT<x: INT, n: STRING, y: INT>", "a INT, a INT")),
+        f"ALTER TABLE {{t}} SET TBLPROPERTIES ({MAPPED})", *(f"ALTER TABLE {{t}} REPLACE COLUMNS ({columns})" for columns in (
+            "a BIGINT, c INT, s STRUCT<y: INT, k: INT>", "a BIGINT, c INT, z INT", "a BIGINT, c INT, s STRUCT<n: STRING, y: INT>", "a BIGINT, c INT, s STRUCT<n: STRING, y: INT>, l ARRAY<STRUCT<p: INT>>",
+            "l ARRAY<STRUCT<p: INT, q: DATE>>, c INT")), "INSERT INTO {t} VALUES (NULL, 7)"],
     "insert": [table(DV), ROWS, "INSERT INTO {t} (s, id) VALUES ('q', 9)", "INSERT INTO {t} BY NAME SELECT 5 AS id, CAST(1.25 AS DECIMAL(10,2)) AS d, 'n' AS s",
                "INSERT INTO {t} (id) SELECT 1 WHERE 1 = 0"],
     "insert overwrite": [table(DV), ROWS, "INSERT OVERWRITE {t} VALUES (9, 'o', 1.25)"],

@@ -119,6 +119,13 @@ void alter_field_json(const struct field *f, struct buf *out)
     struct field copy = *f;
     struct schema one = {.n_fields = 1, .fields = &copy};
     CLEANUP(buf_deinit) struct buf json = {0};
+    enum type_id id = f->type.id;
+
+    if (type_is_nested(&f->type)) /* Spark's typeName */
+        copy.type = (struct type){.id = TYPE_OTHER,
+                                  .other = id == TYPE_STRUCT  ? STR("\"struct\"")
+                                           : id == TYPE_ARRAY ? STR("\"array\"")
+                                                              : STR("\"map\"")};
 
     delta_schema_write(&one, &json);
     if (str_has_prefix(buf_str(&json), STR("{\"type\":\"struct\",\"fields\":[")))

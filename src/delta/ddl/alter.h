@@ -27,6 +27,7 @@ int delta_drop_columns(struct delta_table *t, const struct delta_path *paths, ui
 int delta_rename_column(struct delta_table *t, struct delta_path path, struct str name, struct err *err) MUST_CHECK;
 
 struct delta_column_change {
+    struct delta_path path;
     const struct type *type;      /* NULL: stays */
     struct str char_type;         /* with `type`: __CHAR_VARCHAR_TYPE_STRING as JSON; empty: none */
     const struct str *comment;    /* NULL: stays */
@@ -35,8 +36,12 @@ struct delta_column_change {
     enum delta_place place;
     struct str after;
 };
-int delta_change_column(struct delta_table *t, struct engine_conn *conn, struct delta_path path,
-                        const struct delta_column_change *change, struct err *err) MUST_CHECK;
+/* One commit. No column, nor a part of one, is changed twice. */
+int delta_change_columns(struct delta_table *t, struct engine_conn *conn, const struct delta_column_change *changes,
+                         uint32_t n, struct err *err) MUST_CHECK;
+/* The columns, and the fields of structs, are these from now on: what is there under the name stays, with its comment where none is given,
+ * and may be widened; others are added, or dropped, but not both in one place. */
+int delta_replace_columns(struct delta_table *t, const struct field *fields, uint32_t n, struct err *err) MUST_CHECK;
 /* The column counts on from the values that are in the table. */
 int delta_sync_identity(struct delta_table *t, struct engine_conn *conn, struct delta_path path,
                         struct err *err) MUST_CHECK;

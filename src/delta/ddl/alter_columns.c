@@ -17,7 +17,7 @@
 #include <ctype.h>
 
 /* New fields get ids and physical names where the table has column mapping. */
-static int map_new(struct alter *a, struct err *err)
+int alter_map_new(struct alter *a, struct err *err)
 {
     struct str known = delta_kv_get(a->m->configuration, a->m->n_configuration, STR("delta.columnMapping.maxColumnId"));
     int64_t max = 0;
@@ -116,7 +116,7 @@ int delta_add_columns(struct delta_table *t, const struct delta_new_column *colu
         return 0;
     buf_add_char(&list, ']');
     alter_param(&a, "columns", buf_str(&list));
-    TRY(map_new(&a, err));
+    TRY(alter_map_new(&a, err));
     return alter_commit(&a, err);
 }
 
@@ -193,6 +193,17 @@ static void rename_in_stats(struct alter *a, struct delta_path path, struct str 
         alter_property(a, key, delta_stats_columns_renamed(list, path.parts, path.n, name, &a->tx->arena));
 }
 
+int alter_droppable(struct alter *a, struct delta_path path, struct err *err)
+{
+    TRY(need_mapping(a, "dropping a column", err));
+    if (path.n == 1 && partition_of(a, path.parts[0]) >= 0)
+        return err_set(err, ERR_USAGE, "\"%.*s\" is a partition column: it cannot be dropped", STR_ARG(path.parts[0]));
+    TRY(check_unused(a, path.parts[0], err));
+    TRY(check_not_clustered(a, path, err));
+    rename_in_stats(a, path, (struct str){0});
+    return 0;
+}
+
 int delta_drop_columns(struct delta_table *t, const struct delta_path *paths, uint32_t n, bool if_exists,
                        struct err *err)
 {
@@ -200,7 +211,7 @@ int delta_drop_columns(struct delta_table *t, const struct delta_path *paths, ui
     CLEANUP(buf_deinit) struct buf list = {0}, text = {0};
 
     TRY(alter_begin(&a, t, "DROP COLUMNS", err));
-    TRY(need_mapping(&a, "dropping a column", err));
+    TRY(need_mapping(&a, "dropping a column", err)); /* even where none is there */
     for (uint32_t k = 0; k < n; k++) {
         struct field_list in;
         int i;
@@ -208,15 +219,10 @@ int delta_drop_columns(struct delta_table *t, const struct delta_path *paths, ui
         TRY(need_struct(in, err));
         if (i < 0)
             continue;
-        if (paths[k].n == 1 && partition_of(&a, paths[k].parts[0]) >= 0)
-            return err_set(err, ERR_USAGE, "\"%.*s\" is a partition column: it cannot be dropped",
-                           STR_ARG(paths[k].parts[0]));
         if (*in.n == 1)
             return err_set(err, ERR_USAGE, "\"%.*s\" is the only column there: it cannot be dropped",
                            STR_ARG(paths[k].parts[paths[k].n - 1]));
-        TRY(check_unused(&a, paths[k].parts[0], err));
-        TRY(check_not_clustered(&a, paths[k], err));
-        rename_in_stats(&a, paths[k], (struct str){0});
+        TRY(alter_droppable(&a, paths[k], err));
         memmove(&(*in.fields)[i], &(*in.fields)[i + 1], (*in.n - (uint32_t)i - 1) * sizeof(struct field));
         --*in.n;
         buf_reset(&text);
@@ -288,7 +294,7 @@ static void note_widening(struct alter *a, struct delta_path path, const struct 
     delta_schema_note_widening(host, from, to, buf_str(&way), &a->next->arena);
 }
 
-static int change_type(struct alter *a, struct delta_path path, struct field *f, const struct type *to, struct err *err)
+int alter_type(struct alter *a, struct delta_path path, struct field *f, const struct type *to, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf from_text = {0}, to_text = {0};
 
@@ -326,39 +332,90 @@ static bool changes_nothing(const struct field *f, const struct delta_column_cha
            !c->default_to && !c->drop_not_null && c->place == DELTA_PLACE_KEEP;
 }
 
-int delta_change_column(struct delta_table *t, struct engine_conn *conn, struct delta_path path,
-                        const struct delta_column_change *c, struct err *err)
+/* The field as the history shows it, by this name. */
+static void show(struct alter *a, const struct field *f, struct str name, struct buf *out)
 {
-    CLEANUP(alter_deinit) struct alter a = {0};
+    struct field shown = *f;
+
+    shown.name = name;
+    field_meta_set(&shown, &a->tx->arena, STR("delta.typeChanges"), (struct str){0});
+    alter_field_json(&shown, out);
+}
+
+/* `several`: the entry of the history's list, empty where nothing changes. */
+static int change_column(struct alter *a, struct engine_conn *conn, const struct delta_column_change *c,
+                         struct buf *several, bool *ret_changed, struct err *err)
+{
     CLEANUP(buf_deinit) struct buf json = {0}, place = {0};
     struct field_list list;
     int i;
 
-    TRY(alter_begin(&a, t, "CHANGE COLUMN", err));
-    TRY(alter_get(&a, path, &list, &i, err));
+    TRY(alter_get(a, c->path, &list, &i, err));
     struct field *f = &(*list.fields)[i];
     if (changes_nothing(f, c))
         return 0;
+    *ret_changed = true;
     if (c->type) {
-        TRY(change_type(&a, path, f, c->type, err));
-        field_meta_set(f, &a.next->arena, STR("__CHAR_VARCHAR_TYPE_STRING"), c->char_type);
+        TRY(alter_type(a, c->path, f, c->type, err));
+        field_meta_set(f, &a->next->arena, STR("__CHAR_VARCHAR_TYPE_STRING"), c->char_type);
     }
     if (c->comment)
-        set_text(&a, f, "comment", *c->comment);
+        set_text(a, f, "comment", *c->comment);
     if (c->default_to && c->default_to->n)
         TRY(column_default_check(conn, f, *c->default_to, err));
     if (c->default_to)
-        set_text(&a, f, "CURRENT_DEFAULT", *c->default_to);
+        set_text(a, f, "CURRENT_DEFAULT", *c->default_to);
     f->nullable |= c->drop_not_null;
-    struct field shown = *f;
-    field_meta_set(&shown, &a.tx->arena, STR("delta.typeChanges"), (struct str){0});
-    alter_field_json(&shown, &json);
-    alter_param(&a, "column", buf_str(&json));
     add_place(c->place, c->after, &place);
-    if (place.n)
-        alter_param(&a, "position", buf_str(&place));
+    if (several) { /* the position is beside the field's own, and not inside a "column" as that of ADD COLUMNS */
+        buf_add_char(several, several->n ? ',' : '[');
+        show(a, f, path_text(a, c->path), several);
+        if (place.n) {
+            several->n--;
+            buf_add_cstr(several, ",\"position\":");
+            buf_add_json_str(several, buf_str(&place));
+            buf_add_char(several, '}');
+        }
+    } else {
+        show(a, f, f->name, &json);
+        alter_param(a, "column", buf_str(&json));
+        if (place.n)
+            alter_param(a, "position", buf_str(&place));
+    }
     if (c->place != DELTA_PLACE_KEEP)
         TRY(need_struct(list, err));
-    TRY(alter_move(list, i, c->place, c->after, err));
+    return alter_move(list, i, c->place, c->after, err);
+}
+
+/* Is one the other, or a part of it? */
+static bool overlap(struct delta_path a, struct delta_path b)
+{
+    for (uint32_t i = 0; i < MIN(a.n, b.n); i++)
+        if (!str_eq_nocase(a.parts[i], b.parts[i]))
+            return false;
+    return true;
+}
+
+int delta_change_columns(struct delta_table *t, struct engine_conn *conn, const struct delta_column_change *changes,
+                         uint32_t n, struct err *err)
+{
+    CLEANUP(alter_deinit) struct alter a = {0};
+    CLEANUP(buf_deinit) struct buf list = {0};
+    bool changed = false;
+
+    TRY(alter_begin(&a, t, n > 1 ? "CHANGE COLUMNS" : "CHANGE COLUMN", err));
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t k = 0; k < i; k++)
+            if (overlap(changes[i].path, changes[k].path))
+                return err_set(err, ERR_USAGE, "the column \"%.*s\", or a part of it, is changed twice",
+                               STR_ARG(path_text(&a, changes[i].path)));
+        TRY(change_column(&a, conn, &changes[i], n > 1 ? &list : NULL, &changed, err));
+    }
+    if (!changed)
+        return 0;
+    if (n > 1) {
+        buf_add_char(&list, ']');
+        alter_param(&a, "columns", buf_str(&list));
+    }
     return alter_commit(&a, err);
 }

@@ -36,7 +36,14 @@ int alter_get(struct alter *a, struct delta_path path, struct field_list *ret, i
               struct err *err) MUST_CHECK;
 /* Moves entry `from` of a list to its place. */
 int alter_move(struct field_list list, int from, enum delta_place place, struct str after, struct err *err) MUST_CHECK;
-/* Appends the field as Delta's schema JSON has it. */
+/* The field at the path gets a type; ERR_UNSUPPORTED: it would not be a widening. */
+int alter_type(struct alter *a, struct delta_path path, struct field *f, const struct type *to,
+               struct err *err) MUST_CHECK;
+/* New fields get ids and physical names where the table has column mapping. */
+int alter_map_new(struct alter *a, struct err *err) MUST_CHECK;
+/* May the column go, or the part of one? Then it goes from the list of columns with statistics; from the schema the caller takes it. */
+int alter_droppable(struct alter *a, struct delta_path path, struct err *err) MUST_CHECK;
+/* Appends the field as Delta's schema JSON has it, but of a nested type only what kind it is: what the history tells. */
 void alter_field_json(const struct field *f, struct buf *out);
 void alter_path_text(struct delta_path path, struct buf *out);
 

@@ -1,0 +1,49 @@
+"""ALTER COLUMN of several columns, and REPLACE COLUMNS: what Spark makes of them."""
+import json
+
+from lib.sluice import USAGE
+from test_dml import folder, sql  # noqa: F401
+
+REFUSED = (2, 3)  # what is wrong, what Delta does not allow
+
+
+def history(folder, name="t"):
+    return [next(a["commitInfo"] for a in actions if "commitInfo" in a) for _, actions in folder.log(name)]
+
+
+def columns_of(sluice, folder):
+    return [tuple(r.values()) for r in sql(sluice, folder, "DESCRIBE t").rows()]
+
+
+def test_several_columns_are_changed_by_one_statement(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT, b STRING NOT NULL, c INT, s STRUCT<x: INT, y: INT>) TBLPROPERTIES ('delta.enableTypeWidening' = 'true', "
+        "'delta.feature.allowColumnDefaults' = 'supported')", "ALTER TABLE t ALTER COLUMN a TYPE BIGINT, b DROP NOT NULL, s.x COMMENT 'inner'",
+        "ALTER TABLE t ALTER COLUMN a SET DEFAULT 5 + 1, b COMMENT 'x', c FIRST", "ALTER TABLE t ALTER COLUMN a TYPE BIGINT, c TYPE INT", "ALTER TABLE t ALTER COLUMN b AFTER s, c COMMENT ''")
+    assert columns_of(sluice, folder) == [("c", "int", None), ("a", "bigint", None), ("s", "struct<x:int,y:int>", None), ("b", "string", "x")]
+    assert [i["operation"] for i in history(folder)] == ["CREATE TABLE"] + 3 * ["CHANGE COLUMNS"]  # those that change nothing are no commit
+    told = json.loads(history(folder)[2]["operationParameters"]["columns"])
+    assert [(c["name"], c.get("position")) for c in told] == [("a", None), ("b", None), ("c", "FIRST")]
+    sql(sluice, folder, "INSERT INTO t (c) VALUES (1)")
+    assert sql(sluice, folder, "SELECT a, b FROM t").rows() == [{"a": 6, "b": None}]
+    for changes, said in (("a COMMENT 'x', a COMMENT 'y'", "changed twice"), ("s.x COMMENT 'x', s COMMENT 'y'", "changed twice"), ("a COMMENT 'x', nope COMMENT 'y'", 'no column "nope"'),
+                          ("a COMMENT 'x',", "a column name"), ("a COMMENT 'x', b TYPE INT", "widened"), ("a COMMENT 'x', b SYNC IDENTITY", "of its own")):
+        assert said in sql(sluice, folder, f"ALTER TABLE t ALTER COLUMN {changes}", code=REFUSED).err, changes
+    assert folder.version("t") == 4
+
+
+def test_replace_columns_says_what_to_add_drop_move_and_widen(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT COMMENT 'of a', b STRING NOT NULL, c INT DEFAULT 5, s STRUCT<x: INT, y: INT>) TBLPROPERTIES ('delta.enableTypeWidening' = 'true', "
+        "'delta.feature.allowColumnDefaults' = 'supported')", "INSERT INTO t VALUES (1, 'x', 2, {'x': 3, 'y': 4})")
+    wide = "d DOUBLE, a BIGINT, B STRING COMMENT 'of b', c INT, s STRUCT<x: INT, n: STRING, y: INT>"
+    sql(sluice, folder, f"ALTER TABLE t REPLACE COLUMNS ({wide})")
+    assert columns_of(sluice, folder) == [("d", "double", None), ("a", "bigint", "of a"), ("b", "string", "of b"), ("c", "int", None), ("s", "struct<x:int,n:string,y:int>", None)]
+    assert sql(sluice, folder, "SELECT * FROM t").rows() == [{"d": None, "a": 1, "b": "x", "c": 2, "s": {"x": 3, "n": None, "y": 4}}]
+    assert history(folder)[-1]["operation"] == "REPLACE COLUMNS"
+    for columns, said in (("a BIGINT, b STRING, c INT", "needs column mapping"), (wide.replace("d DOUBLE", "d STRING"), "widened"), (wide.replace("a BIGINT", "a BIGINT NOT NULL"), "names, types and comments"),
+                          (wide.replace("d DOUBLE", "z INT"), "RENAME COLUMN"), (wide + ", a INT", "there twice"), ("", "a column name")):
+        assert said in sql(sluice, folder, f"ALTER TABLE t REPLACE COLUMNS ({columns})", code=REFUSED).err, columns
+    sql(sluice, folder, "ALTER TABLE t SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')", "ALTER TABLE t REPLACE COLUMNS (s STRUCT<y: INT>, c INT)",
+        "ALTER TABLE t REPLACE COLUMNS (s STRUCT<y: INT>, c INT, l ARRAY<STRUCT<p: INT>>)", "ALTER TABLE t REPLACE COLUMNS (l ARRAY<STRUCT<p: INT, q: DATE>>, s STRUCT<y: INT>, c INT)", "INSERT INTO t (s) VALUES ({'y': 9})")
+    assert sql(sluice, folder, "SELECT * FROM t ORDER BY c").rows() == [{"l": None, "s": {"y": 4}, "c": 2}, {"l": None, "s": {"y": 9}, "c": 5}]
+    sql(sluice, folder, "ALTER TABLE t ADD CONSTRAINT k CHECK (c > 0)")
+    assert "constraint" in sql(sluice, folder, "ALTER TABLE t REPLACE COLUMNS (s STRUCT<y: INT>)", code=USAGE).err
