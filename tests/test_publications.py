@@ -1,5 +1,6 @@
 """A publication that is altered sends other rows, and the stream says nothing of it: sync notices, and no start is green after a loss."""
 import os
+import re
 import tempfile
 
 import pytest
@@ -55,6 +56,22 @@ def test_altered_while_it_is_away(db, sluice, lake, statements):
     db.sql("INSERT INTO t (id, v) VALUES (9, 'c')")
     assert "copied_anew" not in sluice.sync_once(db.url, lake).err
     assert_equal(db, lake, ["t", "u"], READERS)
+
+
+def test_another_owner_is_no_other_publication(db, sluice, lake):
+    db.sql(*TABLES, "CREATE PUBLICATION mine FOR TABLE t, u", "DROP ROLE IF EXISTS owner", "CREATE ROLE owner SUPERUSER")
+    sluice.sync_once(db.url, lake, "--publication", "mine")
+    state = lake.path / "_sluice" / "state.json"
+    db.sql("ALTER PUBLICATION mine OWNER TO owner", *CHANGE)
+    assert "copied_anew" not in sluice.sync_once(db.url, lake).err
+    assert_equal(db, lake, ["t", "u"], READERS)
+    state.write_text(re.sub(r'"mark":"(\d+\.\d+\.\d+)\.[^"]*"', r'"mark":"\1"', state.read_text()))  # as older versions wrote it
+    assert "copied_anew" not in sluice.sync_once(db.url, lake).err
+    db.sql("ALTER PUBLICATION mine OWNER TO postgres")
+    assert "copied_anew" not in sluice.sync_once(db.url, lake).err
+    db.sql("ALTER PUBLICATION mine OWNER TO owner", "ALTER PUBLICATION mine SET (publish_via_partition_root = true)")
+    assert "table_to_be_copied_anew table=public.t" in sluice.sync_once(db.url, lake).err
+    db.sql("ALTER PUBLICATION mine OWNER TO postgres", "DROP ROLE owner")
 
 
 @pytest.mark.parametrize("case", FILTERS.values(), ids=FILTERS)

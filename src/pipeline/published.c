@@ -1,7 +1,7 @@
 /*
  * A publication that is altered sends other rows, and the stream says nothing of it: a table was taken out for a time, given a row
  * filter or another column list, or updates were not published. So what publishes each table is compared with what it was, at
- * each look and at each start: where it is another, changes may have been missed, and the table is copied anew. (A table of
+ * each look and at each start: where it is another (and not only its owner), changes may have been missed, and the table is copied anew. (A table of
  * changes would lose those that it has; it is set aside.) Without the publication that the slot was begun with, nothing can be
  * believed any more; from PostgreSQL 18 on the server sends nothing then, and no error either.
  */
@@ -44,7 +44,7 @@ static int check_publication(struct sync *s, const struct pg_publication *p, str
 
 static int follow_mark(struct sync *s, struct state_table *st, const struct relation *r, struct err *err)
 {
-    bool known = st->mark.n != 0;
+    bool known = st->mark.n != 0 && !pg_publication_same(st->mark, r->mark);
 
     if (str_eq(st->mark, r->mark))
         return 0;

@@ -29,21 +29,25 @@ void pg_publication_names(const char *publication, bool inserts, struct buf *out
 /*
  * Has the publication been altered? The stream does not say: rows that are not published are just not there. ALTER PUBLICATION
  * writes the rows of the catalog anew, so that they have other oids (a table in it, with its filter and columns), or another xmin
- * (its operations).
+ * (its operations). An xmin also tells of what was altered and altered back; but a new owner gives another one, too.
+ *
+ * A mark: "<publication>.<its xmin>.<entry>.<owner>.<operations>" of each publication of the table, with spaces in between. An older
+ * version wrote the first three.
  */
 static const char marks_begin[] =
-    "WITH p AS (SELECT oid, xmin, puballtables FROM pg_publication WHERE pubname IN ($1, $2)),"
-    " m(relid, pub, xmin, id) AS ("
-    "SELECT r.prrelid, p.oid, p.xmin, r.oid FROM p JOIN pg_publication_rel r ON r.prpubid = p.oid UNION ALL"
-    " SELECT c.oid, p.oid, p.xmin, 0 FROM p, pg_class c WHERE p.puballtables AND c.oid = ANY ($3::oid[]) UNION ALL"
-    " SELECT c.oid, p.oid, p.xmin, r.oid FROM pg_class c CROSS JOIN LATERAL pg_partition_ancestors(c.oid) a"
+    "WITH p AS (SELECT oid, xmin, puballtables, concat(pubowner, '.', pubinsert::int, pubupdate::int, pubdelete::int,"
+    "  pubtruncate::int, pubviaroot::int%s) AS more FROM pg_publication WHERE pubname IN ($1, $2)),"
+    " m(relid, pub, xmin, id, more) AS ("
+    "SELECT r.prrelid, p.oid, p.xmin, r.oid, p.more FROM p JOIN pg_publication_rel r ON r.prpubid = p.oid UNION ALL"
+    " SELECT c.oid, p.oid, p.xmin, 0, p.more FROM p, pg_class c WHERE p.puballtables AND c.oid = ANY ($3::oid[]) UNION ALL"
+    " SELECT c.oid, p.oid, p.xmin, r.oid, p.more FROM pg_class c CROSS JOIN LATERAL pg_partition_ancestors(c.oid) a"
     "  JOIN pg_publication_rel r ON r.prrelid = a.relid AND r.prrelid <> c.oid JOIN p ON r.prpubid = p.oid"
     "  WHERE c.relispartition AND c.oid = ANY ($3::oid[])";
 static const char marks_of_schemas[] =
-    " UNION ALL SELECT c.oid, p.oid, p.xmin, n.oid FROM p JOIN pg_publication_namespace n ON n.pnpubid = p.oid"
+    " UNION ALL SELECT c.oid, p.oid, p.xmin, n.oid, p.more FROM p JOIN pg_publication_namespace n ON n.pnpubid = p.oid"
     "  JOIN pg_class c ON c.relnamespace = n.pnnspid WHERE c.oid = ANY ($3::oid[])";
 static const char marks_end[] =
-    ") SELECT relid, string_agg(pub || '.' || xmin || '.' || id, ' ' ORDER BY pub, id) FROM m"
+    ") SELECT relid, string_agg(pub || '.' || xmin || '.' || id || '.' || more, ' ' ORDER BY pub, id) FROM m"
     " WHERE relid = ANY ($3::oid[]) GROUP BY relid";
 
 static int read_marks(struct pg_conn *conn, const char *publication, const struct pg_tables *tables, struct err *err)
@@ -60,7 +64,8 @@ static int read_marks(struct pg_conn *conn, const char *publication, const struc
         buf_printf(&oids, "%c%u", i ? ',' : '{', tables->items[i]->oid);
     }
     buf_add_cstr(&oids, tables->n ? "}" : "{}");
-    buf_printf(&sql, "%s%s%s", marks_begin, pg_conn_version(conn) >= 150000 ? marks_of_schemas : "", marks_end);
+    buf_printf(&sql, marks_begin, pg_conn_version(conn) >= 180000 ? ", pubgencols" : "");
+    buf_printf(&sql, "%s%s", pg_conn_version(conn) >= 150000 ? marks_of_schemas : "", marks_end);
     const char *const params[] = {publication, inserts, oids.p};
     TRY(pg_query(conn, sql.p, 3, params, &r, err));
     for (size_t i = 0; i < pg_result_rows(r); i++) {
@@ -69,6 +74,39 @@ static int read_marks(struct pg_conn *conn, const char *publication, const struc
             rel->mark = arena_str(&rel->arena, pg_result_str(r, i, 1));
     }
     return 0;
+}
+
+/* One publication's part of a mark. */
+struct mark {
+    struct str pub, xmin, id, owner, operations;
+};
+
+static struct mark mark_of(struct str *rest)
+{
+    struct str one = str_split(rest, ' ');
+    struct mark m = {.pub = str_split(&one, '.'), .xmin = str_split(&one, '.'), .id = str_split(&one, '.')};
+
+    m.owner = str_split(&one, '.');
+    m.operations = one;
+    return m;
+}
+
+/* An xmin that another owner explains is none that matters. */
+static bool mark_same(const struct mark *a, const struct mark *b)
+{
+    bool owned = a->operations.n && str_eq(a->operations, b->operations) && !str_eq(a->owner, b->owner);
+
+    return str_eq(a->pub, b->pub) && str_eq(a->id, b->id) && (owned || str_eq(a->xmin, b->xmin));
+}
+
+bool pg_publication_same(struct str a, struct str b)
+{
+    while (a.p && b.p) {
+        struct mark x = mark_of(&a), y = mark_of(&b);
+        if (!mark_same(&x, &y))
+            return false;
+    }
+    return !a.p && !b.p;
 }
 
 int pg_publication_read(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,

@@ -42,6 +42,8 @@ struct pg_publication {
  */
 MUST_CHECK int pg_publication_read(struct pg_conn *conn, const char *publication, const struct pg_tables *tables,
                                    struct pg_publication *ret, struct err *err);
+/* Do two marks say that nothing of it was altered, but for its owner? */
+bool pg_publication_same(struct str a, struct str b);
 /* The slot cannot be read without its publication: ERR_REFUSED, and what is left to do. */
 int pg_publication_lost(const char *publication, const char *slot, struct err *err);
 
