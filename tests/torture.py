@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills sluice over and over while clients write, restarts it, and compares source and lake row by row.
 
-usage: tests/torture.py [--kills N] [--seed S] [--points a,b|none] [--without truncate,ddl]
+usage: tests/torture.py [--kills N] [--seed S] [--points a,b|none] [--without truncate,ddl,partitions]
                         [--options TEXT] [--keep]
 
 A kill is one of: kill -9 at a random moment; SIGKILL at a named step (SLUICE_CRASH_AT, see src/base/crash.h; the names
@@ -78,7 +78,8 @@ class Torture:
         self.only, self.beside = "only" in self.options, "beside" in self.options
         db = self.server.create(f"w{self.rounds}")
         workload = Workload(db, f"{self.seed}/{self.rounds}", clients=2,
-                            ddl="ddl" not in self.without).create()
+                            ddl="ddl" not in self.without,
+                            partitions=not self.only and "partitions" not in self.without).create()
         workload.run(30)
         fault = False
         try:
@@ -150,6 +151,7 @@ class Torture:
         process = self.sluice.start_sync(db.url, self.lake, *self.options)
         quiesce(workload, self.lake, process, deadline=1800)
         process.term()
+        self.sluice.sync_once(db.url, self.lake, *self.options)  # partitions may have gone that no look had seen
         tables = [*workload.tables, "marker"]
         self.rows += self.compare_changes(db, tables) if self.only else assert_equal(db, self.lake, tables)
         for t in tables if self.beside else ():
@@ -211,7 +213,7 @@ def main():
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     parser.add_argument("--points", help="names of steps, or none (default: all that the sources name)")
-    parser.add_argument("--without", default="", help="kinds of change that the clients leave out: truncate, ddl")
+    parser.add_argument("--without", default="", help="kinds of change that the clients leave out: truncate, ddl, partitions")
     parser.add_argument("--options", help="of sluice sync for every round, as one text (default: OPTIONS in turn)")
     parser.add_argument("--keep", action="store_true", help="leave the folder behind also when all went well")
     args = parser.parse_args()

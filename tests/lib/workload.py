@@ -32,16 +32,24 @@ ALTER TABLE wl_index REPLICA IDENTITY USING INDEX wl_index_id;
 CREATE TABLE wl_part (id int, day date NOT NULL, v text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
 CREATE TABLE wl_part_1 PARTITION OF wl_part FOR VALUES FROM ('2024-01-01') TO ('2024-07-01');
 CREATE TABLE wl_part_2 PARTITION OF wl_part FOR VALUES FROM ('2024-07-01') TO ('2025-01-01');
+CREATE TABLE wl_days (id int, n int, v text, big text, PRIMARY KEY (id, n)) PARTITION BY RANGE (n);
+ALTER TABLE wl_days ALTER big SET STORAGE EXTERNAL;
+CREATE TABLE wl_days_default PARTITION OF wl_days DEFAULT;
 """
-TABLES = ["wl_single", "wl_comp", "wl_toast", "wl_full", "wl_pkfull", "wl_index", "wl_part"]
+DAYS = 4  # partitions of wl_days that are a client's own
+DAY = "CREATE TABLE wl_days_{0} PARTITION OF wl_days FOR VALUES FROM ({0}) TO ({0} + 1)"
+TABLES = ["wl_single", "wl_comp", "wl_toast", "wl_full", "wl_pkfull", "wl_index", "wl_part", "wl_days"]
 KEYS = 300  # few, so that rows are hit often
 
 
 class Client:
     """One connection and its own random numbers."""
 
-    def __init__(self, db, rng, ddl):
+    def __init__(self, db, rng, ddl, number, partitions):
         self.db, self.rng, self.ddl, self.truncates = db, rng, ddl, True
+        self.days = [number * DAYS + i for i in range(DAYS)]
+        self.resting = {}  # day -> transactions for which this client puts nothing into it
+        self.partitions = partitions
         self.extra = {}  # table -> columns that this client added
         self.serial = 0
         self.conn = None
@@ -161,19 +169,51 @@ class Client:
                               "(SELECT 1 FROM wl_part WHERE id = %(id)s AND day = %(day)s)",
                               {"day": self.day(), "id": k})
 
+    def change_days(self):
+        open_days = [d for d in self.days if not self.resting.get(d)] + [-1]
+        k, n, r = self.rng.randint(1, 40), self.rng.choice(open_days), self.rng.random()
+        if r < 0.6:
+            self.upsert("wl_days", {"id": k, "n": n}, {"v": self.text(), "big": self.big()})
+        elif r < 0.8:  # the large value is not touched
+            self.conn.execute("UPDATE wl_days SET v = %s WHERE id = %s", [self.text(), k])
+        elif r < 0.9:
+            self.conn.execute("UPDATE wl_days SET n = %(n)s WHERE id = %(id)s AND n = %(old)s AND NOT EXISTS "
+                              "(SELECT 1 FROM wl_days WHERE id = %(id)s AND n = %(n)s)",
+                              {"n": n, "id": k, "old": self.rng.choice(self.days)})
+        else:
+            self.conn.execute("DELETE FROM wl_days WHERE id = %s", [k])
+
+    def drop_day(self):
+        """The rows of a day go, and the stream says nothing of it. Mostly it stays empty for a while."""
+        n, r = self.rng.choice(self.days), self.rng.random()
+        if r < 0.4:
+            self.conn.execute(f"TRUNCATE wl_days_{n}")
+        else:
+            with self.conn.transaction():
+                if r < 0.8:
+                    self.conn.execute(f"DROP TABLE wl_days_{n}")
+                else:
+                    self.conn.execute(f"ALTER TABLE wl_days DETACH PARTITION wl_days_{n}")
+                    self.conn.execute(f"DROP TABLE wl_days_{n}")
+                self.conn.execute(DAY.format(n))
+        self.resting[n] = self.rng.choice([0, 50, 400])
+
     def change(self):
         self.rng.choice([self.change_single, self.change_comp, self.change_toast, self.change_full,
-                         self.change_others])()
+                         self.change_others, self.change_days])()
 
     # --- transactions
 
     def transaction(self):
         r = self.rng.random()
+        self.resting = {d: n - 1 for d, n in self.resting.items() if n > 1}
+        if self.partitions and self.rng.random() < 0.02:
+            return self.drop_day()
         if self.ddl and r < 0.08:
             return self.alter()
         with self.conn.transaction():
             if r < 0.10 and self.truncates:
-                self.conn.execute(f"TRUNCATE {self.rng.choice(['wl_comp', 'wl_index', 'wl_full', 'wl_part'])}")
+                self.conn.execute(f"TRUNCATE {self.rng.choice(['wl_comp', 'wl_index', 'wl_full', 'wl_part', 'wl_days'])}")
             if r < 0.16:  # large enough to be streamed while in progress
                 self.conn.execute("INSERT INTO wl_single (id, t, i4) SELECT g, repeat(md5(g::text), 4), g "
                                   "FROM generate_series(%s::int, %s::int) g ON CONFLICT (id) DO UPDATE "
@@ -248,13 +288,15 @@ class Client:
 
 
 class Workload:
-    def __init__(self, db, seed, clients=3, ddl=False):
+    """`partitions`: some are dropped or emptied alone, which the lake only follows a little later."""
+
+    def __init__(self, db, seed, clients=3, ddl=False, partitions=False):
         self.db, self.tables, self.moment = db, list(TABLES), 0
-        self.clients = [Client(db, random.Random(f"{seed}/{i}"), ddl and i == 0) for i in range(clients)]
+        self.clients = [Client(db, random.Random(f"{seed}/{i}"), ddl and i == 0, i, partitions) for i in range(clients)]
         self.threads, self.stop, self.failures = [], threading.Event(), []
 
     def create(self):
-        self.db.sql(SCHEMA)
+        self.db.sql(SCHEMA, *[DAY.format(n) for c in self.clients for n in c.days])
         return self
 
     def start(self, transactions, truncates=True, rest=0):
