@@ -2,26 +2,23 @@
  * A partition that is attached brings rows along, and one that is detached or dropped takes them away; a TRUNCATE of one alone,
  * too. The stream says nothing of these. So the list of partitions is compared with what it was:
  *
- *   one is gone, or was attached anew  → the table is copied anew
+ *   one is gone                        → its rows leave the lake (gone.c), or the table is copied anew
+ *   one was attached anew              → the table is copied anew
  *   a new one was not empty as it came → the same (most are empty)
  *   one has another file               → it was rewritten (VACUUM FULL, CLUSTER), and has rows that are as old as the list; or
- *                                        the whole table was truncated, which the stream says, so it is waited for; else the same
+ *                                        the whole table was truncated, which the stream says, so it is waited for; else as if gone
  *
  * A table of changes (--history only) has had no change, and stays.
  */
 #include "pipeline/run.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
 
 enum { LOOK_AGAIN_US = 300000 };
-
-/* An entry of the list (relation.h). What a list of an older version lacks is 0. */
-struct leaf {
-    uint64_t oid, file, link, xid, pages;
-};
 
 struct leaves {
     uint64_t since; /* the oldest transaction that ran when the list was made; 0: not known */
@@ -101,18 +98,30 @@ static int ask_lsn(struct sync *s, void *arg, struct err *err)
     return pg_current_wal_lsn(s->conn, arg, err);
 }
 
-/* NULL in `*ret` when no rows came or went with partitions. */
-static int why_moved(struct sync *s, const struct leaves *before, const struct leaves *now, const char **ret,
-                     struct err *err)
+static void add_gone(struct gone_leaves *g, const struct leaf *leaf)
+{
+    MEM_GROW(g->v, g->n, g->cap);
+    g->v[g->n++] = *leaf;
+}
+
+static void gone_leaves_deinit(struct gone_leaves *g)
+{
+    mem_free(g->v);
+}
+
+/* NULL in `*ret` when no rows came with partitions; those that went with some are told by `gone`. What has no file has no rows. */
+static int why_moved(struct sync *s, const struct leaves *before, const struct leaves *now, struct gone_leaves *gone,
+                     const char **ret, struct err *err)
 {
     *ret = NULL;
     for (size_t i = 0; i < before->n; i++) {
         const struct leaf *leaf = find_leaf(now, before->v[i].oid);
-        if (!leaf)
-            *ret = "a partition was detached or dropped, and its rows with it";
-        else if (before->v[i].link && before->v[i].link != leaf->link)
+        if (!leaf && before->v[i].file)
+            add_gone(gone, &before->v[i]);
+        else if (leaf && before->v[i].link && before->v[i].link != leaf->link)
             *ret = "a partition was detached, and attached again: it may have changed meanwhile";
     }
+    gone->n_detached = gone->n;
     for (size_t i = 0; i < now->n && !*ret; i++) {
         struct leaf_question q = {.oid = (uint32_t)now->v[i].oid};
         if (find_leaf(before, q.oid))
@@ -124,18 +133,18 @@ static int why_moved(struct sync *s, const struct leaves *before, const struct l
     return 0;
 }
 
-/* Does a partition have another file, and neither rows that tell why, nor a TRUNCATE of the whole table? */
-static int is_emptied(struct sync *s, const struct leaves *before, const struct leaves *now, uint32_t truncated_xid,
-                      bool *ret, struct err *err)
+/* Has a partition another file, and neither rows that tell why, nor a TRUNCATE of the whole table? Adds those to `gone`. */
+static int find_emptied(struct sync *s, const struct leaves *before, const struct leaves *now, uint32_t truncated_xid,
+                        struct gone_leaves *gone, struct err *err)
 {
-    *ret = false;
-    for (size_t i = 0; i < now->n && before->since && !*ret; i++) {
+    for (size_t i = 0; i < now->n && before->since; i++) {
         const struct leaf *leaf = &now->v[i], *old = find_leaf(before, leaf->oid);
         if (!old || old->file == leaf->file || (truncated_xid && leaf->xid == truncated_xid))
             continue;
         struct leaf_question q = {.oid = (uint32_t)leaf->oid, .xid = before->since, .had_rows = old->pages > 0};
         TRY(sync_ask(s, ask_kept, &q, err));
-        *ret = !q.ret;
+        if (!q.ret)
+            add_gone(gone, old);
     }
     return 0;
 }
@@ -155,27 +164,63 @@ static int has_been_told(struct sync *s, struct state_table *st, struct str now,
     return 0;
 }
 
-static int mind(struct sync *s, struct state_table *st, struct str now, struct err *err)
+/* Rows of partitions are gone: they leave the lake, or the table is copied anew. `*ret_later`: that cannot be told yet. */
+static int mind_gone(struct sync *s, struct state_table *st, const struct relation *r, const struct gone_leaves *gone,
+                     bool *ret_later, struct err *err)
 {
-    CLEANUP(leaves_deinit) struct leaves old = read_leaves(st->leaves), new = read_leaves(now);
-    bool emptied = false, told = true;
+    enum gone_answer answer;
 
-    if (st->leaves.n)
-        TRY(why_moved(s, &old, &new, &st->moved, err));
-    if (st->leaves.n && !st->moved)
-        TRY(is_emptied(s, &old, &new, pg_epoch_truncated_xid(s->epoch, st->oid), &emptied, err));
-    if (emptied)
-        TRY(has_been_told(s, st, now, &told, err));
-    if (!told)
-        return 0;
-    if (emptied)
-        st->moved = "a partition was truncated by itself, or written anew";
-    st->suspect = (struct str){0};
-    if (st->moved)
-        return 0;
+    TRY(sync_note_gone(s, st, r, gone, &answer, err));
+    if (answer == GONE_UNSURE)
+        st->moved = gone->n_detached ? "a partition was detached or dropped, and its rows with it"
+                                     : "a partition was truncated by itself, or written anew";
+    *ret_later = answer == GONE_LATER;
+    if (*ret_later) {
+        s->n_suspects++;
+        sync_look_soon(s, LOOK_AGAIN_US);
+    }
+    return 0;
+}
+
+/* The list is as it is now, and the bounds with it. */
+static int keep_list(struct sync *s, struct state_table *st, struct str now, struct err *err)
+{
     st->leaves = arena_str(&s->state.arena, now);
     s->state_dirty = true;
+    TRY(sync_note_bounds(s, st, err));
+    if (!st->gone_lsn)
+        return 0;
+    TRY(state_save(&s->state, err)); /* before anything is done about it */
+    crash_point("gone_noted");
     return 0;
+}
+
+static int mind(struct sync *s, struct state_table *st, const struct relation *r, struct err *err)
+{
+    CLEANUP(leaves_deinit) struct leaves old = read_leaves(st->leaves), new = read_leaves(r->leaves);
+    CLEANUP(gone_leaves_deinit) struct gone_leaves gone = {.list = old.v, .n_list = old.n};
+    bool told = true, later = false;
+
+    if (st->leaves.n)
+        TRY(why_moved(s, &old, &new, &gone, &st->moved, err));
+    if (st->leaves.n && !st->moved)
+        TRY(find_emptied(s, &old, &new, pg_epoch_truncated_xid(s->epoch, st->oid), &gone, err));
+    if (!st->moved && gone.n > gone.n_detached)
+        TRY(has_been_told(s, st, r->leaves, &told, err));
+    if (!told)
+        return 0;
+    if (!st->moved && gone.n)
+        TRY(mind_gone(s, st, r, &gone, &later, err));
+    if (later)
+        return 0;
+    st->suspect = (struct str){0};
+    return st->moved ? 0 : keep_list(s, st, r->leaves, err);
+}
+
+/* Of a list that is as it was: kept by an older version, or a table was locked when it was made. */
+static bool lacks_bounds(const struct state_table *st)
+{
+    return rest_of(st->leaves).n && !st->bounds.n;
 }
 
 int sync_mind_partitions(struct sync *s, const struct pg_tables *tables, struct err *err)
@@ -185,9 +230,13 @@ int sync_mind_partitions(struct sync *s, const struct pg_tables *tables, struct 
         const struct relation *r = tables->items[i];
         struct state_table *st = state_find(&s->state, r->oid);
         bool follows = st && (st->state == TABLE_STREAMING || st->state == TABLE_QUARANTINED);
-        if (!follows || str_eq(rest_of(st->leaves), rest_of(r->leaves)) || s->o->history == LAKE_CHANGES_ONLY)
-            continue;
-        TRY(mind(s, st, r->leaves, err));
+        bool same = st && str_eq(rest_of(st->leaves), rest_of(r->leaves));
+        if (!follows || st->gone_lsn || s->o->history == LAKE_CHANGES_ONLY)
+            continue; /* one thing after the other */
+        if (!same)
+            TRY(mind(s, st, r, err));
+        else if (lacks_bounds(st))
+            TRY(sync_note_bounds(s, st, err));
     }
     return 0;
 }

@@ -119,6 +119,7 @@ static int idle(struct sync *s, uint64_t seen_lsn, struct err *err)
 {
     int64_t since = clock_mono_us() - s->last_commit_us;
 
+    TRY(sync_drop_leaves(s, seen_lsn, err));
     if (sync_epoch_is_open(s) && since >= s->o->epoch_us)
         TRY(sync_commit_epoch(s, err));
     if (!sync_epoch_is_open(s)) {
@@ -184,7 +185,7 @@ static bool is_caught_up(const struct sync *s)
         if (t->state == LAKE_STAGED)
             return false;
     for (size_t i = 0; i < s->state.n_tables; i++)
-        if (s->state.tables[i].state == TABLE_NEW)
+        if (s->state.tables[i].state == TABLE_NEW || s->state.tables[i].gone_lsn)
             return false;
     return true;
 }
@@ -279,6 +280,7 @@ static bool look_up(void *ctx)
 
 static int before_transaction(void *ctx, uint64_t commit_lsn, struct err *err)
 {
+    TRY(sync_drop_leaves(ctx, commit_lsn, err));
     return sync_barrier_before(ctx, commit_lsn, err);
 }
 

@@ -37,7 +37,7 @@ struct receive {
     uint64_t keepalive_lsn; /* newest end of WAL that the server named when nothing was left to send */
     uint64_t noted_lsn;     /* in <state>/confirmed */
     int64_t last_sync_us, last_heartbeat_us, last_note_us;
-    uint32_t timeline; /* in <state>/timeline: of what was received; 0 = not known */
+    atomic_uint timeline; /* in <state>/timeline: of what was received; 0 = not known */
     char *note_path, *timeline_path;
     struct pg_conn *heart;
 };

@@ -43,6 +43,7 @@ struct sync {
     uint64_t read_lsn;   /* the last transaction read from the spool, and … */
     uint64_t read_end_lsn;    /* … its end */
     uint64_t trim_lsn;        /* end of the last transaction that is committed everywhere */
+    uint64_t gone_lsn;        /* rows of partitions leave the lake there (gone.c); 0: none do */
     uint64_t snapshot_lsn;    /* the snapshot that is asked for stands there or later */
     uint64_t changes_at_rest; /* when memory was last given back */
     int64_t epoch_us;         /* when the first transaction of the open epoch was begun to read */
@@ -104,9 +105,38 @@ int sync_commit_epoch(struct sync *s, struct err *err) MUST_CHECK;
 
 /* ---- partitions.c: partitions that come and go ---- */
 
+/* An entry of a list of partitions (relation.h). What a list of an older version lacks is 0. */
+struct leaf {
+    uint64_t oid, file, link, xid, pages;
+};
+
 /* Sets `moved` of tables whose partitions took rows along as they were attached or detached, or lost them alone; counts in
  * `n_suspects` those of which the stream tells yet. No epoch is open. */
 int sync_mind_partitions(struct sync *s, const struct pg_tables *tables, struct err *err) MUST_CHECK;
+
+/* ---- gone.c: rows of partitions that are gone ---- */
+
+enum gone_answer {
+    GONE_NOTED,  /* they leave the lake at a position to come */
+    GONE_LATER,  /* it cannot be told yet: ask again soon */
+    GONE_UNSURE, /* it cannot be told: the table is to be copied anew */
+};
+/* Leaves as the table's list has them that belong to it no more, and then those that were emptied. */
+struct gone_leaves {
+    struct leaf *v;
+    size_t n, n_detached, cap;
+    const struct leaf *list; /* all of the list */
+    size_t n_list;
+};
+/* Can their rows be told from the others, and has the source none of them now? Sets `gone` of the table. No epoch is open. */
+int sync_note_gone(struct sync *s, struct state_table *st, const struct relation *r, const struct gone_leaves *leaves,
+                   enum gone_answer *ret, struct err *err) MUST_CHECK;
+/* Keeps the bounds of the table's partitions, as they are. */
+int sync_note_bounds(struct sync *s, struct state_table *st, struct err *err) MUST_CHECK;
+/* Has them leave, where that is due before a transaction that commits at `lsn`; commits the epoch first. */
+int sync_drop_leaves(struct sync *s, uint64_t lsn, struct err *err) MUST_CHECK;
+/* Sets `gone_lsn` to what the tables have. */
+void sync_find_gone(struct sync *s);
 
 /* ---- published.c: the publication is altered ---- */
 

@@ -92,6 +92,12 @@ static int read_table(struct state *s, yyjson_val *obj, struct err *err)
     t->append_only = yyjson_get_bool(yyjson_obj_get(obj, "append_only"));
     t->mark = arena_str(&s->arena, get_str(obj, "mark"));
     t->leaves = arena_str(&s->arena, get_str(obj, "leaves"));
+    t->bounds = arena_str(&s->arena, get_str(obj, "bounds"));
+    t->gone = arena_str(&s->arena, get_str(obj, "gone"));
+    if (t->gone.n &&
+        (!lsn_parse(get_str(obj, "gone_lsn"), &t->gone_lsn) || !lsn_parse(get_str(obj, "gone_until"), &t->gone_until)))
+        return broken(s, "gone_lsn or gone_until of a table is missing", err);
+    t->gone_timeline = (uint32_t)yyjson_get_uint(yyjson_obj_get(obj, "gone_timeline"));
     yyjson_val *was = yyjson_obj_get(obj, "was");
     t->was_schema = arena_str(&s->arena, str_of(yyjson_get_str(yyjson_arr_get(was, 0))));
     t->was_name = arena_str(&s->arena, str_of(yyjson_get_str(yyjson_arr_get(was, 1))));
@@ -145,6 +151,44 @@ int state_load(struct state *s, const char *state_dir, struct err *err)
     return rc;
 }
 
+static void add_text(const char *key, struct str text, struct buf *out)
+{
+    if (!text.n)
+        return;
+    buf_printf(out, ",\"%s\":", key);
+    buf_add_json_str(out, text);
+}
+
+static void write_table(const struct state_table *t, struct buf *out)
+{
+    char lsn[LSN_TEXT];
+
+    buf_printf(out, "{\"oid\":%u,\"schema\":", t->oid);
+    buf_add_json_str(out, t->schema);
+    buf_add_cstr(out, ",\"name\":");
+    buf_add_json_str(out, t->name);
+    buf_printf(out, ",\"state\":\"%s\"", names[t->state]);
+    if (t->append_only)
+        buf_add_cstr(out, ",\"append_only\":true");
+    add_text("reason", t->reason, out);
+    add_text("mark", t->mark, out);
+    add_text("leaves", t->leaves, out);
+    add_text("bounds", t->bounds, out);
+    add_text("gone", t->gone, out);
+    if (t->gone.n) {
+        buf_printf(out, ",\"gone_lsn\":\"%s\"", lsn_text(t->gone_lsn, lsn));
+        buf_printf(out, ",\"gone_until\":\"%s\",\"gone_timeline\":%u", lsn_text(t->gone_until, lsn), t->gone_timeline);
+    }
+    if (t->was_name.n) {
+        buf_add_cstr(out, ",\"was\":[");
+        buf_add_json_str(out, t->was_schema);
+        buf_add_char(out, ',');
+        buf_add_json_str(out, t->was_name);
+        buf_add_char(out, ']');
+    }
+    buf_add_char(out, '}');
+}
+
 int state_save(const struct state *s, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf out = {0};
@@ -161,34 +205,8 @@ int state_save(const struct state *s, struct err *err)
                s->publication_oid, s->inserts ? "true" : "false", s->history_only ? "true" : "false",
                lsn_text(s->start, start), lsn_text(s->applied, applied));
     for (size_t i = 0; i < s->n_tables; i++) {
-        const struct state_table *t = &s->tables[i];
-        buf_printf(&out, "%s\n{\"oid\":%u,\"schema\":", i ? "," : "", t->oid);
-        buf_add_json_str(&out, t->schema);
-        buf_add_cstr(&out, ",\"name\":");
-        buf_add_json_str(&out, t->name);
-        buf_printf(&out, ",\"state\":\"%s\"", names[t->state]);
-        if (t->append_only)
-            buf_add_cstr(&out, ",\"append_only\":true");
-        if (t->reason.n) {
-            buf_add_cstr(&out, ",\"reason\":");
-            buf_add_json_str(&out, t->reason);
-        }
-        if (t->mark.n) {
-            buf_add_cstr(&out, ",\"mark\":");
-            buf_add_json_str(&out, t->mark);
-        }
-        if (t->leaves.n) {
-            buf_add_cstr(&out, ",\"leaves\":");
-            buf_add_json_str(&out, t->leaves);
-        }
-        if (t->was_name.n) {
-            buf_add_cstr(&out, ",\"was\":[");
-            buf_add_json_str(&out, t->was_schema);
-            buf_add_char(&out, ',');
-            buf_add_json_str(&out, t->was_name);
-            buf_add_char(&out, ']');
-        }
-        buf_add_char(&out, '}');
+        buf_add_cstr(&out, i ? ",\n" : "\n");
+        write_table(&s->tables[i], &out);
     }
     buf_add_cstr(&out, "]}\n");
     return file_replace(s->path, out.p, out.n, err);

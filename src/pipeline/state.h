@@ -5,7 +5,8 @@
  *    "publication_oid":16390,"start":"0/1A2B3C","applied":"0/1A2B80",
  *    "tables":[{"oid":16385,"schema":"public","name":"orders","state":"streaming"}, …]}
  *
- * A table's schema and name are those of its folder in the lake. It may also have "reason", "mark", "leaves" and "was":["schema","name"].
+ * A table's schema and name are those of its folder in the lake. It may also have "reason", "mark", "leaves", "bounds", "gone",
+ * "gone_lsn", "gone_until", "gone_timeline" and "was":["schema","name"].
  *
  * Positions of tables stand in the tables (txn actions); `applied` is for those without changes of late: every table in state
  * "streaming" has all changes of transactions that committed at or before it.
@@ -31,7 +32,13 @@ struct state_table {
     struct str reason;
     struct str mark;   /* what publishes it (relation.h), as it was when it was last looked at; {0}: not known */
     struct str leaves; /* the partitions that were there when it was last looked at (relation.h); {0}: not known */
-    unsigned put_off;  /* copies of it in a row that it changed under; not kept in the file */
+    struct str bounds; /* of those leaves (source/pg_partitions.h); {0}: not known */
+    /* Leaves whose rows are to leave the lake: a letter for histories (sink/lake_gone.h) and their entries in `bounds`; the position at
+     * which they do (0: there are none), and one by which it was known that the source has no such rows (pipeline/gone.c). */
+    struct str gone;
+    uint64_t gone_lsn, gone_until;
+    uint32_t gone_timeline; /* of the position; 0: not known */
+    unsigned put_off;       /* copies of it in a row that it changed under; not kept in the file */
     /* `leaves` as they were when a file of them was another, which the stream may explain yet, and where it will have come by
      * then. Not kept in the file. */
     struct str suspect;

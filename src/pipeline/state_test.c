@@ -47,6 +47,14 @@ static void save_one(struct err *err)
     t->state = TABLE_QUARANTINED;
     t->was_schema = STR("public");
     t->was_name = STR("old \"one\"");
+    t->bounds = STR("1\x1f"
+                    "2\x1f"
+                    "s.t\x1fr1\x1f"
+                    "FOR VALUES IN ('\"')\x1e");
+    t->gone = STR("k1\x1f");
+    t->gone_lsn = 0x1600000001;
+    t->gone_until = UINT64_MAX;
+    t->gone_timeline = UINT32_MAX;
     state_set_reason(&s, t, "it \"broke\"\nhere");
     assert_int_equal(state_save(&s, err), 0);
 }
@@ -70,7 +78,14 @@ static void test_state__comes_back_as_it_was(void **state)
     assert_int_equal(t->state, TABLE_QUARANTINED);
     assert_true(str_is(t->reason, "it \"broke\"\nhere"));
     assert_true(str_is(t->was_schema, "public") && str_is(t->was_name, "old \"one\""));
+    assert_true(str_is(t->bounds, "1\x1f"
+                                  "2\x1f"
+                                  "s.t\x1fr1\x1f"
+                                  "FOR VALUES IN ('\"')\x1e"));
+    assert_true(str_is(t->gone, "k1\x1f") && t->gone_lsn == 0x1600000001 && t->gone_until == UINT64_MAX &&
+                t->gone_timeline == UINT32_MAX);
     assert_int_equal(state_find(&s, 100)->was_name.n, 0);
+    assert_true(!state_find(&s, 100)->gone.n && !state_find(&s, 100)->gone_lsn);
 }
 
 static void test_state__a_table_that_leaves_leaves_the_others(void **state)
@@ -117,7 +132,8 @@ static void test_state__of_another_kind_is_refused(void **state)
         "{\"version\":1,\"system_id\":\"x\",\"start\":\"0/0\"}",
         "{\"version\":1,\"system_id\":\"1\",\"start\":\"0/0\",\"applied\":\"nowhere\"}",
         "{\"version\":1,\"system_id\":\"1\",\"start\":\"0/0\",\"applied\":\"0/0\",\"tables\":[{\"state\":\"lost\"}]}",
-        "{\"version\":1,\"system_id\":\"1\",\"start\":\"0/0\",\"applied\":\"0/0\",\"tables\":[7]}"};
+        "{\"version\":1,\"system_id\":\"1\",\"start\":\"0/0\",\"applied\":\"0/0\",\"tables\":[7]}",
+        "{\"version\":1,\"system_id\":\"1\",\"start\":\"0/0\",\"applied\":\"0/0\",\"tables\":[{\"state\":\"new\",\"gone\":\"k\"}]}"};
     struct err err;
 
     (void)state;

@@ -130,6 +130,8 @@ static void begin_copying(struct sync *s, struct state_table *st, const struct r
     st->append_only = r->identity == IDENTITY_NONE;
     st->leaves = arena_str(&s->state.arena, r->leaves);
     st->mark = arena_str(&s->state.arena, r->mark);
+    st->bounds = st->gone = (struct str){0};
+    st->gone_lsn = st->gone_until = 0;
     st->moved = NULL;
     if (s->looked && st->append_only) /* those of the start were told by the check */
         log_warn("append_only", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
@@ -207,6 +209,10 @@ int sync_start_copy(struct sync *s, const struct pg_tables *tables, struct snaps
     }
     size_t n = choose(s, tables, snapshot && !first, chosen);
     s->looked = true;
+    sync_find_gone(s);
+    for (size_t i = 0; i < n; i++)
+        if (chosen[i]->partitioned)
+            TRY(sync_note_bounds(s, state_find(&s->state, chosen[i]->oid), err));
     TRY(state_save(&s->state, err));
     if (!n)
         return 0;

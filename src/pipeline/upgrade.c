@@ -79,7 +79,7 @@ int sync_follow_upgrade(struct sync *s, uint64_t system_id, const struct pg_tabl
     s->state.publication_oid = 0; /* what was known by its number or its transaction is to be learnt again */
     for (size_t i = 0; i < s->state.n_tables; i++) {
         struct state_table *st = &s->state.tables[i];
-        st->mark = st->leaves = (struct str){0};
+        st->mark = st->leaves = st->bounds = (struct str){0};
         if (st->state == TABLE_COPYING)
             TRY(copy_forget(s->state_dir, st->oid, err));
     }

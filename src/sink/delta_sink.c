@@ -1,6 +1,7 @@
 /* Routing by relation, the memory limit, quarantine, dead letters. */
 #include "sink/delta_sink.h"
 
+#include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/pg_schema.h"
@@ -454,6 +455,65 @@ int delta_sink_commit(struct delta_sink *s, uint64_t lsn, struct err *err)
     }
     s->dirty = false;
     return 0;
+}
+
+/* ---- rows that go with partitions ---- */
+
+/* The table as the log has it by now. */
+static int open_again(struct delta_sink *s, uint32_t relation, const struct lake_gone *g, struct err *err)
+{
+    const struct lake_table *old = delta_sink_find(s, relation);
+    struct lake_table *t;
+
+    TRY(lake_table_open(&s->env, g->name, &t, err));
+    if (!t)
+        return err_set(err, ERR_CONFLICT, "table %s is not in the lake any more", old->name);
+    t->position = MAX(t->position, old->position);
+    t->next_file = MAX(t->next_file, old->next_file);
+    t->gone_until = g->until;
+    delta_sink_add(s, relation, t);
+    return 0;
+}
+
+static int tell_history(struct delta_sink *s, struct lake_table *t, const struct relation *rel,
+                        const struct lake_gone *g, const char *where, struct err *err)
+{
+    struct err why;
+
+    if (g->as == LAKE_GONE_QUIET || s->env.history != LAKE_CHANGES_BESIDE)
+        return 0;
+    TRY(history_open(s, t, rel, err));
+    struct lake_history *h = imap_get(&s->histories, rel->oid);
+    int rc = lake_gone_tell(t, rel, h, g, where, &why);
+    crash_point("gone_told");
+    return history_rc(h->table, rc, &why, err);
+}
+
+int delta_sink_drop_leaves(struct delta_sink *s, uint32_t relation, const struct lake_gone *g, bool *ret_sure,
+                           uint64_t *ret_rows, struct err *err)
+{
+    struct lake_table *t = delta_sink_find(s, relation);
+    CLEANUP(buf_deinit) struct buf where = {0};
+    struct err why;
+
+    assert(t && t->state == LAKE_STREAMING && s->env.history != LAKE_CHANGES_ONLY);
+    CLEANUP(relation_unrefp) struct relation *rel = pg_schema_relation(t->lake, relation, g->name);
+    *ret_sure = false;
+    if (!rel)
+        return 0;
+    TRY(lake_gone_where(t, rel, g, &where, ret_sure, err));
+    if (!*ret_sure)
+        return 0;
+    TRY(tell_history(s, t, rel, g, where.p, err));
+    int rc = lake_gone_delete(t, where.p, ret_rows, &why);
+    crash_point("gone_deleted");
+    TRY(open_again(s, relation, g, err));
+    if (rc == ERR_REFUSED || rc == ERR_UNSUPPORTED || rc == ERR_USAGE) {
+        log_err(LOG_WARN, "partition_not_deleted", &why);
+        *ret_sure = false;
+        return 0;
+    }
+    return rc ? quarantine_or_fail(delta_sink_find(s, relation), rc, &why, err) : 0;
 }
 
 /* ---- what a worker does meanwhile ---- */

@@ -11,7 +11,7 @@
 #define SLUICE_SINK_DELTA_SINK_H
 
 #include "model/epoch.h"
-#include "sink/lake_table.h"
+#include "sink/lake_gone.h"
 
 struct delta_sink;
 
@@ -35,6 +35,14 @@ int delta_sink_commit(struct delta_sink *s, uint64_t lsn, struct err *err) MUST_
 int delta_sink_commit_table(struct delta_sink *s, struct lake_table *t, uint64_t lsn, struct err *err) MUST_CHECK;
 bool delta_sink_is_dirty(const struct delta_sink *s);   /* rows or changes since the last commit */
 size_t delta_sink_buffered(const struct delta_sink *s); /* bytes of rows in memory */
+
+/*
+ * Takes rows of partitions out of the table, just before the transactions that commit at or after `gone->lsn`: all others are committed,
+ * and nothing else is open. `*ret_sure` false: nothing was done, for it is not sure which rows are meant; the table is to be
+ * copied anew. The relation is to be announced anew (pg_epoch_forget_sink).
+ */
+int delta_sink_drop_leaves(struct delta_sink *s, uint32_t relation, const struct lake_gone *gone, bool *ret_sure,
+                           uint64_t *ret_rows, struct err *err) MUST_CHECK;
 
 /* With a worker (lake_worker.h): takes what it has done since, where nothing is left to commit; finish() waits for it first. */
 int delta_sink_mind(struct delta_sink *s, struct err *err) MUST_CHECK;

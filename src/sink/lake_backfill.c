@@ -23,7 +23,7 @@
 
 /* ---- a constant as SQL ---- */
 
-static int add_literal(const struct column *c, uint32_t row, struct buf *out, struct err *err)
+int lake_add_literal(const struct column *c, uint32_t row, struct buf *out, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf text = {0};
     const struct listview *list = (const struct listview *)c->data + row;
@@ -51,7 +51,7 @@ static int add_literal(const struct column *c, uint32_t row, struct buf *out, st
         buf_add_char(out, '[');
         for (uint64_t i = 0; i < list->length; i++) {
             buf_add_cstr(out, i ? "," : "");
-            TRY(add_literal(c->child, (uint32_t)(list->offset + i), out, err));
+            TRY(lake_add_literal(c->child, (uint32_t)(list->offset + i), out, err));
         }
         buf_add_char(out, ']');
         return 0;
@@ -83,7 +83,7 @@ static int constant_of(struct lake_table *t, uint32_t col, char **ret, struct er
         return err_wrap(err, "table %s, the default of column %.*s", t->name, STR_ARG(rc->name));
     }
     buf_add_cstr(&sql, "CAST(");
-    TRY(add_literal(&b->cols[col], 0, &sql, err));
+    TRY(lake_add_literal(&b->cols[col], 0, &sql, err));
     buf_add_cstr(&sql, " AS ");
     TRY(parquet_type_sql(b->cols[col].type, &sql, err));
     buf_add_char(&sql, ')');

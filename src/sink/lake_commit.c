@@ -172,6 +172,9 @@ static void settle(struct lake_table *t)
         mem_free(TAKE_PTR(f->stats));
     }
     t->dirty = t->schema_dirty = t->replace_all = false;
+    if (t->gone_next)
+        t->gone = t->gone_next;
+    t->gone_next = 0;
 }
 
 /* Copy-on-write: files with masked rows are written again without them, in the same commit. */
@@ -210,6 +213,9 @@ static int commit_existing(struct lake_table *t, uint64_t lsn, const char *opera
     crash_point("vectors_written");
     add_actions(t, tx, &descs);
     note_next_file(t, tx);
+    if (t->gone_next)
+        delta_tx_set_txn(tx, str_of(arena_printf(&tx->arena, "%s" LAKE_GONE_APP, t->env->app_id)),
+                         (int64_t)t->gone_next);
     if (lsn)
         delta_tx_set_txn(tx, str_of(t->env->app_id), (int64_t)lsn);
     delta_tx_set_parameters(

@@ -178,8 +178,7 @@ void lake_stats_columns(const struct lake_table *t, struct arena *arena, struct 
 
 /* ---- unchanged TOAST values: read from where they stand ---- */
 
-/* Value `i` of a vector into a column of the same type. */
-static void copy_value(struct batch *b, struct column *c, uint32_t row, const struct engine_vector *v, uint64_t i)
+void lake_copy_value(struct batch *b, struct column *c, uint32_t row, const struct engine_vector *v, uint64_t i)
 {
     if (engine_is_null(v, i)) {
         column_set_null(c, row);
@@ -190,7 +189,7 @@ static void copy_value(struct batch *b, struct column *c, uint32_t row, const st
         uint64_t offset = c->child->n;
         for (uint64_t e = 0; e < list.length; e++) {
             uint32_t at = column_child_add(c);
-            copy_value(b, c->child, at, &v->children[0], list.offset + e);
+            lake_copy_value(b, c->child, at, &v->children[0], list.offset + e);
         }
         column_set_list(c, row, offset, list.length);
     } else {
@@ -220,7 +219,7 @@ static void fill_from_row(struct lake_table *t, const struct engine_chunk *c, ui
         struct batch *b = row_buffer_at(&t->buffer, o[k].ordinal, &r);
         for (uint32_t col = 0; col < b->schema->n_fields; col++)
             if (column_is_missing(&b->cols[col], r))
-                copy_value(b, &b->cols[col], r, &c->cols[col + 1], i);
+                lake_copy_value(b, &b->cols[col], r, &c->cols[col + 1], i);
     }
 }
 
@@ -304,7 +303,7 @@ static int apply_chunk(struct lake_table *t, const struct engine_chunk *c, struc
     for (uint32_t i = 0; i < c->n; i++) {
         uint32_t row = batch_add_row(b, OP_READ, (struct position){t->position, 0}, 0);
         for (uint32_t col = 0; col < c->n_cols; col++)
-            copy_value(b, &b->cols[col], row, &c->cols[col], i);
+            lake_copy_value(b, &b->cols[col], row, &c->cols[col], i);
     }
     return lake_table_apply(t, b, err);
 }

@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/pg_schema.h"
+#include "engine/engine.h"
+#include "sink/lake_file.h"
 
 #include <assert.h>
 
@@ -46,6 +48,11 @@ void lake_history_strip(struct relation *rel)
 {
     while (rel->n_columns && rel->columns[rel->n_columns - 1].attnum >= FIRST_ATTNUM)
         rel->n_columns--;
+}
+
+uint32_t lake_history_n_columns(const struct lake_history *h)
+{
+    return h->rel->n_columns - N_OWN;
 }
 
 void lake_history_free(struct lake_history *h)
@@ -186,4 +193,52 @@ int lake_history_commit(struct lake_history *h, uint64_t lsn, struct err *err)
     if (h->table->state == LAKE_STREAMING && lsn > h->table->position)
         h->table->position = lsn;
     return 0;
+}
+
+/* ---- rows that went with a partition ---- */
+
+static int add_gone(struct lake_history *h, const struct engine_chunk *c, struct position *pos, struct err *err)
+{
+    enum { BUFFER_MAX = 32 << 20 };
+    struct batch *b = batch_new(h->schema, c->n);
+
+    for (uint32_t i = 0; i < c->n; i++) {
+        pos->ordinal++;
+        uint32_t row = add_row(h, b, "delete", *pos, 0);
+        for (uint32_t col = 0; col < c->n_cols; col++)
+            lake_copy_value(b, &b->cols[col], row, &c->cols[col], i);
+    }
+    TRY(lake_table_apply(h->table, b, err));
+    return h->table->buffer.bytes > BUFFER_MAX ? lake_table_flush(h->table, err) : 0;
+}
+
+static int read_gone(struct lake_history *h, const char *select, uint64_t lsn, struct err *err)
+{
+    /* files are written on the table's connection meanwhile */
+    CLEANUP(engine_conn_freep) struct engine_conn *conn = NULL;
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    struct position pos = {.lsn = lsn - 1};
+    const struct engine_chunk *chunk;
+    int rc;
+
+    TRY(engine_connect(h->table->env->engine, &conn, err));
+    TRY(engine_query(conn, select, &result, err));
+    assert(engine_result_n_columns(result) == h->rel->n_columns - N_OWN);
+    while ((rc = engine_result_next(result, &chunk, err)) == 0)
+        TRY(add_gone(h, chunk, &pos, err));
+    return rc < 0 ? rc : 0;
+}
+
+int lake_history_gone(struct lake_history *h, const char *select, uint64_t lsn, struct err *err)
+{
+    if (h->table->state == LAKE_QUARANTINED || h->table->gone >= lsn)
+        return 0;
+    assert(lsn > 0);
+    if (h->table->state == LAKE_STAGED)
+        TRY(lake_history_commit(h, lsn - 1, err)); /* a table's first commit has no place for gone_next */
+    TRY(tell(h, err));
+    TRY(read_gone(h, select, lsn, err));
+    h->table->gone_next = lsn;
+    h->table->dirty = true;
+    return lake_history_commit(h, lsn - 1, err);
 }

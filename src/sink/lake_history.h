@@ -39,11 +39,16 @@ int lake_history_open(const struct lake_env *env, const struct relation *rel, ui
                       struct lake_history **ret, struct err *err) MUST_CHECK;
 /* The history that the table itself is (borrowed). */
 struct lake_history *lake_history_of(struct lake_table *t, const struct relation *rel);
+/* How many of its columns are the source's: the first ones. */
+uint32_t lake_history_n_columns(const struct lake_history *h);
 void lake_history_free(struct lake_history *h); /* takes NULL */
 /* The relation of the changes that follow. */
 void lake_history_relation(struct lake_history *h, const struct relation *rel);
 int lake_history_write(struct lake_history *h, const struct batch *changes, struct err *err) MUST_CHECK;
 int lake_history_truncate(struct lake_history *h, struct position pos, int64_t commit_us, struct err *err) MUST_CHECK;
+/* Rows of the table went at a position without a change of their own (lake_gone.h): the rows of `select`, whose columns are those of the
+ * source in order, become rows of the history, and it is committed. Once, by the position. Nothing waits to be committed. */
+int lake_history_gone(struct lake_history *h, const char *select, uint64_t lsn, struct err *err) MUST_CHECK;
 int lake_history_commit(struct lake_history *h, uint64_t lsn, struct err *err) MUST_CHECK;
 
 #endif

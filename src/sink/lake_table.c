@@ -123,7 +123,7 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
 {
     CLEANUP(lake_table_freep) struct lake_table *t = table_new(env, name);
     bool exists;
-    int64_t position, next_file;
+    int64_t position, next_file, gone;
 
     *ret = NULL;
     TRY(delta_table_exists(t->store, &exists, err));
@@ -142,6 +142,9 @@ int lake_table_open(const struct lake_env *env, struct table_name name, struct l
     CLEANUP(mem_freep) char *files_app = mem_printf("%s" LAKE_FILES_APP, env->app_id);
     if (delta_snapshot_txn(s, str_of(files_app), &next_file))
         t->next_file = (uint32_t)next_file;
+    CLEANUP(mem_freep) char *gone_app = mem_printf("%s" LAKE_GONE_APP, env->app_id);
+    if (delta_snapshot_txn(s, str_of(gone_app), &gone))
+        t->gone = (uint64_t)gone;
     snprintf(t->uuid, sizeof t->uuid, "%.*s", STR_ARG(s->head->metadata->id));
     t->lake = schema_clone(s->head->schema);
     t->mapped = s->head->mapping != DELTA_MAPPING_NONE;
@@ -309,6 +312,7 @@ static int missing_without_row(struct lake_table *t, const struct batch *b, uint
 {
     char at[LSN_TEXT];
 
+    t->stale = b->pos[row].lsn < t->gone_until;
     err_set(err, ERR_UNSUPPORTED,
             "table %s: an update at %s leaves a value unchanged in a row that the lake does not have", t->name,
             lsn_text(b->pos[row].lsn, at));

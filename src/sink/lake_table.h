@@ -85,6 +85,8 @@ static inline bool lake_has_vectors(const struct lake_env *env, struct table_nam
 
 enum { LAKE_FOREIGN = 1u << 31 };
 #define LAKE_FILES_APP "/files" /* after the app id: the txn action that says the next file number */
+#define LAKE_GONE_APP \
+    "/gone" /* in a history: the one that says up to which position it has rows of partitions that went */
 
 enum lake_state {
     LAKE_STREAMING,
@@ -145,6 +147,9 @@ struct lake_table {
     struct key_index *index; /* NULL until the first row that needs it */
     uint64_t position;       /* commit LSN that the log has */
     uint64_t hold_until;     /* LAKE_STAGED */
+    uint64_t gone;           /* a history: LAKE_GONE_APP, as the log has it, … */
+    uint64_t gone_next;      /* … and as the next commit will; 0: as it is */
+    uint64_t gone_until;     /* until then, rows of partitions that went may be updated that are gone here */
     bool dirty;              /* something to commit */
     bool being_copied;       /* anew, while it follows: files that no log names are the copy's */
     int64_t last_vacuum_ms;

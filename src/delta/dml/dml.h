@@ -26,8 +26,9 @@ struct dml_target {
     /* Called before the statement is run again, or NULL: what its texts read of Delta tables must be read anew. */
     void (*forget)(void *ctx);
     void *forget_ctx;
-    bool in_transaction; /* the connection is in a transaction of DuckDB's that the user began */
-    bool hidden_clock;   /* the statement may ask the clock (now()) in a view or macro */
+    bool in_transaction;         /* the connection is in a transaction of DuckDB's that the user began */
+    const struct delta_txn *txn; /* set with the commit, or NULL */
+    bool hidden_clock;           /* the statement may ask the clock (now()) in a view or macro */
 };
 
 /* column[.field…] = expr. The expr DEFAULT is the column's default. */

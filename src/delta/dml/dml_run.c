@@ -122,6 +122,8 @@ static int commit(struct dml *d, struct err *err)
     d->result.version = d->tx->read->version;
     if (!d->tx->actions.n && !d->tx->new_metadata)
         return 0;
+    if (d->t->txn)
+        delta_tx_set_txn(d->tx, d->t->txn->app_id, d->t->txn->version);
     dml_judge(d);
     TRY(delta_commit(d->tx, &d->result.version, err));
     d->result.committed = true;
