@@ -75,7 +75,7 @@ def test_dynamic_overwrite_replaces_only_partitions_of_new_rows(sluice, folder, 
     sql(sluice, folder, f"SET {setting}", "INSERT OVERWRITE t VALUES (9, 'a', 'x'), (8, NULL, 'x'), (7, 'n', 'n')")
     check(sluice, folder, START[1:3] + [(9, "a", "x"), (8, None, "x"), (7, "n", "n")])
     assert info(folder)["operationParameters"] == {"mode": "Overwrite", "partitionBy": "[]",
-                                                   "isDynamicPartitionOverwrite": "true"}
+                                                   "isDynamicPartitionOverwrite": True}
     sql(sluice, folder, f"SET {setting}", "SET partition_overwrite_mode = static", "INSERT OVERWRITE t VALUES (1, 'a', 'x')")
     check(sluice, folder, [(1, "a", "x")])
 

@@ -241,7 +241,7 @@ static void set_info(struct dml *d, const struct dml_insert *ins, bool some, uin
         buf_add_json_str(&json, ins->replace_where);
     }
     if (ins->dynamic && d->head->metadata->n_partition_columns && !ins->replace_where.n && !ins->n_replace_using)
-        buf_add_cstr(&json, ",\"isDynamicPartitionOverwrite\":\"true\"");
+        buf_add_cstr(&json, ",\"isDynamicPartitionOverwrite\":true");
     buf_add_cstr(&json, ins->schema_evolution ? ",\"canMergeSchema\":true}" : "}");
     delta_tx_set_parameters(d->tx, buf_str(&json));
     buf_reset(&json);
