@@ -204,6 +204,13 @@ def test_create_table_as_keeps_types(sluice, folder):
                                     "e": ("array", "integer"), "p": "string"}
 
 
+def test_an_append_only_table_refuses_also_what_would_change_no_row(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT) TBLPROPERTIES ('delta.appendOnly' = 'true')", "INSERT INTO t VALUES (1)")
+    for text in ("DELETE FROM t WHERE a = 9", "UPDATE t SET a = 2 WHERE a = 9", "DELETE FROM t"):
+        assert "append-only" in sql(sluice, folder, text, code=REFUSED).err
+    sql(sluice, folder, "MERGE INTO t USING (SELECT 5 AS a) AS s ON t.a = s.a WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT *")
+
+
 @pytest.mark.parametrize("feature, statement", [
     ("append_only", "DELETE FROM t WHERE id = 1"), ("append_only", "UPDATE t SET id = 2"),
     ("check_constraints", "INSERT INTO t VALUES (3, -1, null)"),

@@ -113,6 +113,7 @@ static int delete_body(struct dml *d, const void *arg, struct err *err)
     struct str where = *(const struct str *)arg;
     CLEANUP(buf_deinit) struct buf changes = {0};
 
+    TRY(delta_tx_check_removable(d->tx, d->head, err)); /* though no row may meet the condition, as Spark */
     if (where.n) {
         TRY(hit_where(d, where, err));
         if (d->n_hits && dml_needs_changes(d, false)) {
@@ -227,6 +228,7 @@ static int update_body(struct dml *d, const void *arg, struct err *err)
     CLEANUP(mem_freep) uint8_t *given = MEM_NEW_N(uint8_t, d->schema->n_fields); /* DML_OLD */
     uint64_t rows;
 
+    TRY(delta_tx_check_removable(d->tx, d->head, err));
     TRY(check_sets(d, u, given, err));
     TRY(hit_where(d, u->where, err));
     if (!d->n_hits)

@@ -312,6 +312,14 @@ static bool has_constraints(const struct delta_head *head)
     return needs(head, "invariants", "delta.invariants");
 }
 
+int delta_tx_check_removable(const struct delta_tx *tx, const struct delta_head *head, struct err *err)
+{
+    if (head->append_only)
+        return err_set(err, ERR_REFUSED, "%s is append-only (delta.appendOnly): nothing may be removed from it",
+                       tx->table->store->name);
+    return 0;
+}
+
 /* The table's rules for new rows that only the writer of the rows can keep. */
 static int check_handled(const struct delta_tx *tx, const struct delta_head *head, struct err *err)
 {
@@ -321,9 +329,8 @@ static int check_handled(const struct delta_tx *tx, const struct delta_head *hea
         adds |= tx->actions.v[i].kind == DELTA_ADD && tx->actions.v[i].file->data_change;
         removes |= tx->actions.v[i].kind == DELTA_REMOVE && tx->actions.v[i].file->data_change;
     }
-    if (removes && head->append_only)
-        return err_set(err, ERR_REFUSED, "%s is append-only (delta.appendOnly): nothing may be removed from it",
-                       tx->table->store->name);
+    if (removes)
+        TRY(delta_tx_check_removable(tx, head, err));
     const struct {
         unsigned flag;
         bool needed;

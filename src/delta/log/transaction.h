@@ -89,6 +89,9 @@ void delta_tx_set_domain(struct delta_tx *tx, struct str domain, struct str conf
 void delta_tx_set_parameters(struct delta_tx *tx, struct str json);
 void delta_tx_set_metrics(struct delta_tx *tx, struct str json);
 
+/* ERR_REFUSED: the table is append-only. delta_commit() asks it too, of what is removed. */
+int delta_tx_check_removable(const struct delta_tx *tx, const struct delta_head *head, struct err *err) MUST_CHECK;
+
 /*
  * Commits; the table then has the new version. ERR_CONFLICT: clashes with another writer; ERR_UNSUPPORTED: a writer feature of
  * the table. A due checkpoint is not written here: see delta_checkpoint_if_due. Once a commit failed, the transaction
