@@ -107,3 +107,48 @@ def test_texts_of_spark_in_double_quotes(sluice, folder):
     assert any(json.loads(line).get("metaData", {}).get("configuration", {}).get("delta.constraints.k") == 's <> "x"' for line in log.read_text().splitlines())
     sql(sluice, folder, "INSERT INTO t VALUES ('y')")
     assert "constraint" in sql(sluice, folder, "INSERT INTO t VALUES ('x')", code=USAGE).err
+
+
+ONE_OF_EACH = ("i INT, j INT, d DOUBLE, s STRING, l ARRAY<INT>, mp MAP<STRING, INT>, st STRUCT<x: INT>, ll ARRAY<ARRAY<STRING>>", "-7, 3, -2.5, 'a%b_c', [10, 20, 30], MAP {'k': 1}, {'x': 5}, [['u', 'v'], ['w']]")
+
+
+def generated(sluice, folder, expression, kind, code=0):
+    """The value of the expression, stored as Spark's text is, in a row with one of each type."""
+    columns, row = ONE_OF_EACH
+    sql(sluice, folder, f"CREATE TABLE t ({columns}, g {kind} GENERATED ALWAYS AS (1))" if kind != "STRING" else f"CREATE TABLE t ({columns}, g STRING GENERATED ALWAYS AS ('x'))")
+    log = folder.table_path("t") / "_delta_log" / f"{0:020}.json"
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    for a in actions:
+        if "metaData" in a:
+            schema = json.loads(a["metaData"]["schemaString"])
+            schema["fields"][-1]["metadata"]["delta.generationExpression"] = expression
+            a["metaData"]["schemaString"] = json.dumps(schema)
+    log.write_text("".join(json.dumps(a) + "\n" for a in actions))
+    for crc in log.parent.glob("*.crc"):
+        crc.unlink()
+    done = sql(sluice, folder, f"INSERT INTO t (i, j, d, s, l, mp, st, ll) VALUES ({row})", "SELECT g FROM t", code=code)
+    return done.err if code else done.rows()[-1]["g"]
+
+
+@pytest.mark.parametrize("expression,kind,expected", [
+    ("l[0]", "INT", 10), ("l[2]", "INT", 30), ("l[j - 1] + l[0]", "INT", 40), ("array('a]', 'b')[1]", "STRING", "b"), ("ll[0][1]", "STRING", "v"), ("`l`[size(l) - 1]", "INT", 30),
+    ("CAST(l[0] AS STRING)", "STRING", "10"), ("mp['k']", "INT", 1), ("mp['q']", "INT", None), ("element_at(l, 1)", "INT", 10), ("element_at(l, -1)", "INT", 30), ("element_at(mp, 'k')", "INT", 1),
+    ("l[element_at(l, 1) - 8]", "INT", 30), (r"s LIKE 'a\\%b%'", "BOOLEAN", True), (r"s LIKE '%b\_c'", "BOOLEAN", True), (r"s LIKE 'ax\\%b%'", "BOOLEAN", False), (r"s NOT ILIKE 'A\\%B%'", "BOOLEAN", False),
+    ("s LIKE 'a|%b%' ESCAPE '|'", "BOOLEAN", True), ("i / j * 3", "DOUBLE", -7.0), ("i / (j - 1)", "DOUBLE", -3.5), ("i / 2 / -2", "DOUBLE", 1.75), ("i % j", "INT", -1), ("i div 2", "BIGINT", -3),
+    ("i % CASE WHEN i < 0 THEN 4 ELSE 3 END", "INT", -3), ("st.x / 2", "DOUBLE", 2.5), ("j / size(l)", "DOUBLE", 1.0), ("'a/b[0]%^' || s", "STRING", "a/b[0]%^a%b_c"), ("d / -2", "DOUBLE", 1.25),
+    ("1e-5D", "DOUBLE", 1e-5), ("1.5e2D + 2.5e3", "DOUBLE", 2650.0), ("ln(i)", "DOUBLE", None)])
+def test_values_are_those_of_spark(sluice, folder, expression, kind, expected):
+    assert generated(sluice, folder, expression, kind) == expected
+
+
+@pytest.mark.parametrize("expression,kind,said", [
+    ("l[i]", "INT", "no element -7"), ("l[3]", "INT", "no element 3"), ("element_at(l, 0)", "INT", "no element 0"), ("element_at(l, 4)", "INT", "no element 4"), ("i / 0", "DOUBLE", "division by zero"),
+    ("i % (j - 3)", "INT", "division by zero"), ("i DIV 0", "BIGINT", "division by zero"), ("d / 0.0", "DOUBLE", "division by zero"), ("i ^ 3", "INT", "spark_xor"), ("typeof(i)", "STRING", "spark_typeof")])
+def test_what_has_no_value_is_refused(sluice, folder, expression, kind, said):
+    """Spark's ANSI mode raises an error; of the last two we would have another value."""
+    assert said in generated(sluice, folder, expression, kind, code=USAGE)
+
+
+@pytest.mark.parametrize("expression", ["l[", "l[0", "[", "]", "l]", "element_at(", "element_at(l", "element_at(l)", "l[]", "i /", "i % (", "/", "s LIKE '", "'a'[0]", "l[0][0]", "element_at", "1e", "1e-", "`[0]", "i / -"])
+def test_broken_parts_of_expressions(sluice, folder, expression):
+    generated(sluice, folder, expression, "INT", code=(0, USAGE))

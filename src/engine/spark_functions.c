@@ -40,6 +40,9 @@ static const char *const MACROS[] = {
     "spark_locate(p, s) AS instr(s, p)",
     "spark_shiftleft(a, n) AS a << n",
     "spark_shiftright(a, n) AS a >> n",
+    "spark_item(l, i) AS CASE WHEN i < 0 OR i >= len(l) THEN error('the array has no element ' || i) ELSE l[i + 1] END",
+    "spark_element(l, i) AS CASE WHEN i = 0 OR abs(i) > len(l) THEN error('the array has no element ' || i) ELSE l[i] END",
+    "spark_divisor(x) AS CASE WHEN x = 0 THEN error('division by zero') ELSE x END",
 };
 
 int spark_functions_register(struct engine_conn *conn, struct err *err)

@@ -121,31 +121,147 @@ void table_expr_names(struct str expr, struct buf *sql)
 
 static int casts_sql(struct engine_conn *conn, struct str from, struct str expr, struct buf *out, struct err *err);
 
+static int ask_type(struct engine_conn *conn, struct str from, struct str value, struct engine_result **ret,
+                    struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf sql = {0};
+
+    buf_printf(&sql, "SELECT (%.*s\n)", STR_ARG(value));
+    if (from.n)
+        buf_printf(&sql, " FROM %.*s", STR_ARG(from));
+    buf_add_cstr(&sql, " LIMIT 0");
+    return engine_query(conn, sql.p, ret, err);
+}
+
 static int add_cast(struct engine_conn *conn, struct str from, const struct cast *cast, const struct type *type,
                     struct buf *out, struct err *err)
 {
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
-    CLEANUP(buf_deinit) struct buf value = {0}, sql = {0};
+    CLEANUP(buf_deinit) struct buf value = {0};
     struct assign_to to = {ASSIGN_SAME_NAMES, type, STR("CAST")};
 
     TRY(casts_sql(conn, from, cast->value, &value, err));
-    buf_printf(&sql, "SELECT (%s\n)", value.n ? value.p : "");
-    if (from.n)
-        buf_printf(&sql, " FROM %.*s", STR_ARG(from));
-    buf_add_cstr(&sql, " LIMIT 0");
-    TRY(engine_query(conn, sql.p, &result, err));
+    TRY(ask_type(conn, from, buf_str(&value), &result, err));
     return store_assign_sql(&to, &engine_result_column(result, 0)->type, buf_str(&value), false, out, err);
+}
+
+/* Behind the bracket that closes the one at i; 0: none does. `ret_comma`: the first between them. */
+static size_t close_bracket(struct str s, size_t i, size_t *ret_comma)
+{
+    size_t depth = 0;
+
+    *ret_comma = 0;
+    for (; i < s.n; i++) {
+        if (is_quote(s.p[i])) {
+            i = skip_quoted(s, i) - 1;
+            continue;
+        }
+        depth += s.p[i] == '(' || s.p[i] == '[';
+        depth -= s.p[i] == ')' || s.p[i] == ']';
+        if (!depth)
+            return i + 1;
+        if (depth == 1 && s.p[i] == ',' && !*ret_comma)
+            *ret_comma = i;
+    }
+    return 0;
+}
+
+/* Where the value begins that ends with the text: names, calls and what was taken out of them. */
+static size_t value_start(struct str s)
+{
+    size_t i = s.n, depth = 0;
+
+    while (i) {
+        char c = s.p[i - 1];
+        if (is_quote(c)) {
+            for (i--; i && s.p[i - 1] != c; i--)
+                ;
+            i -= i > 0;
+            continue;
+        }
+        depth += c == ')' || c == ']';
+        if (!depth && !in_word(c) && c != '.')
+            break;
+        depth -= depth && (c == '(' || c == '[');
+        i--;
+    }
+    return i;
+}
+
+/* A part of an array or map: `name` is the function for arrays, `value` and `key` are DuckDB's SQL. */
+static int add_part(struct engine_conn *conn, struct str from, const char *name, struct str value, struct str key,
+                    struct buf *out, struct err *err)
+{
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+
+    TRY(ask_type(conn, from, value, &result, err));
+    enum engine_kind kind = engine_result_column(result, 0)->type.kind;
+    if (kind == ENGINE_LIST || kind == ENGINE_ARRAY)
+        buf_printf(out, "%s(%.*s, %.*s)", name, STR_ARG(value), STR_ARG(key));
+    else
+        buf_printf(out, "%.*s[%.*s]", STR_ARG(value), STR_ARG(key));
+    return 0;
+}
+
+/* value[index], whose bracket is at i; `out` ends with the value. In Spark arrays begin with 0. */
+static int add_item(struct engine_conn *conn, struct str from, struct str expr, size_t i, size_t *ret_end,
+                    struct buf *out, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf value = {0}, key = {0};
+    size_t comma, start;
+
+    start = value_start(buf_str(out));
+    *ret_end = close_bracket(expr, i, &comma);
+    bool list = start == out->n || str_eq_nocase(str_make(out->p + start, out->n - start), STR("ARRAY"));
+    if (!*ret_end || comma || list) { /* [1, 2], as we have it and Spark has not */
+        *ret_end = i + 1;
+        buf_add_char(out, '[');
+        return 0;
+    }
+    buf_add(&value, out->p + start, out->n - start);
+    out->n = start;
+    TRY(casts_sql(conn, from, str_make(expr.p + i + 1, *ret_end - i - 2), &key, err));
+    return add_part(conn, from, "spark_item", buf_str(&value), buf_str(&key), out, err);
+}
+
+/* element_at(value, key), at i; *ret_end 0: it is another. */
+static int add_element(struct engine_conn *conn, struct str from, struct str expr, size_t i, size_t *ret_end,
+                       struct buf *out, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf value = {0}, key = {0};
+    size_t open = i + strlen("element_at"), comma;
+
+    *ret_end = 0;
+    while (open < expr.n && isspace((unsigned char)expr.p[open]))
+        open++;
+    if (open == expr.n || expr.p[open] != '(')
+        return 0;
+    size_t end = close_bracket(expr, open, &comma);
+    if (!end || !comma)
+        return 0;
+    TRY(casts_sql(conn, from, str_make(expr.p + open + 1, comma - open - 1), &value, err));
+    TRY(casts_sql(conn, from, str_make(expr.p + comma + 1, end - comma - 2), &key, err));
+    *ret_end = end;
+    return add_part(conn, from, "spark_element", buf_str(&value), buf_str(&key), out, err);
 }
 
 static int casts_sql(struct engine_conn *conn, struct str from, struct str expr, struct buf *out, struct err *err)
 {
-    size_t copied = 0, i = 0;
+    size_t copied = 0, i = 0, end;
     struct cast cast;
     struct type type;
 
     while (i < expr.n) {
+        bool item = expr.p[i] == '[', element = word_at(expr, i, STR("element_at"));
         if (is_quote(expr.p[i])) {
             i = skip_quoted(expr, i);
+        } else if (item || element) {
+            table_expr_names(str_make(expr.p + copied, i - copied), out);
+            copied = i;
+            TRY(item ? add_item(conn, from, expr, i, &end, out, err)
+                     : add_element(conn, from, expr, i, &end, out, err));
+            i = end ? end : i + 1;
+            copied = end ? end : copied;
         } else if (!cast_at(expr, i, &cast) || !type_named(cast.type, &type)) {
             i++;
         } else {

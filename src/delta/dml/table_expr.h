@@ -1,6 +1,7 @@
 /*
  * The expressions that a table brings with it (generated columns, CHECK constraints, invariants, defaults) are Spark's SQL:
  * a CAST in them cuts fractions off, where DuckDB's rounds. Other casts that differ are done as store assignment does them.
+ * a[0] is the first element of an array; one that is not there is an error.
  */
 #ifndef SLUICE_DELTA_TABLE_EXPR_H
 #define SLUICE_DELTA_TABLE_EXPR_H

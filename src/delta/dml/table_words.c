@@ -20,6 +20,7 @@ static const struct {
     {"isnotnull", "spark_isnotnull"},
     {"isnull", "spark_isnull"},
     {"lcase", "lower"},
+    {"ln", "spark_log"},
     {"locate", "spark_locate"},
     {"log", "spark_log"},
     {"nvl", "coalesce"},
@@ -38,6 +39,7 @@ static const struct {
     {"substring", "spark_substring"},
     {"to_date", "spark_to_date"},
     {"trunc", "spark_trunc"},
+    {"typeof", "spark_typeof"},
     {"ucase", "upper"},
     {"unix_timestamp", "spark_unix_timestamp"},
     {"weekday", "spark_weekday"},
@@ -208,22 +210,123 @@ static size_t add_match(struct str s, size_t i, struct buf *out)
     return end;
 }
 
-/* The number at i, without a letter for its type. */
-static size_t add_number(struct str s, size_t i, struct buf *out)
+/* Behind the digits, and the exponent, of the number at i. */
+static size_t skip_number(struct str s, size_t i)
 {
-    size_t end = i, more;
+    size_t end = i, power;
 
     while (end < s.n && (isdigit((unsigned char)s.p[end]) || s.p[end] == '.'))
         end++;
-    more = word_length(s, end);
+    power = end + 1;
+    if (end >= s.n || (s.p[end] != 'e' && s.p[end] != 'E'))
+        return end;
+    if (power < s.n && (s.p[power] == '-' || s.p[power] == '+'))
+        power++;
+    if (power >= s.n || !isdigit((unsigned char)s.p[power]))
+        return end;
+    while (power < s.n && isdigit((unsigned char)s.p[power]))
+        power++;
+    return power;
+}
+
+/* The number at i, without a letter for its type. */
+static size_t add_number(struct str s, size_t i, struct buf *out)
+{
+    size_t end = skip_number(s, i), more = word_length(s, end);
+    bool power = memchr(s.p + i, 'e', end - i) || memchr(s.p + i, 'E', end - i);
+
     buf_add(out, s.p + i, end - i);
     bool real = more == 1 && strchr("dDfF", s.p[end]), whole = more == 1 && strchr("lLsSyY", s.p[end]);
     bool exact = more == 2 && str_eq_nocase(str_make(s.p + end, 2), STR("BD"));
     if (real)
-        buf_add_cstr(out, "e0");
+        buf_add_cstr(out, power ? "" : "e0");
     else if (!whole && !exact)
         buf_add(out, s.p + end, more);
     return end + more;
+}
+
+/* Behind the bracket that closes the one at i. */
+static size_t skip_brackets(struct str s, size_t i)
+{
+    size_t depth = 0;
+
+    while (i < s.n) {
+        char c = s.p[i];
+        if (c == '\'' || c == '"' || c == '`') {
+            i = skip_quoted(s, i);
+            continue;
+        }
+        depth += c == '(' || c == '[';
+        depth -= c == ')' || c == ']';
+        i++;
+        if (!depth)
+            return i;
+    }
+    return s.n;
+}
+
+/* Behind what an operator at i applies to: a sign, a name or call or number or brackets, what is taken out of it. i: another thing. */
+static size_t skip_operand(struct str s, size_t i)
+{
+    size_t at = skip_space(s, i), start;
+
+    while (at < s.n && (s.p[at] == '-' || s.p[at] == '+'))
+        at = skip_space(s, at + 1);
+    start = at;
+    while (at < s.n) {
+        if (s.p[at] == '(' || (s.p[at] == '[' && at > start))
+            at = skip_brackets(s, at);
+        else if (s.p[at] == '`')
+            at = skip_quoted(s, at);
+        else if (at == start && isdigit((unsigned char)s.p[at]))
+            at = skip_number(s, at);
+        else if (in_word(s.p[at]))
+            at += word_length(s, at);
+        else if (s.p[at] == '.' && at > start)
+            at++;
+        else
+            break;
+    }
+    return at == start || str_eq_nocase(str_make(s.p + start, at - start), STR("CASE")) ? i : at;
+}
+
+/* An operator that divides, and what it divides by, behind i: by zero is an error. Where that ends. */
+static size_t add_division(struct str s, size_t i, const char *symbol, struct buf *out)
+{
+    size_t end = skip_operand(s, i);
+    CLEANUP(buf_deinit) struct buf by = {0};
+
+    buf_add_cstr(out, symbol);
+    table_words(str_make(s.p + i, end - i), &by);
+    struct str number = str_trim(buf_str(&by));
+    size_t zeros = 0;
+    while (zeros < number.n && strchr("0.", number.p[zeros]))
+        zeros++;
+    if (end == i || (zeros < number.n && isdigit((unsigned char)number.p[zeros])))
+        buf_add_str(out, buf_str(&by));
+    else
+        buf_printf(out, " spark_divisor(%s)", by.p);
+    return end;
+}
+
+/* [I]LIKE 'pattern' behind the word, with Spark's escape where none is named. Where it ends, 0: it is another. */
+static size_t add_like(struct str s, struct str word, size_t i, struct buf *out)
+{
+    CLEANUP(buf_deinit) struct buf pattern = {0};
+    size_t at = skip_space(s, i), end, next;
+
+    if (at == s.n || (s.p[at] != '\'' && s.p[at] != '"'))
+        return 0;
+    end = skip_quoted(s, at);
+    next = skip_space(s, end);
+    text_value(str_make(s.p + at, end - at), &pattern);
+    if (!pattern.n || !memchr(pattern.p, '\\', pattern.n) ||
+        str_eq_nocase(str_make(s.p + next, word_length(s, next)), STR("ESCAPE")))
+        return 0;
+    buf_printf(out, "%.*s ", STR_ARG(word));
+    buf_add_sql_literal(out, buf_str(&pattern));
+    buf_add_cstr(out, " ESCAPE '\\'");
+    return end;
 }
 
 static size_t add_word(struct str s, size_t i, struct buf *out)
@@ -234,14 +337,14 @@ static size_t add_word(struct str s, size_t i, struct buf *out)
 
     if (!call && (str_eq_nocase(word, STR("RLIKE")) || str_eq_nocase(word, STR("REGEXP"))))
         done = add_match(s, end, out);
+    else if (!call && (str_eq_nocase(word, STR("LIKE")) || str_eq_nocase(word, STR("ILIKE"))))
+        done = add_like(s, word, end, out);
     else if (call && str_eq_nocase(word, STR("date_format")))
         done = add_date_format(s, next, out);
     if (done)
         return done;
-    if (!call && str_eq_nocase(word, STR("DIV")) && i) {
-        buf_add_cstr(out, "//");
-        return end;
-    }
+    if (str_eq_nocase(word, STR("DIV")) && i)
+        return add_division(s, end, "//", out);
     for (size_t k = 0; call && k < ARRAY_LEN(FUNCTIONS); k++) {
         if (!str_eq_nocase(word, str_of(FUNCTIONS[k].spark)))
             continue;
@@ -269,6 +372,10 @@ void table_words(struct str s, struct buf *out)
         } else if (i + 3 <= s.n && memcmp(s.p + i, "<=>", 3) == 0) {
             end = i + 3;
             buf_add_cstr(out, " IS NOT DISTINCT FROM ");
+        } else if (c == '/' || c == '%') {
+            end = add_division(s, i + 1, c == '/' ? "/" : "%", out);
+        } else if (c == '^') { /* Spark's XOR, DuckDB's power: refused */
+            buf_add_cstr(out, " spark_xor ");
         } else {
             buf_add_char(out, c);
         }

@@ -5,6 +5,8 @@
  *   date_format(ts, 'yyyy-MM')     strftime(ts, '%Y-%m')
  *   a RLIKE 'x', a <=> b, a DIV b  a ~ '(?s:.*)(?:x)(?s:.*)', a IS NOT DISTINCT FROM b, a // b
  *   "text", 5L, 1.5D               'text', 5, 1.5e0
+ *   a / b, a % b                   a / spark_divisor(b)    an error by zero
+ *   a LIKE 'x\\%'                  a LIKE 'x\%' ESCAPE '\'
  *
  * Functions whose values only Spark can tell (hash) get a name that nothing has, so that the statement is refused.
  */
