@@ -10,8 +10,11 @@ import re
 SIMPLE = ["INT", "BIGINT", "STRING", "DOUBLE", "DECIMAL(10,2)", "DATE", "TIMESTAMP", "BOOLEAN", "SMALLINT", "FLOAT"]
 TYPES = SIMPLE + ["STRUCT<a: INT, b: STRING>", "STRUCT<a: INT, b: STRING>", "STRUCT<a: SMALLINT, n: STRUCT<x: INT, y: STRING>>", "ARRAY<INT>", "MAP<STRING, INT>",
                   "BINARY", "TIMESTAMP_NTZ"]
+# Names of folders where they are partitions. Spark takes '__HIVE_DEFAULT_PARTITION__' for NULL.
+ODD = ["", " ", "a b", "a/b", "ü%2F", "x=y:z", "😀", "a#?&+"]
 WIDER = {"INT": ["BIGINT", "DOUBLE", "DECIMAL(12,2)", "DECIMAL(9,0)"], "SMALLINT": ["INT", "BIGINT", "DECIMAL(10,0)"], "FLOAT": ["DOUBLE"], "BIGINT": ["DECIMAL(20,0)", "INT"],
          "DATE": ["TIMESTAMP"], "DECIMAL(10,2)": ["DECIMAL(12,2)", "DECIMAL(14,4)", "DECIMAL(10,3)"]}
+WIDEST = sorted({k for kinds in WIDER.values() for k in kinds})
 SWITCHES = ["enableDeletionVectors", "enableChangeDataFeed", "enableTypeWidening", "enableRowTracking", "enableInCommitTimestamps",
             "appendOnly"]
 
@@ -44,7 +47,8 @@ def render(text, spark, table, other=None):
     while "«" in text:  # the innermost first
         text = re.sub(r"«([^«»]*)»", literal, text)
     if not spark:  # DuckDB's names of types within expressions
-        text = re.sub(r"CAST\(NULL AS (ARRAY|STRUCT|MAP)<[^()]*>\)", "NULL", text).replace("AS TIMESTAMP_NTZ)", "AS TIMESTAMP)")
+        text = re.sub(r"CAST\(NULL AS ((ARRAY|STRUCT|MAP)<((?!CAST).)*?>)\)", lambda found: f"CAST(NULL AS {duck_type(found[1])})", text)
+        text = text.replace("AS TIMESTAMP_NTZ)", "AS TIMESTAMP)")
     return text.replace("{t}", table).replace("{o}", str(other))
 
 
@@ -71,7 +75,7 @@ class Statements:
         if kind == "SMALLINT":
             return f"CAST({d.randrange(-5, 300)} AS SMALLINT)"
         if kind == "STRING":
-            return repr(d.choice("abcd")) if name == "p" else self.one(["'x'", "''", "'a b'", "'ü%='", repr("long" * d.randrange(12))])
+            return repr(d.choice(ODD if self.chance(0.1) else "abcd")) if name == "p" else self.one(["'x'", "''", "'a b'", "'ü%='", repr("long" * d.randrange(12))])
         if kind in ("DOUBLE", "FLOAT"):
             return f"CAST({d.choice(['1.5', '-0.25', '1e10', '0', '3', repr('NaN')])} AS {kind})"
         if kind.startswith("DECIMAL"):
@@ -103,7 +107,8 @@ class Statements:
             values = {c: self.value(k, c) for c, k in columns.items()}
             if ids and "id" in values:
                 values["id"] = str(ids[i])
-            out.append("(" + ", ".join(f"CAST({v} AS {columns[c]})" if v == "NULL" else v for c, v in values.items()) + ")")
+            other = {c for c, k in columns.items() if k in SIMPLE + WIDEST and self.columns.get(c) != k}
+            out.append("(" + ", ".join(f"CAST({v} AS {columns[c]})" if v == "NULL" or c in other else v for c, v in values.items()) + ")")
         return f"SELECT * FROM (VALUES {', '.join(out)}) AS x({', '.join(columns)})"
 
     def scalars(self):
@@ -116,6 +121,19 @@ class Statements:
     def inner(self):
         """The fields of structs, by their paths."""
         return {f"{c}.{f}": t for c, k in self.columns.items() if k.startswith("STRUCT") for f, t in fields_of(k).items()}
+
+    def deep(self):
+        """The fields of structs at any depth, whole structs among them."""
+        def below(path, kind):
+            for f, k in fields_of(kind).items() if kind.startswith("STRUCT") else ():
+                yield f"{path}.{f}", k
+                yield from below(f"{path}.{f}", k)
+        return dict(pair for c, k in self.columns.items() for pair in below(c, k))
+
+    def assigned_inside(self):
+        """SET of one or two fields of structs; two that overlap are refused."""
+        deep = self.deep()
+        return ", ".join(f"{c} = {self.typed(deep[c])}" for c in self.dice.sample(list(deep), min(len(deep), self.one([1, 1, 2]))))
 
     def condition(self, alias="", deep=True):
         if deep and self.chance(0.25):
@@ -177,7 +195,8 @@ class Statements:
         n = self.dice.randrange(1, 7)
         how = self.one(["plain", "plain", "list", "name", "evolve", "partition", "bad"])
         if how == "evolve":
-            columns[self.fresh()] = self.one(SIMPLE)
+            columns[self.fresh()] = self.one(k for k in SIMPLE if k != "TIMESTAMP")  # DuckDB's is one without a zone
+            self.wider(columns)
             structs = [c for c, k in columns.items() if k.startswith("STRUCT")]
             if structs and self.chance(0.5):
                 c = self.one(structs)
@@ -200,24 +219,22 @@ class Statements:
 
     def bad_insert(self):
         wrong = self.one(["3000000000", "'12'", "'x'", "'1.5'", "NULL", "2.0", "2.5", "-7.99", "CAST(2.675 AS DECIMAL(6,3))", "TRUE", "DATE '2024-01-01'", "CAST(7 AS BIGINT)", "CAST(1e30 AS DOUBLE)"])
-        c = self.one(self.scalars())
+        c = self.one(c for c, k in self.scalars().items() if k != "TIMESTAMP" or "BIGINT" not in wrong)  # to Spark these are seconds
         return f"INSERT INTO {{t}} ({c}) SELECT {wrong} AS {c}"
 
     def overwrite(self):
         # OVERWRITE takes Spark's tables their clustering columns, and sluice's not
         how = "where" if self.clustered else self.one(["all", "where", "where", "dynamic"])
         if how == "where":
-            condition = f"p = '{self.one('abcd')}'" if self.chance(0.6) else f"id < {self.dice.randrange(30)}"
+            condition = self.one([f"p = '{self.one('abcd')}'"] * 5 + [f"id < {self.dice.randrange(30)}"] * 3 + ["p IS NULL"])  # Spark's SQL takes no expressions here
             keep = condition if self.chance(0.8) else "TRUE"
             return f"INSERT INTO {{t}} REPLACE WHERE {condition} SELECT * FROM ({self.rows(self.columns, 4)}) AS y WHERE {keep}"
         statement = f"INSERT OVERWRITE {{t}} {self.rows(self.columns, self.dice.randrange(1, 6))}"
         return statement if how == "all" else f"DYNAMIC {statement}"
 
     def update(self):
-        inner = self.inner()
-        if inner and self.chance(0.15):
-            c = self.one(inner)
-            return f"UPDATE {{t}} SET {c} = {self.value(inner[c])} WHERE {self.condition()}"
+        if self.inner() and self.chance(0.15):
+            return f"UPDATE {{t}} SET {self.assigned_inside()} WHERE {self.condition()}"
         c = self.one(self.columns)
         kind = self.columns[c]
         value = self.value(kind, c)
@@ -245,6 +262,12 @@ class Statements:
             columns[new] = self.one(["INT", "STRING", "DECIMAL(10,2)"])
         elif self.chance(0.3):
             columns = {"id": columns["id"]} | {c: columns[c] for c in self.dice.sample(list(columns), min(2, len(columns)))}
+        if evolve:
+            self.wider(columns)
+        structs = [c for c, k in columns.items() if k.startswith("STRUCT") and c in self.columns]
+        if evolve and structs and self.chance(0.6):
+            c = self.one(structs)
+            columns[c] = self.other_fields(columns[c])
         clauses = []
         whole = evolve or set(columns) == set(self.columns)
         settable = [c for c in columns if c in self.columns]
@@ -252,6 +275,8 @@ class Statements:
             last = self.chance(0.3)
             action = self.one(["DELETE", "UPDATE SET *" if whole else "DELETE", "UPDATE SET " + ", ".join(
                 f"{c} = s.{c}" for c in self.dice.sample(settable, self.dice.randrange(1, len(settable) + 1)))])
+            if self.inner() and self.chance(0.15):
+                action = f"UPDATE SET {self.assigned_inside()}"
             clauses.append(f"WHEN MATCHED{'' if last else ' AND ' + self.condition('t.')} THEN {action}")
             if last:
                 break
@@ -270,6 +295,30 @@ class Statements:
         return (f"MERGE {'WITH SCHEMA EVOLUTION ' if evolve else ''}INTO {{t}} AS t USING ({self.rows(columns, n, ids)}) AS s "
                 f"ON t.id = s.id " + " ".join(clauses))
 
+    def wider(self, columns):
+        """Sometimes a column of the source has another type than the table's."""
+        others = {c: [w for w in WIDER.get(k, ()) if w != "TIMESTAMP"] for c, k in columns.items() if c in self.columns}
+        others = {c: k for c, k in others.items() if k}
+        if others and self.chance(0.4):
+            c = self.one(others)
+            columns[c] = self.one(others[c])
+
+    def other_fields(self, struct):
+        """The struct without some of its fields, in another order, with one that is new."""
+        fields = list(fields_of(struct).items())
+        fields = self.dice.sample(fields, self.dice.randrange(1, len(fields) + 1))
+        fields += [(self.fresh(), self.one(["INT", "STRING"]))] * self.chance(0.5)
+        return "STRUCT<" + ", ".join(f"{f}: {k}" for f, k in fields) + ">"
+
+    def travel(self):
+        """The table as it was, as a source of what it is to be."""
+        past = f"{{t}} VERSION AS OF ‹{self.dice.randrange(self.points)}›"
+        c = self.one(["id", "p"])
+        return self.one([f"INSERT INTO {{t}} (id, p) SELECT id, p FROM {past} WHERE id % 3 = 0", f"INSERT INTO {{t}} BY NAME SELECT p, id FROM {past} WHERE p > 'b'",
+                         f"MERGE INTO {{t}} AS t USING (SELECT DISTINCT id FROM {past}) AS s ON t.id = s.id WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id) "
+                         "WHEN NOT MATCHED BY SOURCE THEN DELETE",
+                         f"MERGE INTO {{t}} AS t USING (SELECT id, p FROM {past}) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET {c} = s.{c}"])
+
     def fresh(self):
         self.serial += 1
         return f"n{self.serial}"
@@ -281,7 +330,7 @@ class Statements:
             return self.alter_inner()
         if how == "cluster":
             self.clustered = True
-            return f"ALTER TABLE {{t}} CLUSTER BY {self.one(['NONE', '(id)', '(' + self.one(self.columns) + ')', '(p, id)'])}"
+            return f"ALTER TABLE {{t}} CLUSTER BY {self.one(['NONE', '(id)', '(' + self.one(self.columns) + ')', '(p, id)', '(' + self.one(self.deep() or ['p']) + ', id)'])}"
         if how == "add":
             where = self.one(["", "", " FIRST", " AFTER id"])
             kind = self.one(k for k in TYPES if k != "TIMESTAMP_NTZ" or k in self.columns.values())  # Spark wants the feature first
@@ -296,7 +345,7 @@ class Statements:
         if not movable:
             return self.insert()
         c = self.one(movable)
-        if how == "default" and self.columns[c] in SIMPLE:
+        if how == "default" and self.columns[c] in SIMPLE and "feature.allowColumnDefaults" in self.props:  # which sluice would switch on
             return f"ALTER TABLE {{t}} ALTER COLUMN {c} {self.one(['DROP DEFAULT', 'SET DEFAULT ' + self.value(self.columns[c], c)])}"
         if how == "rename":
             return f"ALTER TABLE {{t}} RENAME COLUMN {c} TO {self.fresh()}"
@@ -351,7 +400,7 @@ class Statements:
         return "CLONE"
 
     def next(self):
-        kinds = {self.insert: 22, self.overwrite: 8, self.update: 14, self.delete: 8, self.merge: 20, self.alter: 14, self.properties: 8,
+        kinds = {self.travel: 3, self.insert: 22, self.overwrite: 8, self.update: 14, self.delete: 8, self.merge: 20, self.alter: 14, self.properties: 8,
                  self.upkeep: 10, self.replace: 2, self.clone: 2}
         return self.dice.choices(list(kinds), list(kinds.values()))[0]()
 
@@ -377,6 +426,18 @@ def fields_of(struct):
             parts.append("")
         parts[-1] += "" if char == "," and depth == 0 else char
     return {name.strip(): kind.strip() for name, _, kind in (p.partition(":") for p in parts)}
+
+
+def duck_type(kind):
+    """DuckDB's name of a type."""
+    if kind.startswith("STRUCT"):
+        return "STRUCT(" + ", ".join(f"{f} {duck_type(k)}" for f, k in fields_of(kind).items()) + ")"
+    if kind.startswith("ARRAY"):
+        return duck_type(kind.removeprefix("ARRAY<")[:-1]) + "[]"
+    if kind.startswith("MAP"):
+        key, value = kind.removeprefix("MAP<")[:-1].split(", ", 1)
+        return f"MAP({duck_type(key)}, {duck_type(value)})"
+    return {"BINARY": "BLOB", "TIMESTAMP": "TIMESTAMPTZ", "TIMESTAMP_NTZ": "TIMESTAMP"}.get(kind, kind)
 
 
 def sql_type(kind):

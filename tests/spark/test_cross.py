@@ -50,6 +50,36 @@ VARIANTS = ["INSERT INTO {t} VALUES (1, parse_json('{\"a\":1,\"b\":[true,null,\"
             "INSERT INTO {t} (id, v) SELECT 10, parse_json('{\"k\":\"v\"}')"]
 VARIANT_COLUMNS = "id INT, v VARIANT, l ARRAY<VARIANT>, n STRUCT<a: VARIANT, b: INT>"
 
+DEEP = "id INT, n STRUCT<a: INT, b: STRING, m: STRUCT<x: INT, y: STRING>>, l ARRAY<STRUCT<v: INT, w: STRING>>"
+DEEP_ROWS = ("INSERT INTO {t} SELECT * FROM (VALUES (1, «fields:a=1;b='x';m=«fields:x=1;y='p'»», «array:«fields:v=1;w='q'»»), "
+             "(2, «fields:a=2;b=NULL;m=CAST(NULL AS STRUCT<x: INT, y: STRING>)», NULL), (3, NULL, NULL)) AS x(id, n, l)")
+
+
+def by_id(columns, clauses, how=""):
+    return f"MERGE {how}INTO {{t}} AS t USING (SELECT {columns}) AS s ON t.id = s.id {clauses}"
+
+
+def evolving(columns, clauses="WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"):
+    return by_id(columns, clauses, "WITH SCHEMA EVOLUTION ")
+
+
+FIELDS = [
+    DEEP_ROWS, "UPDATE {t} SET n.a = n.a + 10, n.m.y = 'upd' WHERE id < 4", "UPDATE {t} SET n.m.x = 5, n.m = «fields:x=1;y='z'»",
+    "MERGE INTO {t} AS t USING (SELECT * FROM (VALUES (1, 5), (3, 6), (7, 7)) AS x(id, x)) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET t.n.a = s.x, n.m.y = 'z' "
+    "WHEN NOT MATCHED THEN INSERT (id, n) VALUES (s.id, «fields:a=s.x;b='i';m=«fields:x=s.x;y='new'»»)",
+    "MERGE INTO {t} AS t USING (SELECT 1 AS id) AS s ON t.n.a = s.id WHEN NOT MATCHED BY SOURCE AND t.n.m.x > 0 THEN UPDATE SET n.m.x = t.n.m.x + 1, n.b = 'left'",
+    *[by_id(f"1 AS id, 2 AS a, {m} AS m", f"WHEN MATCHED THEN UPDATE SET {what}") for m, what in (
+        ("«fields:x=3.7;y=5»", "n.m = s.m"), ("«fields:y='a';x=3»", "n.m = s.m"), ("1", "n.a = s.a, n.a = 4"), ("1", "n.zz = s.a"), ("1", "l.v = s.a"))],
+    "UPDATE {t} SET n.b = id, n.a = '7' WHERE id = 1", "UPDATE {t} SET n = NULL WHERE id = 1", "UPDATE {t} SET n.m.x = 1 WHERE id = 1", "DELETE FROM {t} WHERE n.m.x = 1"]
+FIELDS_EVOLVE = [
+    DEEP_ROWS, evolving("1 AS id, «fields:a=5;b='e';m=«fields:x=5;y='e';z=6»» AS n, «array:«fields:v=1;w='q';u=2.5»» AS l"), evolving("1 AS id, «fields:b='only'» AS n"),
+    evolving("3 AS id, «fields:m=«fields:y='only'»» AS n"), evolving("2 AS id, CAST(NULL AS STRUCT<b: STRING>) AS n"), evolving("8 AS id, «fields:b='only';new=1» AS n"),
+    evolving("1 AS id, «fields:b='S'» AS n", "WHEN MATCHED THEN UPDATE SET n = s.n"), evolving("1 AS id, «fields:y='S';q=1» AS m", "WHEN MATCHED THEN UPDATE SET n.m = s.m"),
+    evolving("1 AS id, «fields:a=1;zz=1» AS o", "WHEN MATCHED THEN UPDATE SET n = s.o"), evolving("2 AS id, 7 AS extra, 9 AS other", "WHEN MATCHED THEN UPDATE SET extra = s.extra"),
+    evolving("2 AS ID, 'up' AS Extra"), evolving("2 AS ID, 4 AS Extra"), evolving("2 AS id, 4 AS never", "WHEN MATCHED THEN DELETE")]
+WIDER = ["CAST(70000 AS INT) AS k", "CAST(5000000000 AS BIGINT) AS k", "CAST(1.2345 AS DECIMAL(10,4)) AS d", "CAST(1.23456 AS DECIMAL(11,5)) AS d", "CAST(1.2345 AS DECIMAL(7,4)) AS e",
+         "CAST(1.5 AS DOUBLE) AS i", "CAST(1.5 AS DECIMAL(12,2)) AS j", "70000 AS e", "CAST(0.1 AS DOUBLE) AS f", "«fields:a=CAST(5000000000 AS BIGINT)» AS n", "«array:CAST(5000000000 AS BIGINT)» AS l"]
+
 FEATURES = {
     "create": [table(DV)],
     "create: comments, NOT NULL, partitions": [
@@ -110,6 +140,14 @@ FEATURES = {
     **{f"merge {name}, {how}": [table(props), ROWS, text] for name, text in CLAUSES.items() for how, props in (("vectors", DV), ("copies", COW))},
     "merge evolves": [table(DV), ROWS, f"MERGE WITH SCHEMA EVOLUTION INTO {{t}} AS t USING {WIDE} "
                       "ON t.id = s.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"],
+    "fields of structs, vectors": [table(DV, columns=DEEP), *FIELDS],
+    "fields of structs, copies": [table(COW, columns=DEEP), *FIELDS],
+    "merge evolves structs": [table(DV, columns=DEEP), *FIELDS_EVOLVE],
+    "evolution widens types": [table(DV, "'delta.enableTypeWidening' = 'true'", columns="id INT, k SMALLINT, i INT, j INT, d DECIMAL(6,2), e DECIMAL(6,2), f FLOAT, n STRUCT<a: SMALLINT>, l ARRAY<INT>"),
+                               "INSERT INTO {t} (id, k, d) VALUES (1, 2, 3.25), (2, 3, 4.25)",
+                               *[say for n, w in enumerate(WIDER) for say in (evolving(f"1 AS id, {w}"), f"INSERT WITH SCHEMA EVOLUTION INTO {{t}} BY NAME SELECT {5 + n} AS id, {w}")[n % 2:n % 2 + 1]],
+                               "ALTER TABLE {t} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'false')",
+                               evolving("1 AS id, CAST(9 AS DECIMAL(20,6)) AS d"), "OPTIMIZE {t}"],
     "constraints": [table(DV, columns="id INT NOT NULL, s STRING, d DECIMAL(10,2)"), ROWS, "ALTER TABLE {t} ADD CONSTRAINT small CHECK (id < 10)",
                     "INSERT INTO {t} VALUES (11, 'a', 1)", "INSERT INTO {t} VALUES (NULL, 'a', 1)", "UPDATE {t} SET id = 12", "INSERT INTO {t} VALUES (9, 'a', 1)",
                     "ALTER TABLE {t} ADD CONSTRAINT smaller CHECK (id < 5)", "ALTER TABLE {t} DROP CONSTRAINT small", "INSERT INTO {t} VALUES (11, 'a', 1)",
