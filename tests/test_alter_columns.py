@@ -31,6 +31,13 @@ def test_several_columns_are_changed_by_one_statement(sluice, folder):
     assert folder.version("t") == 4
 
 
+def test_what_changes_nothing_is_not_told(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (a INT, s STRUCT<x: INT>)", "ALTER TABLE t ALTER COLUMN a TYPE INT, s.x COMMENT 'b'", "ALTER TABLE t ALTER COLUMN a TYPE INT, s.x TYPE INT",
+        "ALTER TABLE t ALTER COLUMN s COMMENT 'all'")
+    told = [(i["operation"], json.loads(i["operationParameters"]["column"])) for i in history(folder)[1:]]
+    assert [(o, c["name"], c["type"]) for o, c in told] == [("CHANGE COLUMN", "s.x", "integer"), ("CHANGE COLUMN", "s", "struct")]
+
+
 def test_replace_columns_says_what_to_add_drop_move_and_widen(sluice, folder):
     sql(sluice, folder, "CREATE TABLE t (a INT COMMENT 'of a', b STRING NOT NULL, c INT DEFAULT 5, s STRUCT<x: INT, y: INT>) TBLPROPERTIES ('delta.enableTypeWidening' = 'true', "
         "'delta.feature.allowColumnDefaults' = 'supported')", "INSERT INTO t VALUES (1, 'x', 2, {'x': 3, 'y': 4})")

@@ -1,6 +1,7 @@
 """Upkeep of tables by SQL: OPTIMIZE, ZORDER BY, REORG, read back by delta-rs, Polars and sluice."""
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -489,6 +490,42 @@ def test_drop_type_widening_rewrites_narrow_files(sluice, folder):
         "ALTER TABLE t DROP FEATURE typeWidening")
     assert "typeChanges" not in actions(folder, "t")["metaData"][0]["schemaString"]
     assert_rows(sluice, folder, "t", [(1,), (5000000000,)], ("delta-rs", "sluice"))
+
+
+def inventory(*files):
+    rows = ", ".join(f"({p if p == 'NULL' else repr(str(p))}, {size}, {str(is_dir).lower()}, {time})" for p, size, is_dir, time in files)
+    return f"(SELECT * FROM (VALUES {rows}) AS i(path, length, isDir, modificationTime))"
+
+
+def test_vacuum_judges_the_files_of_an_inventory_only(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT, p INT) PARTITIONED BY (p)", "INSERT INTO t VALUES (1, 1)", "CREATE TABLE u (id INT)", "INSERT INTO u VALUES (1)")
+    t, u = folder.table_path("t"), folder.table_path("u")
+    live, other = next(t.rglob("*.parquet")), next(u.rglob("*.parquet"))
+    young, link = int(time.time() * 1000), folder.path / "link"
+    for name in ("a.parquet", "p=1/b.parquet", "c d.parquet", "unlisted.parquet", "young.parquet", "_hidden/x.parquet", "null.parquet", "via.parquet"):
+        (t / name).parent.mkdir(exist_ok=True)
+        (t / name).write_bytes(b"12345")
+    link.symlink_to(t)
+    files = [(f"file:{t}/a.parquet", 5, False, 0), (t / "p=1/b.parquet", 5, False, 0), (f"file://{t}/c d.parquet", 5, False, 0), (live, 5, False, 0),
+             (t / "young.parquet", 5, False, young), (t / "_hidden/x.parquet", 5, False, 0), (t / "gone.parquet", 7, False, 0), (t / "p=1", 0, True, 0),
+             (t / "_delta_log" / f"{0:020}.json", 5, False, 0), (other, 5, False, 0), (f"{t}/../u/{other.name}", 5, False, 0), (f"{t}x/a.parquet", 5, False, 0), ("unlisted.parquet", 5, False, 0),
+             ("NULL", 5, False, 0), (t / "null.parquet", 5, False, "NULL")]
+    listed = [r["path"] for r in sql(sluice, folder, f"VACUUM t USING INVENTORY {inventory(*files)} DRY RUN").rows()]
+    assert listed == ["a.parquet", "c d.parquet", "gone.parquet", "p=1/b.parquet"]
+    assert sql(sluice, folder, f"VACUUM t USING INVENTORY {inventory(*files)} RETAIN 200 HOURS").rows() == [{"num_deleted_files": 3, "deleted_bytes": 15}]
+    assert {p.name for p in t.rglob("*.parquet")} == {live.name, "unlisted.parquet", "young.parquet", "x.parquet", "null.parquet", "via.parquet"} and other.exists()
+    sql(sluice, folder, f"CREATE TABLE i AS {inventory((t / 'via.parquet', 5, False, 0))}", f"VACUUM delta.`{link}` USING INVENTORY i VERSION AS OF 0")
+    assert not (t / "via.parquet").exists()
+    assert rows(sluice, folder, "SELECT * FROM t") == [(1, 1)]
+
+
+@pytest.mark.parametrize("query,said", [("(SELECT 'x' AS path, 5 AS length, false AS isDir)", "modificationTime"), ("(SELECT 'x' AS path, 5 AS length, false AS isDir, now() AS modificationTime)", "cast"),
+                                        ("nope", "nope"), ("(SELECT", "expected )")])
+def test_vacuum_refuses_what_is_no_inventory(sluice, folder, query, said):
+    sql(sluice, folder, "CREATE TABLE t (id INT)")
+    assert said in sql(sluice, folder, f"VACUUM t USING INVENTORY {query}", code=None).err
+    assert "not for VACUUM … LITE" in sql(sluice, folder, "VACUUM t LITE USING INVENTORY (SELECT 1)", code=None).err
+    assert folder.version("t") == 0
 
 
 def test_vacuum_lite_deletes_what_the_log_removed(sluice, folder):

@@ -10,6 +10,9 @@
 #include "delta/upkeep/restore.h"
 #include "engine/parquet_write.h"
 
+#include <limits.h>
+#include <stdlib.h>
+
 static int open_shown(struct session *s, const struct sql_table *name, struct open_table **ret, struct err *err)
 {
     const char *path;
@@ -291,14 +294,76 @@ int session_restore(struct session *s, const struct sql_restore *r, struct buf *
     return 0;
 }
 
+/* ---- VACUUM ---- */
+
+/* A path of an inventory as a key of the table's folder; false: it is not in it. */
+static bool key_in(const char *folder, struct str path, struct str *ret)
+{
+    struct str rest;
+
+    if (str_has_prefix(path, STR("file:///")))
+        path = str_make(path.p + 7, path.n - 7);
+    else if (str_has_prefix(path, STR("file:/")))
+        path = str_make(path.p + 5, path.n - 5);
+    size_t n = strlen(folder);
+    if (!str_has_prefix(path, str_of(folder)) || path.n <= n + 1 || path.p[n] != '/')
+        return false;
+    rest = *ret = str_make(path.p + n + 1, path.n - n - 1);
+    while (rest.p) {
+        struct str part = str_split(&rest, '/');
+        if (!part.n || str_is(part, ".") || str_is(part, ".."))
+            return false; /* it may lead out of the folder */
+    }
+    return true;
+}
+
+/* What the query tells of files in the folder. Of what it does not tell all, nothing is known. */
+static int read_inventory(struct session *s, const char *folder, struct str query, struct store_list *ret,
+                          struct err *err)
+{
+    char whole[PATH_MAX]; /* of a folder that is named from here, or through a link */
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    CLEANUP(buf_deinit) struct buf sql = {0};
+    const struct engine_chunk *chunk;
+    struct str key;
+    int rc;
+
+    if (!realpath(folder, whole))
+        return err_set_errno(err, "%s", folder);
+    buf_add_cstr(&sql, "SELECT CAST(path AS VARCHAR), CAST(length AS BIGINT), CAST(isDir AS BOOLEAN), "
+                       "CAST(modificationTime AS BIGINT) FROM (");
+    TRY(sql_rewrite(&s->arena, query, session_replace, s, &sql, err));
+    buf_add_cstr(&sql, "\n)");
+    TRY(engine_query(s->conn, sql.p, &result, err));
+    while ((rc = engine_result_next(result, &chunk, err)) == 0) {
+        for (uint32_t i = 0; i < chunk->n; i++) {
+            bool told = true;
+            for (uint32_t c = 0; c < chunk->n_cols; c++)
+                told &= !engine_is_null(&chunk->cols[c], i);
+            struct str path = engine_str(&chunk->cols[0], i);
+            if (!told || engine_bool(&chunk->cols[2], i) || !(key_in(folder, path, &key) || key_in(whole, path, &key)))
+                continue;
+            store_list_add(ret, arena_strdup(&s->arena, key), engine_i64(&chunk->cols[1], i),
+                           engine_i64(&chunk->cols[3], i));
+        }
+    }
+    return rc < 0 ? rc : 0;
+}
+
 int session_vacuum(struct session *s, const struct sql_vacuum *v, struct buf *out, struct err *err)
 {
     CLEANUP(delta_vacuumed_deinit) struct delta_vacuumed done = {0};
+    CLEANUP(store_list_deinit) struct store_list inventory = {0};
     struct open_table *t;
 
     TRY(open_shown(s, &v->table, &t, err));
+    if (v->inventory.n && read_inventory(s, t->path, v->inventory, &inventory, err) < 0) {
+        err_hint(err, "an inventory has the columns path (whole, or file:/…), length, isDir and modificationTime "
+                      "(milliseconds since 1970)");
+        return err_wrap(err, "USING INVENTORY");
+    }
     const struct delta_vacuum how = {v->has_retain ? (int64_t)(v->retain_hours * 3600000.0) : -1, s->any_retention,
-                                     v->lite, v->dry_run};
+                                     v->lite, v->dry_run, v->inventory.n ? &inventory : NULL};
     TRY(delta_vacuum(t->table, &how, &done, err));
     if (!v->dry_run) {
         buf_printf(out, "SELECT %llu::BIGINT AS num_deleted_files, %lld::BIGINT AS deleted_bytes",

@@ -90,6 +90,21 @@ static int parse_retain(struct parser *p, struct sql_vacuum *ret)
     return parser_accept(p, "HOURS") || parser_accept(p, "HOUR") ? 0 : parser_fail(p, "HOURS");
 }
 
+/* (query), or a table with its point in time as "SELECT * FROM t". */
+static int parse_inventory(struct parser *p, struct str *ret)
+{
+    size_t start = parser_peek(p, 0)->at;
+    struct sql_table table;
+
+    if (parser_at(p, "("))
+        return parser_parens(p, "a query", ret);
+    TRY(parser_table(p, &table));
+    TRY(parser_travel(p, &table.travel));
+    struct str text = parser_text(p, start);
+    *ret = str_of(arena_printf(p->arena, "SELECT * FROM %.*s", STR_ARG(text)));
+    return 0;
+}
+
 static int parse_vacuum(struct parser *p, struct sql_vacuum *ret)
 {
     *ret = (struct sql_vacuum){0};
@@ -98,13 +113,17 @@ static int parse_vacuum(struct parser *p, struct sql_vacuum *ret)
     while (!parser_at_end(p)) {
         if (parser_accept(p, "LITE"))
             ret->lite = true;
+        else if (parser_accept(p, "USING INVENTORY"))
+            TRY(parse_inventory(p, &ret->inventory));
         else if (parser_accept(p, "RETAIN"))
             TRY(parse_retain(p, ret));
         else if (parser_accept(p, "DRY RUN"))
             ret->dry_run = true;
         else if (!parser_accept(p, "FULL"))
-            return parser_fail(p, "FULL, LITE, RETAIN, DRY RUN or the end of the statement");
+            return parser_fail(p, "FULL, LITE, USING INVENTORY, RETAIN, DRY RUN or the end of the statement");
     }
+    if (ret->lite && ret->inventory.n)
+        return sql_error(p->err, ERR_INPUT, p->lx.script, p->last_end, "an inventory is not for VACUUM … LITE");
     return 0;
 }
 

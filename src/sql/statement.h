@@ -184,9 +184,9 @@ struct sql_optimize {
 
 struct sql_vacuum {
     struct sql_table table;
-    bool lite, dry_run;
-    bool has_retain;
+    bool lite, dry_run, has_retain;
     double retain_hours;
+    struct str inventory; /* USING INVENTORY: a query; empty: none */
 };
 
 struct sql_restore {

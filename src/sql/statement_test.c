@@ -247,6 +247,8 @@ static void test_statement__maintenance(void **state)
     (void)state;
     assert_true(s.optimize.full && s.optimize.n_zorder == 2);
     STR_IS(s.optimize.where, "p = 1");
+    STR_IS(parse("VACUUM t USING INVENTORY (SELECT 1) RETAIN 200 HOURS DRY RUN").vacuum.inventory, "SELECT 1");
+    STR_IS(parse("VACUUM t USING INVENTORY a.b VERSION AS OF 3").vacuum.inventory, "SELECT * FROM a.b VERSION AS OF 3");
     s = parse("VACUUM delta.`/x` LITE RETAIN 0.5 HOURS DRY RUN");
     assert_true(s.vacuum.lite && s.vacuum.dry_run && s.vacuum.has_retain && s.vacuum.retain_hours == 0.5);
     s = parse("RESTORE TABLE t TO VERSION AS OF 3");
@@ -335,9 +337,10 @@ static void test_statement__errors_say_what_was_expected(void **state)
         {"MERGE INTO t USING u ON a WHEN NOT MATCHED THEN INSERT (a, b) VALUES (1)",
          "line 1, column 63: 2 columns but 1 values"},
         {"ALTER TABLE t FOO", "line 1, column 15: expected ADD, DROP, RENAME, ALTER COLUMN, CHANGE COLUMN, "
-                              "SET TBLPROPERTIES, UNSET TBLPROPERTIES or CLUSTER BY, found FOO"},
+                              "REPLACE COLUMNS, SET TBLPROPERTIES, UNSET TBLPROPERTIES or CLUSTER BY, found FOO"},
         {"ALTER TABLE t CHANGE COLUMN a b INT", "line 1, column 29: CHANGE COLUMN does not rename"},
         {"RESTORE t TO 3", "line 1, column 14: expected VERSION AS OF or TIMESTAMP AS OF, found 3"},
+        {"VACUUM t LITE USING INVENTORY i", "line 1, column 32: an inventory is not for VACUUM … LITE"},
         {"VACUUM t RETAIN x HOURS", "line 1, column 17: expected a number of hours, found x"},
         {"OPTIMIZE t ZORDER BY", "line 1, column 21: expected a column name, found the end of the statement"},
         {"SELECT 'a", "line 1, column 8: the string that starts here has no closing '"},

@@ -342,9 +342,9 @@ static void show(struct alter *a, const struct field *f, struct str name, struct
     alter_field_json(&shown, out);
 }
 
-/* `several`: the entry of the history's list, empty where nothing changes. */
+/* `several`: the history's list, which gets an entry; NULL: this change is the only one. */
 static int change_column(struct alter *a, struct engine_conn *conn, const struct delta_column_change *c,
-                         struct buf *several, bool *ret_changed, struct err *err)
+                         struct buf *several, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf json = {0}, place = {0};
     struct field_list list;
@@ -352,9 +352,6 @@ static int change_column(struct alter *a, struct engine_conn *conn, const struct
 
     TRY(alter_get(a, c->path, &list, &i, err));
     struct field *f = &(*list.fields)[i];
-    if (changes_nothing(f, c))
-        return 0;
-    *ret_changed = true;
     if (c->type) {
         TRY(alter_type(a, c->path, f, c->type, err));
         field_meta_set(f, &a->next->arena, STR("__CHAR_VARCHAR_TYPE_STRING"), c->char_type);
@@ -377,7 +374,7 @@ static int change_column(struct alter *a, struct engine_conn *conn, const struct
             buf_add_char(several, '}');
         }
     } else {
-        show(a, f, f->name, &json);
+        show(a, f, path_text(a, c->path), &json);
         alter_param(a, "column", buf_str(&json));
         if (place.n)
             alter_param(a, "position", buf_str(&place));
@@ -396,26 +393,46 @@ static bool overlap(struct delta_path a, struct delta_path b)
     return true;
 }
 
+/* Those that change something, as the history tells only of these. */
+static int effective(struct alter *a, const struct delta_column_change *changes, uint32_t *n,
+                     struct delta_column_change **ret, struct err *err)
+{
+    uint32_t n_kept = 0;
+
+    *ret = ARENA_NEW_N(&a->tx->arena, struct delta_column_change, *n);
+    for (uint32_t i = 0; i < *n; i++) {
+        struct field_list list;
+        int at;
+        TRY(alter_get(a, changes[i].path, &list, &at, err));
+        if (!changes_nothing(&(*list.fields)[at], &changes[i]))
+            (*ret)[n_kept++] = changes[i];
+    }
+    *n = n_kept;
+    return 0;
+}
+
 int delta_change_columns(struct delta_table *t, struct engine_conn *conn, const struct delta_column_change *changes,
                          uint32_t n, struct err *err)
 {
     CLEANUP(alter_deinit) struct alter a = {0};
     CLEANUP(buf_deinit) struct buf list = {0};
-    bool changed = false;
+    struct delta_column_change *todo;
 
-    TRY(alter_begin(&a, t, n > 1 ? "CHANGE COLUMNS" : "CHANGE COLUMN", err));
-    for (uint32_t i = 0; i < n; i++) {
+    TRY(alter_begin(&a, t, "CHANGE COLUMN", err));
+    for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < i; k++)
             if (overlap(changes[i].path, changes[k].path))
                 return err_set(err, ERR_USAGE, "the column \"%.*s\", or a part of it, is changed twice",
                                STR_ARG(path_text(&a, changes[i].path)));
-        TRY(change_column(&a, conn, &changes[i], n > 1 ? &list : NULL, &changed, err));
-    }
-    if (!changed)
+    TRY(effective(&a, changes, &n, &todo, err));
+    for (uint32_t i = 0; i < n; i++)
+        TRY(change_column(&a, conn, &todo[i], n > 1 ? &list : NULL, err));
+    if (!n)
         return 0;
     if (n > 1) {
         buf_add_char(&list, ']');
         alter_param(&a, "columns", buf_str(&list));
+        a.tx->operation = STR("CHANGE COLUMNS");
     }
     return alter_commit(&a, err);
 }

@@ -26,6 +26,7 @@ struct delta_vacuum {
     int64_t retain_ms;  /* -1: the table's delta.deletedFileRetentionDuration */
     bool any_retention; /* less than that is not refused */
     bool lite, dry_run;
+    const struct store_list *inventory; /* NULL, or what there is in the folder: it is not listed */
 };
 /*
  * Deletes files in the table's folder that no version younger than the retention needs. One that is shorter than the table's

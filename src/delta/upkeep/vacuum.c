@@ -105,8 +105,13 @@ static int sweep(struct vacuum *v, bool dry_run, struct delta_vacuumed *ret, str
 {
     for (size_t i = 0; i < v->list.n; i++) {
         const struct store_entry *e = &v->list.v[i];
+        int64_t size, time_ms;
         if (!is_garbage(v, e))
             continue;
+        int rc = dry_run ? 0 : store_head(v->t->store, e->key, &size, &time_ms, err);
+        if (rc == ERR_NOT_FOUND)
+            continue; /* somebody else's vacuum, or an inventory from before one */
+        TRY(rc);
         if (dry_run) {
             MEM_GROW(ret->paths, ret->files, ret->cap);
             ret->paths[ret->files] = arena_str(&ret->arena, str_of(e->key));
@@ -210,6 +215,21 @@ static int note_start(struct vacuum *v, const struct delta_vacuum *how, int64_t 
                 err);
 }
 
+/* What there is to judge. */
+static int list_files(struct vacuum *v, const struct delta_vacuum *how, struct err *err)
+{
+    if (how->lite)
+        return list_removed(v, err);
+    if (!how->inventory)
+        return store_list(v->t->store, "", NULL, true, &v->list, err);
+    for (size_t i = 0; i < how->inventory->n; i++) {
+        const struct store_entry *e = &how->inventory->v[i];
+        store_list_add(&v->list, e->key, e->size, e->time_ms);
+    }
+    store_list_sort(&v->list);
+    return 0;
+}
+
 static int collect_needed(struct vacuum *v, bool read_log, struct err *err)
 {
     const struct delta_file *f;
@@ -241,7 +261,7 @@ int delta_vacuum(struct delta_table *t, const struct delta_vacuum *how, struct d
     retain_ms = retain_ms < 0 ? own_ms : retain_ms;
     v.cutoff_ms = clock_now_us() / 1000 - retain_ms;
     /* before what is needed is looked up: commits go on */
-    TRY(how->lite ? list_removed(&v, err) : store_list(t->store, "", NULL, true, &v.list, err));
+    TRY(list_files(&v, how, err));
     TRY(delta_table_refresh(t, err));
     delta_snapshot_unref(v.s);
     v.s = delta_table_snapshot(t);
