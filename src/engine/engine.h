@@ -160,4 +160,9 @@ int engine_query_text(struct engine_conn *conn, const char *sql, struct buf *ret
 typedef int engine_table_fn(void *ctx, struct str name, struct buf *ret_sql, struct err *err);
 void engine_set_table_lookup(struct engine *engine, engine_table_fn *lookup, void *ctx);
 
+/* Value `i` of a vector into a column of the same type. */
+struct batch;
+struct column;
+void engine_value_copy(struct batch *b, struct column *c, uint32_t row, const struct engine_vector *v, uint64_t i);
+
 #endif

@@ -337,3 +337,22 @@ struct str engine_str(const struct engine_vector *v, uint64_t row)
     const struct strview *s = &AT(struct strview);
     return s->len <= 12 ? str_make(s->prefix, s->len) : str_make(s->p, s->len);
 }
+
+void engine_value_copy(struct batch *b, struct column *c, uint32_t row, const struct engine_vector *v, uint64_t i)
+{
+    if (engine_is_null(v, i)) {
+        column_set_null(c, row);
+    } else if (c->type->id == TYPE_STRING || c->type->id == TYPE_BINARY) {
+        column_set_str(b, c, row, engine_str(v, i));
+    } else if (c->type->id == TYPE_ARRAY) {
+        struct listview list = ((const struct listview *)v->data)[i];
+        uint64_t offset = c->child->n;
+        for (uint64_t e = 0; e < list.length; e++) {
+            uint32_t at = column_child_add(c);
+            engine_value_copy(b, c->child, at, &v->children[0], list.offset + e);
+        }
+        column_set_list(c, row, offset, list.length);
+    } else {
+        column_set(c, row, (const char *)v->data + i * c->width);
+    }
+}

@@ -21,48 +21,6 @@
 
 #include <assert.h>
 
-/* ---- a constant as SQL ---- */
-
-int lake_add_literal(const struct column *c, uint32_t row, struct buf *out, struct err *err)
-{
-    CLEANUP(buf_deinit) struct buf text = {0};
-    const struct listview *list = (const struct listview *)c->data + row;
-
-    if (!column_is_valid(c, row)) {
-        buf_add_cstr(out, "NULL");
-        return 0;
-    }
-    switch (c->type->id) {
-    case TYPE_STRING:
-        buf_add_sql_literal(out, column_str(c, row));
-        return 0;
-    case TYPE_BINARY:
-        pg_value_text(c, row, &text);
-        buf_printf(out, "unhex('%.*s')", (int)text.n - 2, text.p + 2); /* without its \x */
-        return 0;
-    case TYPE_DATE:
-        buf_printf(out, "(DATE '1970-01-01' + %d)", ((const int32_t *)c->data)[row]);
-        return 0;
-    case TYPE_TIMESTAMP: /* DuckDB's time zone is UTC */
-    case TYPE_TIMESTAMP_NTZ:
-        buf_printf(out, "make_timestamp(%lld)", (long long)((const int64_t *)c->data)[row]);
-        return 0;
-    case TYPE_ARRAY:
-        buf_add_char(out, '[');
-        for (uint64_t i = 0; i < list->length; i++) {
-            buf_add_cstr(out, i ? "," : "");
-            TRY(lake_add_literal(c->child, (uint32_t)(list->offset + i), out, err));
-        }
-        buf_add_char(out, ']');
-        return 0;
-    default:
-        pg_value_text(c, row, &text);
-        buf_add_sql_literal(out, buf_str(&text));
-        buf_add_cstr(out, "::");
-        return parquet_type_sql(c->type, out, err);
-    }
-}
-
 /* The column's constant as an SQL expression of its type; NULL when there is none, or it fits no value of the lake. */
 static int constant_of(struct lake_table *t, uint32_t col, char **ret, struct err *err)
 {
@@ -135,13 +93,6 @@ static int rewrite_all(struct lake_table *t, char *const *constants, struct err 
     return 0;
 }
 
-int lake_copy_anew(struct lake_table *t, struct str column, const char *why, struct err *err)
-{
-    t->stale = true;
-    return err_set(err, ERR_UNSUPPORTED, "table %s: %s column %.*s: the table is copied anew", t->name, why,
-                   STR_ARG(column));
-}
-
 static int field_at(const struct schema *s, int attnum)
 {
     struct relation_column col;
@@ -163,17 +114,6 @@ static void remember_storage(struct lake_table *t, bool known)
     }
     for (uint32_t i = 0; i < rel->n_columns; i++)
         t->attributes = MAX(t->attributes, (int)rel->columns[i].attnum);
-}
-
-int lake_cannot_tell(struct lake_table *t, const struct relation *rel, struct err *err)
-{
-    struct str column = {0};
-
-    for (uint32_t i = 0; i < rel->n_columns; i++)
-        if (rel->columns[i].attnum == rel->doubtful)
-            column = rel->columns[i].name;
-    return lake_copy_anew(t, column, "the source dropped and added columns, and nothing tells which values belong to",
-                          err);
 }
 
 int lake_backfill(struct lake_table *t, const struct schema *old, struct err *err)

@@ -285,13 +285,11 @@ static void log_times(struct lake_table *t, int64_t version, int64_t begin_us, i
     t->times = (struct lake_times){0};
 }
 
-int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
+int lake_commit(struct lake_table *t, uint64_t lsn, struct err *err)
 {
     int64_t version = 0, expected = t->delta ? newest_version(t) + 1 : 0;
     int rc;
 
-    if (t->state == LAKE_QUARANTINED || !t->dirty || (t->state == LAKE_STAGED && lsn < t->hold_until))
-        return 0;
     TRY(lake_table_flush(t, err));
     crash_point("data_written");
     int64_t begin_us = clock_mono_us();
@@ -310,9 +308,7 @@ int lake_table_commit(struct lake_table *t, uint64_t lsn, struct err *err)
     commit_index(t, version);
     crash_point("index_committed");
     log_times(t, version, begin_us, committed_us);
-    TRY(lake_compact(t, err));
-    TRY(lake_checkpoint(t, err));
-    return lake_vacuum(t, err);
+    return 0;
 }
 
 int lake_commit_compaction(struct lake_table *t, struct err *err)

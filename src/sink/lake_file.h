@@ -29,9 +29,6 @@ int lake_files_from(const struct lake_table *t, struct lake_file *const *files, 
 /* Which columns of the next file get statistics, as the table's properties want it. */
 struct parquet_spec;
 void lake_stats_columns(const struct lake_table *t, struct arena *arena, struct parquet_spec *spec);
-/* Value `i` of a vector into a column of the same type. */
-struct engine_vector;
-void lake_copy_value(struct batch *b, struct column *c, uint32_t row, const struct engine_vector *v, uint64_t i);
 /* Appends a value as an expression of DuckDB's. */
 int lake_add_literal(const struct column *c, uint32_t row, struct buf *out, struct err *err) MUST_CHECK;
 /* Fills in the missing values of buffered rows from the files that have them. */

@@ -206,7 +206,7 @@ static int add_gone(struct lake_history *h, const struct engine_chunk *c, struct
         pos->ordinal++;
         uint32_t row = add_row(h, b, "delete", *pos, 0);
         for (uint32_t col = 0; col < c->n_cols; col++)
-            lake_copy_value(b, &b->cols[col], row, &c->cols[col], i);
+            engine_value_copy(b, &b->cols[col], row, &c->cols[col], i);
     }
     TRY(lake_table_apply(h->table, b, err));
     return h->table->buffer.bytes > BUFFER_MAX ? lake_table_flush(h->table, err) : 0;

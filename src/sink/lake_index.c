@@ -294,3 +294,15 @@ int lake_index_ready(struct lake_table *t, struct err *err)
             TRY(lake_index_add_file(t, p, err));
     return 0;
 }
+
+int lake_table_find(struct lake_table *t, struct hash128 hash, struct lake_file **ret, uint32_t *ret_row,
+                    struct err *err)
+{
+    struct key_cursor c = key_index_get(t->index, hash);
+    uint32_t file;
+
+    *ret = NULL;
+    while (!*ret && key_cursor_next(&c, &file, ret_row) == 0)
+        TRY(lake_table_live_row(t, file, *ret_row, ret, err));
+    return 0;
+}

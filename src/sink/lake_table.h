@@ -232,6 +232,8 @@ int lake_schema_commit(struct lake_table *t, struct delta_tx *tx, struct err *er
  * `constants`: by field of t->lake an SQL expression in place of the column, or NULL; NULL: none. */
 int lake_rewrite(struct lake_table *t, const uint32_t *ids, size_t n, bool changes_data, char *const *constants,
                  struct err *err) MUST_CHECK;
+/* What is buffered and known becomes one Delta commit, if there is anything. */
+int lake_commit(struct lake_table *t, uint64_t lsn, struct err *err) MUST_CHECK;
 int lake_commit_compaction(struct lake_table *t, struct err *err) MUST_CHECK;
 /* Merges small files, and those with many masked rows, when it is worth it: between two epochs, as a commit of its own. With a
  * worker: gives it the work, or takes what it has done since. */
