@@ -85,11 +85,14 @@ void sync_set_aside(struct sync *s, struct lake_table *t, const char *reason);
 /* The next look is not later than in so long. */
 void sync_look_soon(struct sync *s, int64_t us);
 
+/* ---- upgrade.c: the source went through pg_upgrade ---- */
+
+/* Where pg_upgrade made another cluster of the source, and we are told so: goes on with it. Before the publication is looked at. */
+int sync_follow_upgrade(struct sync *s, uint64_t system_id, const struct pg_tables *tables, struct err *err) MUST_CHECK;
+
 /* ---- names.c: tables that were renamed, dropped or made again ---- */
 
 /* Ends renames that a kill cut short. Before the tables are opened. */
-/* Where pg_upgrade made another cluster of the source, and we are told so: goes on with it. Before the publication is looked at. */
-int sync_follow_upgrade(struct sync *s, uint64_t system_id, const struct pg_tables *tables, struct err *err) MUST_CHECK;
 int sync_recover_names(struct sync *s, struct err *err) MUST_CHECK;
 /* Folders follow the names that the stream has shown. Just after a commit. */
 int sync_follow_names(struct sync *s, struct err *err) MUST_CHECK;
