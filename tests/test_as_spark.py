@@ -273,3 +273,10 @@ def test_the_columns_of_statistics_must_be_there(sluice, folder):
     sql(sluice, folder, "ALTER TABLE t SET TBLPROPERTIES ('delta.dataSkippingStatsColumns' = 'id,n')", "INSERT INTO t (id, b) VALUES (1, true)")
     stats = json.loads([a["add"] for a in list(folder.log("t"))[-1][1] if "add" in a][0]["stats"])
     assert stats["minValues"] == {"id": 1, "n": {}}
+
+
+def test_overwriting_the_rows_leaves_a_table_clustered(sluice, folder):
+    """On purpose: Spark's forgets the columns, which nobody asked it to."""
+    sql(sluice, folder, "CREATE TABLE t (a INT, b INT) CLUSTER BY (a)", "INSERT INTO t VALUES (1, 2)", "INSERT OVERWRITE t VALUES (3, 4)")
+    assert not [a for a in list(folder.log("t"))[-1][1] if "domainMetadata" in a]
+    assert sql(sluice, folder, "DESCRIBE DETAIL t").rows()[0]["clusteringColumns"] == ["a"]
