@@ -27,7 +27,8 @@
 
 #include <stdlib.h>
 
-enum { WAIT_US = 200000, LOOK_US = 10000, NAMES_MAX = 400 };
+/* The stream stands still for so long at most: twice as long at each try, since the transactions may be longer. */
+enum { WAIT_US = 200000, WAIT_DOUBLED = 4, LOOK_US = 10000, NAMES_MAX = 400 };
 
 /* ---- entries ---- */
 
@@ -71,7 +72,8 @@ struct gone_question {
     const struct relation *root;
     struct gone_entries entries;
     struct buf leaves; /* "{1,2}": those that must belong to no table any more */
-    char **where;      /* of each entry, in the source's SQL; in the arena */
+    int64_t wait_us;
+    char **where; /* of each entry, in the source's SQL; in the arena */
     struct pg_wal_position ret_at, ret_until;
     enum gone_answer ret;
 };
@@ -151,13 +153,15 @@ static bool any_left(struct str before, struct str now)
 }
 
 /* Until whoever holds locks now has let go of them. */
-static int wait_for_holders(struct sync *s, uint32_t root, bool writers, bool *ret_over, struct err *err)
+static int wait_for_holders(struct sync *s, const struct gone_question *q, bool writers, bool *ret_over,
+                            struct err *err)
 {
     CLEANUP(buf_deinit) struct buf before = {0};
     int64_t begin = clock_mono_us();
+    uint32_t root = q->root->oid;
 
     TRY(pg_partition_holders(s->conn, root, writers, &before, err));
-    for (*ret_over = !before.n; !*ret_over && clock_mono_us() - begin < WAIT_US;) {
+    for (*ret_over = !before.n; !*ret_over && clock_mono_us() - begin < q->wait_us && !sync_is_stopping(s);) {
         CLEANUP(buf_deinit) struct buf now = {0};
         clock_sleep_us(LOOK_US);
         TRY(pg_partition_holders(s->conn, root, writers, &now, err));
@@ -177,7 +181,7 @@ static int ask_for_rows(struct sync *s, struct gone_question *q, struct err *err
         place = !none;
     }
     if (place)
-        TRY(wait_for_holders(s, q->root->oid, true, &over, err));
+        TRY(wait_for_holders(s, q, true, &over, err));
     for (size_t i = 0; i < q->entries.n && place && over && !rows; i++)
         TRY(pg_partition_has_rows(s->conn, q->root, q->where[i], &rows, err));
     q->ret = !over ? GONE_LATER : rows ? GONE_UNSURE : GONE_NOTED;
@@ -193,7 +197,7 @@ static int ask_gone(struct sync *s, void *arg, struct err *err)
     TRY(pg_partition_position(s->conn, q->root->oid, q->leaves.p, &q->ret_at, &attached, err));
     if (attached) /* DETACH … CONCURRENTLY is not over yet */
         return 0;
-    TRY(wait_for_holders(s, q->root->oid, false, &over, err));
+    TRY(wait_for_holders(s, q, false, &over, err));
     if (!over)
         return 0;
     TRY(ask_for_rows(s, q, err));
@@ -368,7 +372,8 @@ static void note(struct sync *s, struct state_table *st, const struct gone_quest
 int sync_note_gone(struct sync *s, struct state_table *st, const struct relation *r, const struct gone_leaves *leaves,
                    enum gone_answer *ret, struct err *err)
 {
-    CLEANUP(gone_question_deinit) struct gone_question q = {.root = r};
+    CLEANUP(gone_question_deinit)
+    struct gone_question q = {.root = r, .wait_us = (int64_t)WAIT_US << MIN(st->gone_tries, (unsigned)WAIT_DOUBLED)};
     CLEANUP(buf_deinit) struct buf list = {0};
     bool sure = false;
     struct err why;
@@ -396,6 +401,7 @@ int sync_note_gone(struct sync *s, struct state_table *st, const struct relation
         if (q.ret == GONE_NOTED)
             note(s, st, &q, buf_str(&list));
     }
+    st->gone_tries = *ret == GONE_LATER ? st->gone_tries + 1 : 0;
     return 0;
 }
 

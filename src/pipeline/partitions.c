@@ -18,7 +18,7 @@
 
 #include <stdlib.h>
 
-enum { LOOK_AGAIN_US = 300000 };
+enum { LOOK_AGAIN_US = 300000, GONE_AGAIN_US = 2000000 };
 
 struct leaves {
     uint64_t since; /* the oldest transaction that ran when the list was made; 0: not known */
@@ -177,7 +177,7 @@ static int mind_gone(struct sync *s, struct state_table *st, const struct relati
     *ret_later = answer == GONE_LATER;
     if (*ret_later) {
         s->n_suspects++;
-        sync_look_soon(s, LOOK_AGAIN_US);
+        sync_look_soon(s, GONE_AGAIN_US);
     }
     return 0;
 }

@@ -38,6 +38,7 @@ struct state_table {
     struct str gone;
     uint64_t gone_lsn, gone_until;
     uint32_t gone_timeline; /* of the position; 0: not known */
+    unsigned gone_tries;    /* looks in a row that others' transactions kept from telling; not kept in the file */
     unsigned put_off;       /* copies of it in a row that it changed under; not kept in the file */
     /* `leaves` as they were when a file of them was another, which the stream may explain yet, and where it will have come by
      * then. Not kept in the file. */

@@ -196,7 +196,7 @@ class Client:
                     self.conn.execute(f"ALTER TABLE wl_days DETACH PARTITION wl_days_{n}")
                     self.conn.execute(f"DROP TABLE wl_days_{n}")
                 self.conn.execute(DAY.format(n))
-        self.resting[n] = self.rng.choice([0, 50, 400])
+        self.resting[n] = self.rng.choice([0, 1000, 5000, 20000])
 
     def change(self):
         self.rng.choice([self.change_single, self.change_comp, self.change_toast, self.change_full,
@@ -207,7 +207,7 @@ class Client:
     def transaction(self):
         r = self.rng.random()
         self.resting = {d: n - 1 for d, n in self.resting.items() if n > 1}
-        if self.partitions and self.rng.random() < 0.02:
+        if self.partitions and self.rng.random() < 0.01:
             return self.drop_day()
         if self.ddl and r < 0.08:
             return self.alter()
