@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 import pytest
 
 from lib.oracle import assert_equal
-from lib.sluice import USAGE
+from lib.sluice import REFUSED, USAGE
 
 OWN = ["__op", "__commit_ts", "__lsn", "__ordinal", "__unchanged"]
 TABLE = ["CREATE TABLE t (id int PRIMARY KEY, a int, b text)", "INSERT INTO t VALUES (1, 1, 'one'), (2, 2, 'two')"]
@@ -91,6 +91,23 @@ def test_killed_at_a_step_each_change_is_there_once(db, sluice, lake, step):
 def changes(sluice, lake, *columns):
     rows = sluice.sql(lake, f"SELECT __op, {', '.join(columns)} FROM t ORDER BY __ordinal")  # of one transaction
     return [tuple(r.values()) for r in rows]
+
+
+def test_names_that_are_taken(db, sluice, lake):
+    """By columns, and by a table of the source: that costs these tables only."""
+    db.sql("CREATE TABLE t (id int PRIMARY KEY, __op text)", "INSERT INTO t VALUES (1, 'x')", "CREATE TABLE u (id int PRIMARY KEY)", "INSERT INTO u VALUES (1)",
+           "CREATE TABLE u__history (id int PRIMARY KEY)", "CREATE TABLE v__history (id int PRIMARY KEY)", "CREATE TABLE w (id int PRIMARY KEY)", "INSERT INTO w VALUES (1)",
+           "CREATE TABLE w__history (id int PRIMARY KEY)")
+    done = sluice.sync_once(db.url, lake, "--history", "beside", "--exclude", "w", code=REFUSED)
+    assert "table=public.u__history reason=\"the lake keeps the history of another table" in done.err
+    db.sql("UPDATE t SET __op = 'y'", "INSERT INTO u VALUES (2)", "INSERT INTO u__history VALUES (2)", "INSERT INTO v__history VALUES (2)", "INSERT INTO w__history VALUES (2)")
+    done = sluice.sync_once(db.url, lake, "--history", "beside", code=REFUSED)
+    assert "table public.t cannot have a history" in done.err
+    db.sql("INSERT INTO w VALUES (2)", "INSERT INTO u VALUES (3)", "INSERT INTO v__history VALUES (3)", "INSERT INTO w__history VALUES (3)")
+    done = sluice.sync_once(db.url, lake, "--history", "beside", code=REFUSED)
+    assert "3 of 6 tables are set aside: public.t, public.u__history, public.w" in done.err
+    assert_equal(db, lake, ["u", "v__history", "w__history"])
+    assert sorted(r["id"] for r in lake.read("u__history").dicts()) == [2, 3]
 
 
 def test_only_the_changes(db, sluice, lake):

@@ -101,6 +101,20 @@ static const char *cannot_follow(const struct relation *r)
     return sync_bad_name(r->schema, r->name);
 }
 
+/* Its folder would be that of another table's history. */
+static bool is_history_of_another(const struct sync *s, const struct pg_tables *tables, const struct relation *r)
+{
+    static const struct str suffix = {"__history", 9};
+
+    if (s->o->history != LAKE_CHANGES_BESIDE || !str_has_suffix(r->name, suffix))
+        return false;
+    struct str base = str_make(r->name.p, r->name.n - suffix.n);
+    for (size_t i = 0; i < tables->n; i++)
+        if (str_eq(tables->items[i]->schema, r->schema) && str_eq(tables->items[i]->name, base))
+            return true;
+    return false;
+}
+
 /* It had no identity, and has one now: its updates and deletes so far are not in the lake. */
 static bool gained_identity(const struct state_table *st, const struct relation *r)
 {
@@ -160,6 +174,8 @@ static size_t choose(struct sync *s, const struct pg_tables *tables, bool again,
             continue;
         if (!st)
             st = state_add(&s->state, r->oid, r->schema, r->name);
+        if (!why && is_history_of_another(s, tables, r))
+            why = "the lake keeps the history of another table under this name (--history)";
         if (!again && !is_anew(s, st, r) && st->state != TABLE_NEW && st->state != TABLE_COPYING)
             continue;
         if (why) {

@@ -157,13 +157,37 @@ static int history_rc(struct lake_table *h, int rc, const struct err *why, struc
     return quarantine_or_fail(h, rc, why, err);
 }
 
-static int history_open(struct delta_sink *s, const struct lake_table *t, const struct relation *rel, struct err *err)
+/* The source may have a table of that name, which was there first. (One that was set aside for being the history's folder is none.) */
+static int check_history_name(struct delta_sink *s, const struct relation *rel, struct err *err)
 {
-    struct lake_history *h;
+    CLEANUP(mem_freep) char *name = mem_printf("%.*s.%.*s__history", STR_ARG(rel->schema), STR_ARG(rel->name));
+    struct lake_table *t;
+    size_t cursor = 0;
+
+    while (delta_sink_next(s, &cursor, NULL, &t) == 0)
+        if (strcmp(t->name, name) == 0 &&
+            (t->state != LAKE_QUARANTINED || !t->lake || schema_find(t->lake, STR("__op")) < 0))
+            return err_set(err, ERR_UNSUPPORTED, "the lake has a table %s, which the source has, too", name);
+    return 0;
+}
+
+/* A table whose history cannot be kept is set aside: what is missing in there could not be told later. */
+static int history_open(struct delta_sink *s, struct lake_table *t, const struct relation *rel, struct err *err)
+{
+    struct lake_history *h = NULL;
+    struct err why;
 
     if (s->env.history != LAKE_CHANGES_BESIDE || imap_get(&s->histories, rel->oid))
         return 0;
-    TRY(lake_history_open(&s->env, rel, t->position, &h, err));
+    int rc = check_history_name(s, rel, &why);
+    if (rc == 0)
+        rc = lake_history_open(&s->env, rel, t->position, &h, &why);
+    if (rc)
+        err_wrap(&why, "table %s cannot have a history (--history)", t->name);
+    if (rc == ERR_UNSUPPORTED && t->state == LAKE_QUARANTINED)
+        return 0;
+    if (rc)
+        return quarantine_or_fail(t, rc, &why, err);
     imap_put(&s->histories, rel->oid, h);
     s->dirty |= h->table->dirty;
     return 0;
