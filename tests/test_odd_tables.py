@@ -229,6 +229,21 @@ def test_columns_mapped_by_id(folder):
     assert t.rows() == [{"a b": n, "s": {"c d": 5, "e": "v"}} for n in (0, 1)]
 
 
+def test_files_without_ids_in_a_table_mapped_by_id_are_refused(folder):
+    """They would read as nothing but NULLs, and UPDATE or OPTIMIZE would make that last. Of a file with ids, a column whose id it lacks is NULL."""
+    t = Table(folder, [mapped("a", "integer", 1, "col-1"), mapped("b", "integer", 2, "col-2")], protocol={"minReaderVersion": 2, "minWriterVersion": 5},
+              **{"delta.columnMapping.mode": "id", "delta.columnMapping.maxColumnId": "2"})
+    t.add(pa.Table.from_arrays([pa.array([1], pa.int32())], schema=pa.schema([pa.field("x", pa.int32(), metadata={"PARQUET:field_id": "1"})])), "with ids.parquet")
+    assert t.rows() == [{"a": 1, "b": None}]
+    plain = t.file(pa.table({"col-1": pa.array([2], pa.int32()), "col-2": pa.array([3], pa.int32())}), "without.parquet")
+    plain["add"]["stats"] = json.dumps({"numRecords": 1, "minValues": {"col-1": 2}, "maxValues": {"col-1": 2}, "nullCount": {"col-1": 0}})
+    t.commit(plain)
+    for statement in ("SELECT * FROM {}", "SELECT b FROM {} WHERE a = 2", "UPDATE {} SET b = 5", "OPTIMIZE {}", "DELETE FROM {} WHERE b IS NULL"):
+        refused(statement.format(path_of(t.path)), "mapped by id", "without.parquet")
+    assert ask(f"SELECT a FROM {path_of(t.path)} WHERE a = 1") == [[{"a": 1}]]  # that file is not opened
+    assert not t.log(t.version + 1).exists()
+
+
 def test_row_ids_are_not_guessed_where_files_have_other_names(folder):
     """Row ids stand in columns without a number, so that all columns are found by name: which must be the table's."""
     features = ["columnMapping", "rowTracking", "domainMetadata"]

@@ -6,6 +6,8 @@ import os
 import shutil
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lib.spark import Log, SparkError
@@ -228,3 +230,19 @@ def test_a_folder_of_parquet_becomes_a_table(sluice, spark, tmp_path, column, va
         by_us(sluice, f"DELETE FROM delta.`{path}` WHERE id = 1")
         spark.run(f"INSERT INTO delta.`{path}` (id) VALUES (3)")
         same_rows(sluice, spark, path, [0, 1, 2])
+
+
+def test_both_refuse_a_file_without_ids_in_a_table_mapped_by_id(sluice, spark, tmp_path):
+    path = tmp_path / "t"
+    spark.run(f"CREATE TABLE delta.`{path}` (a INT, b STRING) USING delta TBLPROPERTIES ('delta.columnMapping.mode' = 'id', 'delta.enableDeletionVectors' = 'false')")
+    spark.run(f"INSERT INTO delta.`{path}` VALUES (1, 'x')")
+    same_rows(sluice, spark, path)
+    (add,) = Log(path).actions(1, "add")
+    names = [f["metadata"]["delta.columnMapping.physicalName"] for f in Log(path).schema()["fields"]]
+    (path / "x").mkdir()
+    pq.write_table(pa.table({names[0]: pa.array([2], pa.int32()), names[1]: pa.array(["y"])}), path / "x" / "without.parquet")
+    add |= {"path": "x/without.parquet", "size": (path / "x" / "without.parquet").stat().st_size}
+    (path / "_delta_log" / f"{2:020}.json").write_text(json.dumps({"add": add}) + "\n")
+    with pytest.raises(SparkError, match="without.parquet"):
+        spark.rows(f"SELECT * FROM delta.`{path}`")
+    assert "without.parquet has no ids" in sluice.run("sql", "-c", f"SELECT * FROM delta.`{path}`", code=3).err

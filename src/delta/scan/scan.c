@@ -235,6 +235,36 @@ static void path_sql(struct store *store, struct str key, struct buf *out)
     buf_add_sql_literal(out, buf_str(&pattern));
 }
 
+static void footers_sql(const struct delta_scan *scan, struct store *store, struct buf *sql)
+{
+    buf_add_cstr(sql, "parquet_schema([");
+    for (uint32_t i = 0; i < scan->n; i++) {
+        buf_add_cstr(sql, i ? ", " : "");
+        path_sql(store, scan->files[i]->path, sql);
+    }
+    buf_add_cstr(sql, "])");
+}
+
+/*
+ * A file without any ids, in a table whose columns are mapped by id, would read as nothing but NULLs, and a rewrite would make
+ * that last. The protocol lets a reader refuse it, as Spark does.
+ */
+static int check_ids(const struct delta_scan *scan, struct store *store, struct err *err)
+{
+    CLEANUP(engine_conn_freep) struct engine_conn *conn = NULL;
+    CLEANUP(buf_deinit) struct buf sql = {0}, name = {0};
+
+    if (!scan->n || scan->head->mapping != DELTA_MAPPING_ID || scan->change_type)
+        return 0;
+    buf_add_cstr(&sql, "SELECT coalesce(min(file_name), '') FROM (SELECT file_name FROM ");
+    footers_sql(scan, store, &sql);
+    buf_add_cstr(&sql, " GROUP BY file_name HAVING count(field_id) = 0)");
+    TRY(engine_connect(scan->engine, &conn, err));
+    TRY(engine_query_text(conn, sql.p, &name, err));
+    return name.n ? err_set(err, ERR_UNSUPPORTED, "the table's columns are mapped by id, and %s has no ids", name.p)
+                  : 0;
+}
+
 /*
  * The columns that hold row ids have no number, and DuckDB finds all columns by their numbers or all by their names. So it is by
  * names, where a table's columns are mapped by id, too; which is right as long as no file calls a numbered column otherwise.
@@ -248,12 +278,9 @@ static int check_names(struct delta_scan *scan, struct store *store, struct err 
 
     if (!scan->n)
         return 0;
-    buf_add_cstr(&sql, "SELECT count(*) FROM parquet_schema([");
-    for (uint32_t i = 0; i < scan->n; i++) {
-        buf_add_cstr(&sql, i ? ", " : "");
-        path_sql(store, scan->files[i]->path, &sql);
-    }
-    buf_add_cstr(&sql, "]) WHERE false");
+    buf_add_cstr(&sql, "SELECT count(*) FROM ");
+    footers_sql(scan, store, &sql);
+    buf_add_cstr(&sql, " WHERE false");
     for (uint32_t i = 0; i < schema->n_fields; i++) {
         buf_printf(&sql, " OR (field_id = %d AND name <> ", schema->fields[i].id);
         buf_add_sql_literal(&sql, schema->fields[i].physical);
@@ -606,6 +633,8 @@ int delta_scan_new(struct engine *engine, struct store *store, struct delta_snap
         rc = load_parts(scan, err);
     scan->row_ids = o->with_row_ids;
     scan->change_type = o->with_change_type;
+    if (rc == 0 && !o->count_only)
+        rc = check_ids(scan, store, err);
     if (rc == 0)
         rc = load_row_ids(scan, store, err);
     if (rc == 0) {
