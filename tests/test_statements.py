@@ -64,7 +64,8 @@ def test_history_in_a_query(sluice, folder):
     ("ALTER TABLE t DROP PARTITION (p = 'x')", "DELETE FROM"), ("ALTER TABLE t SET LOCATION '/x'", "SHALLOW CLONE"), ("LOAD DATA INPATH '/x' INTO TABLE t", "read_csv"),
     ("SHOW TABLE EXTENDED LIKE 't'", "DESCRIBE DETAIL"), ("CLEAR CACHE", "nothing is cached"), ("DESCRIBE SCHEMA public", "SHOW TABLES IN"), ("DESCRIBE DATABASE public", "SHOW TABLES IN"),
     ("DESCRIBE QUERY SELECT 1", "DESCRIBE SELECT"), ("USE public", "s.t"), ("CREATE DATABASE x", "CREATE TABLE s.t"), ("DROP SCHEMA x", "DROP TABLE"),
-    ("INSERT INTO t REPLACE ON id = 1 SELECT 1", "REPLACE USING")])
+    ("INSERT INTO t REPLACE ON id = 1 SELECT 1", "REPLACE USING"), ("SHOW VIEWS", "duckdb_views"), ("SHOW FUNCTIONS", "duckdb_functions"), ("SHOW CATALOGS", "SHOW SCHEMAS"),
+    ("SET spark.sql.ansi.enabled = false", "partitionOverwriteMode"), ("SET spark.databricks.delta.schema.autoMerge.enabled = true", "WITH SCHEMA EVOLUTION")])
 def test_what_there_is_not_says_what_there_is(sluice, folder, statement, hint):
     sql(sluice, folder, MADE)
     assert hint in sql(sluice, folder, statement, code=USAGE).err

@@ -1,10 +1,12 @@
 /* Statements that Spark or Databricks have and this has not: what to write instead. */
 #include "server/session_internal.h"
 
-static const struct {
+struct known {
     const char *words[4]; /* "…": something, up to the next word */
     const char *hint;
-} known[] = {
+};
+
+static const struct known known[] = {
     {{"MSCK"},
      "a Delta table's files and partitions are in its log: nothing is to be repaired. CONVERT TO DELTA takes in a folder of Parquet files"},
     {{"FSCK"},
@@ -37,6 +39,20 @@ static const struct {
     {{"…", "(", "DESC", "HISTORY"}, "in a query it is table_history('t')"},
 };
 
+/* Statements that DuckDB takes for something else, and what it says then: its hint, or ours, would lead astray. */
+static const struct {
+    struct known known;
+    const char *said;
+} mistaken[] = {
+    {{{"SHOW", "VIEWS"}, "FROM duckdb_views() lists the session's views"}, "there is no table"},
+    {{{"SHOW", "FUNCTIONS"}, "FROM duckdb_functions() lists the functions"}, "there is no table"},
+    {{{"SHOW", "CATALOGS"}, "there is one catalog, the lake: SHOW SCHEMAS lists what is in it"}, "there is no table"},
+    {{{"SET", "spark"},
+      "of Spark's settings there are spark.sql.sources.partitionOverwriteMode and "
+      "spark.databricks.delta.retentionDurationCheck.enabled; WITH SCHEMA EVOLUTION stands in the statement itself"},
+     "unrecognized configuration parameter"},
+};
+
 static bool matches(struct str statement, const char *const words[4])
 {
     struct lexer lx = lexer_of(statement);
@@ -59,6 +75,9 @@ static bool matches(struct str statement, const char *const words[4])
 
 void session_hint(struct str statement, struct err *err)
 {
+    for (size_t i = 0; err && i < ARRAY_LEN(mistaken); i++)
+        if (strstr(err->msg, mistaken[i].said) && matches(statement, mistaken[i].known.words))
+            (void)err_hint(err, "%s", mistaken[i].known.hint);
     for (size_t i = 0; err && !err->hint[0] && i < ARRAY_LEN(known); i++)
         if (matches(statement, known[i].words))
             (void)err_hint(err, "%s", known[i].hint);
