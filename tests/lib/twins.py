@@ -159,6 +159,8 @@ def told_history(info, same_files=True):
                for k, v in (info.get("operationMetrics") or {}).items()}
     for key in {"properties", "column", "columns"} & set(parameters):
         parameters[key] = shape(json.loads(info["operationParameters"][key]))
+    if info["operation"] == "CHANGE COLUMNS":  # sluice tells them as they are written, Spark as a hash table has them
+        parameters["columns"].sort(key=lambda c: c["name"])
     return {"operation": info["operation"], "parameters": parameters, "metrics": metrics, "blind": info.get("isBlindAppend"),
             "isolation": LEVELS.get(info.get("isolationLevel"), info.get("isolationLevel"))}
 

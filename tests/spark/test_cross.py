@@ -102,7 +102,16 @@ FEATURES = {
     "change columns": [
         table(DV, "'delta.feature.allowColumnDefaults' = 'supported'", "'delta.enableTypeWidening' = 'true'", columns="a INT, b STRING, c INT, s STRUCT<x: INT, y: INT>"),
         "ALTER TABLE {t} ALTER COLUMN a COMMENT 'ac', nope COMMENT 'x'", "ALTER TABLE {t} ALTER COLUMN a COMMENT 'x', a COMMENT 'y'",
-        "ALTER TABLE {t} ALTER COLUMN s COMMENT 'x', s.x COMMENT 'y'", "ALTER TABLE {t} ALTER COLUMN a FIRST, c AFTER a", "ALTER TABLE {t} ALTER COLUMN b AFTER s, c FIRST"],
+        "ALTER TABLE {t} ALTER COLUMN s COMMENT 'x', s.x COMMENT 'y'", "ALTER TABLE {t} ALTER COLUMN a FIRST, c AFTER a", "ALTER TABLE {t} ALTER COLUMN b AFTER s, c FIRST",
+        *[f"ALTER TABLE {{t}} ALTER COLUMN {c}" for c in (
+            "a TYPE BIGINT, b SET DEFAULT 'x', s.x COMMENT 'q', c COMMENT 'z'", "a TYPE BIGINT, b COMMENT 'b'", "a TYPE BIGINT, b TYPE STRING", "s.x COMMENT 'alone'", "s COMMENT 'all'", "s.y FIRST")],
+        "INSERT INTO {t} (a) VALUES (1)"],
+    "replace columns, nested": [
+        table(DV, MAPPED, columns="a INT, b STRING, s STRUCT<x: INT, y: STRING>, l ARRAY<STRUCT<q: INT>>, d DECIMAL(5,2), c CHAR(3)"),
+        "INSERT INTO {t} VALUES (1, 'x', «struct:1,'y'», NULL, 1.5, 'ccc')", "ALTER TABLE {t} ADD COLUMNS (z STRUCT<q: INT>, w ARRAY<INT> COMMENT 'w')",
+        *[f"ALTER TABLE {{t}} REPLACE COLUMNS ({c})" for c in (
+            "A INT COMMENT 'x', b STRING, l ARRAY<STRUCT<q: INT, r: INT>>, s STRUCT<y: STRING>, d DECIMAL(5,2), c STRING", "b STRING, d DECIMAL(5,2)",
+            "b STRING, d DECIMAL(5,2), a INT, s STRUCT<y: STRING, x: INT>, l ARRAY<STRUCT<r: INT>>")], "INSERT INTO {t} (a, b) VALUES (5, 'n')"],
     "replace columns": [
         table(DV, "'delta.feature.allowColumnDefaults' = 'supported'", "'delta.enableTypeWidening' = 'true'", columns="a INT COMMENT 'of a', b STRING NOT NULL, c INT DEFAULT 5, s STRUCT<x: INT, y: INT>"),
         "INSERT INTO {t} VALUES (1, 'x', 2, «fields:x=1;y=2»)", *(f"ALTER TABLE {{t}} REPLACE COLUMNS ({columns})" for columns in (

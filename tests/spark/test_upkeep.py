@@ -1,7 +1,7 @@
 """What upkeep makes of tables, as Spark reads it; of some only a checkpoint can tell what was before."""
 import pytest
 
-from lib.spark import Log
+from lib.spark import Log, SparkError
 from lib.twins import our_rows, spark_rows
 from test_maintain import folder, sql  # noqa: F401
 
@@ -63,3 +63,18 @@ def test_spark_reads_what_upkeep_leaves(sluice, folder, spark):  # noqa: F811
     detail = {name: spark.run(f"DESCRIBE DETAIL delta.`{folder.table_path(name)}`").dicts()[0] for name in ("clustered", "dropped")}
     assert detail["clustered"]["clusteringColumns"] == ["k", "s.x"]
     assert "deletionVectors" not in detail["dropped"]["tableFeatures"]
+
+
+def test_an_inventory_leads_both_to_the_same_files(sluice, folder, spark):  # noqa: F811
+    sql(sluice, folder, "CREATE TABLE t (id INT, p INT) PARTITIONED BY (p) TBLPROPERTIES ('delta.enableDeletionVectors' = 'false')", "INSERT INTO t VALUES (1, 1)")
+    t = folder.table_path("t")
+    (live,) = t.rglob("*.parquet")
+    files = [f"{t}/a.parquet", f"{t}/p=1/b.parquet", live, f"{t}/_hidden/x.parquet", f"{t}/.h.parquet", f"{t}/c d.parquet", f"{t}/_delta_log/{0:020}.json", f"{t}x/a.parquet", f"{t}/p=1/young.parquet"]
+    rows = ", ".join(f"('file:{f}', 5::BIGINT, false, {8 * 10 ** 12 if 'young' in str(f) else 0}::BIGINT)" for f in files)
+    vacuum = f"VACUUM {{}} USING INVENTORY (SELECT * FROM (VALUES {rows}, (NULL, NULL, NULL, NULL)) AS i(path, length, isDir, modificationTime)) DRY RUN"
+    mine = {f"file:{t}/{r['path']}" for r in sql(sluice, folder, vacuum.format("t")).rows()}
+    assert mine == {r[0] for r in spark.rows(vacuum.format(f"delta.`{t}`"))} and len(mine) == 3
+    for inventory in ("(SELECT 'x' AS path, 5 AS length)", "nope"):
+        with pytest.raises(SparkError):
+            spark.run(f"VACUUM delta.`{t}` USING INVENTORY {inventory} DRY RUN")
+        sql(sluice, folder, f"VACUUM t USING INVENTORY {inventory} DRY RUN", code=2)
