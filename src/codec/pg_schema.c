@@ -84,19 +84,11 @@ struct relation *pg_schema_relation(const struct schema *s, uint32_t oid, struct
     return rel;
 }
 
-static const struct relation_column *by_attnum(const struct relation *rel, int attnum)
-{
-    for (uint32_t i = 0; rel && i < rel->n_columns; i++)
-        if (rel->columns[i].attnum == attnum)
-            return &rel->columns[i];
-    return NULL;
-}
-
 /* Type as the catalog resolved it, when the message means the same declared type; else the declared one itself. */
 static void resolve_type(struct relation_column *c, const struct pgoutput_column *msg, const struct relation *live,
                          const struct relation *prev)
 {
-    const struct relation_column *known[2] = {by_attnum(live, c->attnum), by_attnum(prev, c->attnum)};
+    const struct relation_column *known[2] = {relation_column_of(live, c->attnum), relation_column_of(prev, c->attnum)};
 
     c->declared_oid = c->type_oid = msg->type_oid;
     c->typmod = msg->typmod;
@@ -117,7 +109,7 @@ static void resolve_type(struct relation_column *c, const struct pgoutput_column
 /* What the catalog knows of a column beyond what the message says. */
 static void adopt_missing(struct relation *rel, struct relation_column *c, const struct relation *live)
 {
-    const struct relation_column *l = by_attnum(live, c->attnum);
+    const struct relation_column *l = relation_column_of(live, c->attnum);
 
     if (!l || !l->has_missing || l->declared_oid != c->declared_oid)
         return;
@@ -140,7 +132,7 @@ static bool same_key(const struct relation *a, const struct relation *b)
     if (a->identity != IDENTITY_KEY || b->identity != IDENTITY_KEY)
         return false;
     for (uint32_t i = 0; i < a->n_columns; i++) {
-        const struct relation_column *c = by_attnum(b, a->columns[i].attnum);
+        const struct relation_column *c = relation_column_of(b, a->columns[i].attnum);
         if (c && !c->key_seq != !a->columns[i].key_seq)
             return false;
     }
@@ -166,7 +158,7 @@ static void set_identity(struct relation *rel, const struct pgoutput_relation *m
     for (uint32_t i = 0; i < rel->n_columns; i++) {
         struct relation_column *c = &rel->columns[i];
         if (rel->full) {
-            const struct relation_column *k = by_attnum(known, c->attnum);
+            const struct relation_column *k = relation_column_of(known, c->attnum);
             c->key_seq = k ? k->key_seq : 0;
         }
         has_key |= c->key_seq > 0;
@@ -223,7 +215,7 @@ static int16_t *attnums_of(const struct relation *prev, const struct relation *l
         n += is_wanted(filter, msg, wanted[n].name);
     bool is_now = is_catalog_now(live, msg, filter), is_new = !is_now;
     for (uint32_t i = 0; i < n && is_now; i++)
-        is_new |= !by_attnum(prev, live->columns[i].attnum);
+        is_new |= !relation_column_of(prev, live->columns[i].attnum);
     if (is_new)
         *ret_doubtful = pg_columns_align(prev, live, wanted, n, ret);
     for (uint32_t i = 0; i < n && is_now; i++) /* no guessing is needed */

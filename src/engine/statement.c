@@ -159,17 +159,25 @@ int engine_exec(struct engine_conn *conn, const char *sql, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
+/* The first row of the statement's result, whose first value is not NULL. */
+static int first_row(struct engine_conn *conn, const char *sql, struct engine_result **ret,
+                     const struct engine_chunk **ret_chunk, struct err *err)
+{
+    TRY(engine_query(conn, sql, ret, err));
+    int rc = engine_result_next(*ret, ret_chunk, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 1 || (*ret_chunk)->n_cols < 1 || engine_is_null(&(*ret_chunk)->cols[0], 0))
+        return err_set(err, ERR_NOT_FOUND, "the statement gave no value");
+    return 0;
+}
+
 int engine_query_i64(struct engine_conn *conn, const char *sql, int64_t *ret, struct err *err)
 {
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
     const struct engine_chunk *chunk;
 
-    TRY(engine_query(conn, sql, &result, err));
-    int rc = engine_result_next(result, &chunk, err);
-    if (rc < 0)
-        return rc;
-    if (rc == 1 || chunk->n_cols < 1 || engine_is_null(&chunk->cols[0], 0))
-        return err_set(err, ERR_NOT_FOUND, "the statement gave no value");
+    TRY(first_row(conn, sql, &result, &chunk, err));
     *ret = engine_i64(&chunk->cols[0], 0);
     return 0;
 }
@@ -179,12 +187,7 @@ int engine_query_text(struct engine_conn *conn, const char *sql, struct buf *ret
     CLEANUP(engine_result_freep) struct engine_result *result = NULL;
     const struct engine_chunk *chunk;
 
-    TRY(engine_query(conn, sql, &result, err));
-    int rc = engine_result_next(result, &chunk, err);
-    if (rc < 0)
-        return rc;
-    if (rc == 1 || chunk->n_cols < 1 || engine_is_null(&chunk->cols[0], 0))
-        return err_set(err, ERR_NOT_FOUND, "the statement gave no value");
+    TRY(first_row(conn, sql, &result, &chunk, err));
     render_text(ret, &chunk->cols[0], 0);
     return 0;
 }

@@ -58,3 +58,11 @@ bool relation_same(const struct relation *a, const struct relation *b)
         same = same_column(&a->columns[i], &b->columns[i]);
     return same;
 }
+
+const struct relation_column *relation_column_of(const struct relation *r, int attnum)
+{
+    for (uint32_t i = 0; r && i < r->n_columns; i++)
+        if (r->columns[i].attnum == attnum)
+            return &r->columns[i];
+    return NULL;
+}

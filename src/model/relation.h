@@ -74,6 +74,8 @@ void relation_unref(struct relation *r); /* takes NULL */
 bool relation_same(const struct relation *a, const struct relation *b);
 /* Have they the same columns, by number, name and declared type? */
 bool relation_same_columns(const struct relation *a, const struct relation *b);
+/* The column of this number; NULL: there is none, or no relation. */
+const struct relation_column *relation_column_of(const struct relation *r, int attnum);
 static inline void relation_unrefp(struct relation **r)
 {
     relation_unref(*r);

@@ -84,18 +84,10 @@ static void gone_question_deinit(struct gone_question *q)
     buf_deinit(&q->leaves);
 }
 
-static const struct relation_column *column_of(const struct relation *rel, int16_t attnum)
-{
-    for (uint32_t i = 0; i < rel->n_columns; i++)
-        if (rel->columns[i].attnum == attnum)
-            return &rel->columns[i];
-    return NULL;
-}
-
 static int add_column(void *ctx, int16_t attnum, struct buf *out, struct err *err)
 {
     (void)err;
-    buf_add_sql_ident(out, column_of(ctx, attnum)->name);
+    buf_add_sql_ident(out, relation_column_of(ctx, attnum)->name);
     return 0;
 }
 
@@ -111,7 +103,7 @@ static bool has_columns(const struct relation *rel, const struct pg_bounds *leaf
 {
     for (uint32_t i = 0; i < leaf->n_levels; i++)
         for (uint32_t k = 0; k < leaf->levels[i].n_keys; k++) {
-            const struct relation_column *col = column_of(rel, leaf->levels[i].attnums[k]);
+            const struct relation_column *col = relation_column_of(rel, leaf->levels[i].attnums[k]);
             if (!col || !pg_bounds_tell(&leaf->levels[i], k, col))
                 return false;
         }

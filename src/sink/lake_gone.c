@@ -13,20 +13,12 @@
 
 #include <assert.h>
 
-static const struct relation_column *column_of(const struct relation *rel, int16_t attnum)
-{
-    for (uint32_t i = 0; i < rel->n_columns; i++)
-        if (rel->columns[i].attnum == attnum)
-            return &rel->columns[i];
-    return NULL;
-}
-
 static int add_column(void *ctx, int16_t attnum, struct buf *out, struct err *err)
 {
     const struct relation *rel = ctx;
 
     (void)err;
-    buf_add_sql_ident(out, column_of(rel, attnum)->name);
+    buf_add_sql_ident(out, relation_column_of(rel, attnum)->name);
     return 0;
 }
 
@@ -34,7 +26,7 @@ static int add_column(void *ctx, int16_t attnum, struct buf *out, struct err *er
 static int add_value(void *ctx, int16_t attnum, struct str text, struct buf *out, struct err *err)
 {
     const struct relation *rel = ctx;
-    struct relation one = {.n_columns = 1, .columns = (struct relation_column *)column_of(rel, attnum)};
+    struct relation one = {.n_columns = 1, .columns = (struct relation_column *)relation_column_of(rel, attnum)};
     CLEANUP(schema_unrefp) struct schema *schema = pg_schema_of(&one);
     CLEANUP(batch_freep) struct batch *b = batch_new(schema, 1);
     struct pg_value_codec codec = pg_value_codec_of(one.columns);
@@ -55,7 +47,7 @@ static bool check_columns(const struct relation *rel, const struct pg_bounds *le
     for (uint32_t i = 0; i < leaf->n_levels; i++) {
         const struct pg_bound_level *level = &leaf->levels[i];
         for (uint32_t k = 0; k < level->n_keys; k++) {
-            const struct relation_column *col = column_of(rel, level->attnums[k]);
+            const struct relation_column *col = relation_column_of(rel, level->attnums[k]);
             if (!col || !pg_bounds_tell(level, k, col))
                 return false;
             if (!pg_bounds_may_be_null(level, k, col))

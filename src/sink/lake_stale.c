@@ -10,11 +10,8 @@ int lake_copy_anew(struct lake_table *t, struct str column, const char *why, str
 
 int lake_cannot_tell(struct lake_table *t, const struct relation *rel, struct err *err)
 {
-    struct str column = {0};
+    const struct relation_column *column = relation_column_of(rel, rel->doubtful);
 
-    for (uint32_t i = 0; i < rel->n_columns; i++)
-        if (rel->columns[i].attnum == rel->doubtful)
-            column = rel->columns[i].name;
-    return lake_copy_anew(t, column, "the source dropped and added columns, and nothing tells which values belong to",
-                          err);
+    return lake_copy_anew(t, column ? column->name : (struct str){0},
+                          "the source dropped and added columns, and nothing tells which values belong to", err);
 }
