@@ -196,7 +196,7 @@ static int ask_gone(struct sync *s, void *arg, struct err *err)
     return pg_partition_position(s->conn, q->root->oid, "{}", &q->ret_until, &unused, err);
 }
 
-/* ---- noting ---- */
+/* ---- bounds ---- */
 
 static int ask_bounds(struct sync *s, void *arg, struct err *err)
 {
