@@ -18,6 +18,7 @@ enum { STREAM_MAX = 1 << 28 };
 
 struct piece { /* a message of a streamed transaction */
     uint32_t xid;
+    uint64_t arrival;
     size_t at, n;
 };
 
@@ -32,6 +33,7 @@ struct batcher {
     struct imap streams; /* xid → struct stream * */
     struct stream *open; /* between S and E */
     struct pg_epoch *epoch;
+    uint64_t n_messages;
 };
 
 /* ---- the sink ---- */
@@ -145,7 +147,7 @@ static int keep(struct batcher *b, const struct pgoutput_msg *m, struct str mess
     struct stream *s = b->open;
 
     MEM_GROW(s->pieces, s->n, s->cap);
-    s->pieces[s->n++] = (struct piece){m->xid, s->bytes.n, message.n};
+    s->pieces[s->n++] = (struct piece){m->xid, b->n_messages, s->bytes.n, message.n};
     buf_add_str(&s->bytes, message);
     if (s->bytes.failed)
         return err_set(err, ERR_LIMIT, "a streamed transaction has more than %d MB", STREAM_MAX >> 20);
@@ -185,7 +187,7 @@ static int commit_stream(struct batcher *b, const struct pgoutput_msg *commit, s
     for (size_t i = 0; s && rc == 0 && i < s->n; i++) {
         rc = pgoutput_read(s->bytes.p + s->pieces[i].at, s->pieces[i].n, true, &m, err);
         if (rc == 0)
-            rc = pg_epoch_add(b->epoch, &m, err);
+            rc = pg_epoch_add(b->epoch, &m, s->pieces[i].arrival, err);
     }
     stream_free(s);
     return rc;
@@ -204,6 +206,7 @@ static int take(struct batcher *b, struct str message, struct err *err)
 {
     struct pgoutput_msg m;
 
+    b->n_messages++;
     TRY(pgoutput_read(message.p, message.n, b->open != NULL, &m, err));
     switch (m.tag) {
     case 'B':
@@ -232,7 +235,7 @@ static int take(struct batcher *b, struct str message, struct err *err)
                        "a prepared transaction: sync does not ask for them, and reads them at their "
                        "commit");
     default:
-        return b->open ? keep(b, &m, message, err) : pg_epoch_add(b->epoch, &m, err);
+        return b->open ? keep(b, &m, message, err) : pg_epoch_add(b->epoch, &m, b->n_messages, err);
     }
 }
 

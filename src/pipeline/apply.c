@@ -5,9 +5,14 @@
 
 #include <assert.h>
 
+struct piece { /* from an S frame to its E */
+    struct spool_pos pos;
+    uint64_t arrival; /* of the S frame */
+};
+
 struct apply_stream {
     uint32_t xid;
-    struct spool_pos *pieces; /* of the S frames */
+    struct piece *pieces;
     size_t n, cap;
     uint32_t *aborted; /* sub-transactions that were rolled back */
     size_t n_aborted, cap_aborted;
@@ -66,8 +71,8 @@ struct spool_pos apply_oldest_needed(const struct apply *a)
 
     while (imap_next(&a->streams, &cursor, NULL, &p) == 0) {
         const struct apply_stream *s = p;
-        if (s->n && spool_pos_cmp(s->pieces[0], oldest) < 0)
-            oldest = s->pieces[0];
+        if (s->n && spool_pos_cmp(s->pieces[0].pos, oldest) < 0)
+            oldest = s->pieces[0].pos;
     }
     return oldest;
 }
@@ -82,7 +87,7 @@ static void note_piece(struct apply *a, uint32_t xid)
         imap_put(&a->streams, xid, s);
     }
     MEM_GROW(s->pieces, s->n, s->cap);
-    s->pieces[s->n++] = a->at;
+    s->pieces[s->n++] = (struct piece){a->at, a->n_frames};
 }
 
 static void note_abort(struct apply *a, uint32_t xid, uint32_t subxid)
@@ -114,14 +119,14 @@ static int ask(struct apply *a, struct err *err)
     return 0;
 }
 
-/* One piece of a streamed transaction, from its S to its E. */
-static int replay_piece(struct apply *a, const struct apply_stream *s, struct spool_pos pos, struct err *err)
+static int replay_piece(struct apply *a, const struct apply_stream *s, const struct piece *piece, struct err *err)
 {
     struct spool_frame frame;
     struct pgoutput_msg msg;
+    uint64_t arrival = piece->arrival;
 
-    TRY(spool_reader_seek(a->again, pos, err));
-    for (bool first = true;; first = false) {
+    TRY(spool_reader_seek(a->again, piece->pos, err));
+    for (bool first = true;; first = false, arrival++) {
         int rc = spool_reader_next(a->again, &frame, NULL, err);
         if (rc == 1)
             return err_set(err, ERR_INTERNAL, "a streamed transaction ends before its Stream Stop");
@@ -130,7 +135,7 @@ static int replay_piece(struct apply *a, const struct apply_stream *s, struct sp
         if (msg.tag == 'E')
             return 0;
         if (!first && !is_aborted(s, msg.xid))
-            TRY(pg_epoch_add(a->epoch, &msg, err));
+            TRY(pg_epoch_add(a->epoch, &msg, arrival, err));
         TRY(ask(a, err));
     }
 }
@@ -145,7 +150,7 @@ static int replay_stream(struct apply *a, const struct pgoutput_msg *commit, str
         TRY(spool_reader_open(a->spool, &a->again, err));
     pg_epoch_begin(a->epoch, commit->xid, commit->commit.commit_lsn, commit->commit.commit_us);
     for (size_t i = 0; i < s->n; i++)
-        TRY(replay_piece(a, s, s->pieces[i], err));
+        TRY(replay_piece(a, s, &s->pieces[i], err));
     stream_free(imap_remove(&a->streams, commit->xid));
     return 0;
 }
@@ -194,7 +199,7 @@ static int take(struct apply *a, const struct spool_frame *frame, struct err *er
         note_commit(a, &msg);
         return 1;
     default:
-        return pg_epoch_add(a->epoch, &msg, err);
+        return pg_epoch_add(a->epoch, &msg, a->n_frames, err);
     }
 }
 
@@ -207,6 +212,7 @@ int apply_next(struct apply *a, struct err *err)
         int rc = spool_reader_next(a->reader, &frame, &a->at, err);
         if (rc)
             return rc;
+        a->n_frames++;
         if (frame.kind == SPOOL_RESTART) {
             forget_streams(a);
             continue;

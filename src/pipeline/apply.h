@@ -22,7 +22,8 @@ struct apply {
     struct spool_reader *again;  /* reads pieces of streamed transactions again */
     struct imap streams;         /* xid → struct apply_stream * */
     bool in_stream;              /* between S and E */
-    struct spool_pos at;         /* of the frame last read */
+    struct spool_pos at;         /* of the frame last read … */
+    uint64_t n_frames;           /* … and how many were read; goes on when they are read again */
     /* The last whole transaction: what a commit of the epoch stands for. */
     uint64_t commit_lsn, end_lsn;
     int64_t commit_us;

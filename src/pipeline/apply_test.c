@@ -227,6 +227,45 @@ static void test_apply__streamed_transactions_come_when_they_commit(void **state
     bench_close(&bench);
 }
 
+/* A publication's column list may change, and without a lock, while a transaction is streamed that has rows of the old one. */
+static void test_apply__relations_are_in_force_in_the_order_of_their_arrival(void **state)
+{
+    struct bench bench;
+
+    (void)state;
+    bench_open(&bench, "arrival", 0);
+    SEND(10, put_start(b, 5, true));
+    SEND(10, relation(b, 5, 7, 2));
+    SEND(10, insert(b, 5, 7, 1, 2));
+    SEND(10, buf_add_char(b, 'E'));
+    SEND(11, put_start(b, 6, true));
+    SEND(11, relation(b, 6, 7, 2));
+    SEND(11, insert(b, 6, 7, 2, 2));
+    SEND(11, buf_add_char(b, 'E'));
+    SEND(20, begin(b, 21));
+    SEND(20, relation(b, 0, 7, 3));
+    SEND(20, insert(b, 0, 7, 3, 3));
+    SEND(21, put_end(b, 'C', 0, 21));
+    SEND(30, put_start(b, 6, false));
+    SEND(30, relation(b, 6, 7, 1)); /* this one goes on, and is told, too */
+    SEND(30, insert(b, 6, 7, 4, 1));
+    SEND(30, buf_add_char(b, 'E'));
+    SEND(40, put_end(b, 'c', 5, 40));
+    SEND(50, begin(b, 51));
+    SEND(50, insert(b, 0, 7, 5, 3));
+    SEND(51, put_end(b, 'C', 0, 51));
+    SEND(60, put_end(b, 'c', 6, 60));
+    SEND(70, begin(b, 71));
+    SEND(70, insert(b, 0, 7, 6, 1));
+    SEND(71, put_end(b, 'C', 0, 71));
+    applied(&bench, "R7/3 7:3@21 R7/2 7:1@40 R7/3 7:5@51 R7/2 7:2@60 R7/1 7:4@60 7:6@71 ");
+    bench.record.from = 40;
+    pg_epoch_forget_sink(bench.epoch);
+    OK(apply_rewind(&bench.apply, &err));
+    applied(&bench, "R7/3 7:5@51 R7/2 7:2@60 R7/1 7:4@60 7:6@71 ");
+    bench_close(&bench);
+}
+
 static void test_apply__a_restart_voids_what_is_in_progress(void **state)
 {
     struct bench bench;
@@ -373,6 +412,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_apply__whole_transactions_only),
         cmocka_unit_test(test_apply__streamed_transactions_come_when_they_commit),
+        cmocka_unit_test(test_apply__relations_are_in_force_in_the_order_of_their_arrival),
         cmocka_unit_test(test_apply__a_restart_voids_what_is_in_progress),
         cmocka_unit_test(test_apply__a_rewind_sends_what_the_sink_wants),
         cmocka_unit_test(test_apply__relations_of_a_streamed_transaction_stay_in_it),

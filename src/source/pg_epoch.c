@@ -2,7 +2,9 @@
  * Messages → batches.
  *
  *   R  remembered; what it says is worked out, and announced to the sink, by the first row after it that the sink wants.
- *      So messages from before the sink's position (after a restart, or a rewind for another table) change nothing
+ *      So messages from before the sink's position (after a restart, or a rewind for another table) change nothing.
+ *      A streamed transaction comes at its commit, but the server sent its messages earlier: an R of it that is older than
+ *      what others were told meanwhile (a column list may change without a lock) is in force until the transaction ends
  *   I  one row OP_INSERT
  *   U  one row OP_UPDATE, after an OP_BEFORE with the old image where the row is not found by the new one's key
  *   D  one row OP_DELETE
@@ -19,6 +21,14 @@
 
 #include <assert.h>
 
+/* A Relation message. */
+struct definition {
+    struct buf said;               /* as it is compared with the next */
+    struct buf heard;              /* its bytes, and … */
+    struct pgoutput_relation last; /* … the message itself, pointing into them */
+    uint64_t arrival;
+};
+
 struct epoch_table {
     uint32_t oid;
     struct relation *rel;
@@ -26,11 +36,10 @@ struct epoch_table {
     struct pg_value_codec *codecs; /* by relation column */
     int16_t *map;                  /* message column → relation column, -1: not replicated */
     uint32_t n_map;
-    struct buf said;               /* the last Relation message, as compared with the next */
-    struct buf heard;              /* its bytes, and … */
-    struct pgoutput_relation last; /* … the message itself, pointing into them */
-    bool stale;                    /* `last` is not worked out yet */
-    bool repeated;                 /* it was said once more since */
+    struct definition now;
+    struct definition *later; /* what is in force again after this transaction, NULL: `now` */
+    bool stale;               /* `now` is not worked out yet */
+    bool repeated;            /* it was said once more since */
     bool knows_from;
     uint64_t from;          /* changes up to here are in the sink */
     uint32_t truncated_xid; /* the last transaction that truncated it; 0 = none was seen */
@@ -44,7 +53,14 @@ struct pg_epoch {
     int64_t commit_us;
     uint32_t xid;
     uint64_t n_changes;
+    size_t n_later; /* tables that have a definition set aside */
 };
+
+static void definition_deinit(struct definition *d)
+{
+    buf_deinit(&d->said);
+    buf_deinit(&d->heard);
+}
 
 static void table_free(struct epoch_table *t)
 {
@@ -54,8 +70,10 @@ static void table_free(struct epoch_table *t)
     schema_unref(t->schema);
     mem_free(t->codecs);
     mem_free(t->map);
-    buf_deinit(&t->said);
-    buf_deinit(&t->heard);
+    definition_deinit(&t->now);
+    if (t->later)
+        definition_deinit(t->later);
+    mem_free(t->later);
     batch_free(t->batch);
     mem_free(t);
 }
@@ -85,8 +103,31 @@ void pg_epoch_free(struct pg_epoch *e)
     mem_free(e);
 }
 
+/* The transaction that brought older definitions has ended. */
+static void restore_later(struct pg_epoch *e)
+{
+    size_t cursor = 0;
+    void *p;
+
+    while (e->n_later && imap_next(&e->tables, &cursor, NULL, &p) == 0) {
+        struct epoch_table *t = p;
+        if (!t->later)
+            continue;
+        if (t->later->arrival > t->now.arrival) { /* else the transaction was told of it, too */
+            definition_deinit(&t->now);
+            t->now = *t->later;
+            t->stale = true;
+        } else {
+            definition_deinit(t->later);
+        }
+        mem_free(TAKE_PTR(t->later));
+        e->n_later--;
+    }
+}
+
 void pg_epoch_begin(struct pg_epoch *e, uint32_t xid, uint64_t commit_lsn, int64_t commit_us)
 {
+    restore_later(e);
     e->xid = xid;
     e->pos = (struct position){.lsn = commit_lsn};
     e->commit_us = commit_us;
@@ -148,7 +189,7 @@ static void describe(const struct pgoutput_relation *r, struct buf *out)
 }
 
 /* Keeps the message for when it is needed. */
-static void hear(struct epoch_table *t, const struct pgoutput_relation *msg)
+static void hear(struct definition *d, const struct pgoutput_relation *msg)
 {
     struct pgoutput_columns cols = msg->columns;
     struct pgoutput_column col;
@@ -156,15 +197,13 @@ static void hear(struct epoch_table *t, const struct pgoutput_relation *msg)
     while (pgoutput_columns_next(&cols, &col))
         ;
     size_t n_cols = (size_t)(cols.p - msg->columns.p);
-    buf_reset(&t->heard);
-    buf_add(&t->heard, msg->columns.p, n_cols);
-    buf_add_str(&t->heard, msg->schema);
-    buf_add_str(&t->heard, msg->name);
-    t->last = *msg;
-    t->last.columns.p = (const uint8_t *)t->heard.p;
-    t->last.schema = str_make(t->heard.p + n_cols, msg->schema.n);
-    t->last.name = str_make(t->heard.p + n_cols + msg->schema.n, msg->name.n);
-    t->stale = true;
+    buf_add(&d->heard, msg->columns.p, n_cols);
+    buf_add_str(&d->heard, msg->schema);
+    buf_add_str(&d->heard, msg->name);
+    d->last = *msg;
+    d->last.columns.p = (const uint8_t *)d->heard.p;
+    d->last.schema = str_make(d->heard.p + n_cols, msg->schema.n);
+    d->last.name = str_make(d->heard.p + n_cols + msg->schema.n, msg->name.n);
 }
 
 static void adopt_relation(struct epoch_table *t, struct relation *rel)
@@ -178,25 +217,40 @@ static void adopt_relation(struct epoch_table *t, struct relation *rel)
         t->codecs[i] = pg_value_codec_of(&rel->columns[i]);
 }
 
-static void add_relation(struct pg_epoch *e, const struct pgoutput_relation *msg)
+static struct epoch_table *find_or_add(struct pg_epoch *e, uint32_t oid)
 {
-    CLEANUP(buf_deinit) struct buf said = {0};
-    struct epoch_table *t = imap_get(&e->tables, msg->oid);
+    struct epoch_table *t = imap_get(&e->tables, oid);
 
-    describe(msg, &said);
-    if (t && str_eq(buf_str(&t->said), buf_str(&said))) {
+    if (t)
+        return t;
+    t = MEM_NEW(struct epoch_table);
+    t->oid = oid;
+    imap_put(&e->tables, oid, t);
+    return t;
+}
+
+static void add_relation(struct pg_epoch *e, const struct pgoutput_relation *msg, uint64_t arrival)
+{
+    CLEANUP(definition_deinit) struct definition d = {.arrival = arrival};
+    struct epoch_table *t = find_or_add(e, msg->oid);
+
+    describe(msg, &d.said);
+    if (str_eq(buf_str(&t->now.said), buf_str(&d.said))) {
         t->repeated = true; /* it may mean another column of the same name */
+        t->now.arrival = MAX(t->now.arrival, arrival);
         return;
     }
-    if (!t) {
-        t = MEM_NEW(struct epoch_table);
-        t->oid = msg->oid;
-        imap_put(&e->tables, msg->oid, t);
+    hear(&d, msg);
+    if (arrival < t->now.arrival && !t->later) {
+        t->later = MEM_NEW(struct definition);
+        *t->later = t->now;
+        t->now = (struct definition){0};
+        e->n_later++;
     }
-    buf_deinit(&t->said);
-    t->said = said;
-    said = (struct buf){0};
-    hear(t, msg);
+    definition_deinit(&t->now);
+    t->now = d;
+    d = (struct definition){0};
+    t->stale = true;
 }
 
 /* Works out what the last Relation message says, and tells the sink. */
@@ -204,19 +258,19 @@ static int announce(struct pg_epoch *e, struct epoch_table *t, struct err *err)
 {
     CLEANUP(relation_unrefp) struct relation *prev = t->rel ? relation_ref(t->rel) : NULL;
     CLEANUP(relation_unrefp) struct relation *live = NULL;
-    CLEANUP(mem_freep) int16_t *map = MEM_NEW_N(int16_t, t->last.columns.n + 1u);
+    CLEANUP(mem_freep) int16_t *map = MEM_NEW_N(int16_t, t->now.last.columns.n + 1u);
 
     if (!prev)
         TRY(e->opt.known(e->opt.ctx, t->oid, &prev, err));
     TRY(e->opt.live(e->opt.ctx, t->oid, &live, err));
     CLEANUP(relation_unrefp)
-    struct relation *now = pg_schema_reconcile(prev, live, &t->last, &e->opt.columns, map);
+    struct relation *now = pg_schema_reconcile(prev, live, &t->now.last, &e->opt.columns, map);
     bool repeated = !t->stale;
     t->stale = t->repeated = false;
     if (repeated && t->rel && relation_same(t->rel, now))
         return 0;
     TRY(table_flush(e, t, err));
-    t->n_map = t->last.columns.n;
+    t->n_map = t->now.last.columns.n;
     mem_free(t->map);
     t->map = TAKE_PTR(map);
     adopt_relation(t, TAKE_PTR(now));
@@ -376,11 +430,11 @@ static int add_truncate(struct pg_epoch *e, const struct pgoutput_msg *msg, stru
     return 0;
 }
 
-int pg_epoch_add(struct pg_epoch *e, const struct pgoutput_msg *msg, struct err *err)
+int pg_epoch_add(struct pg_epoch *e, const struct pgoutput_msg *msg, uint64_t arrival, struct err *err)
 {
     switch (msg->tag) {
     case 'R':
-        add_relation(e, &msg->relation);
+        add_relation(e, &msg->relation, arrival);
         return 0;
     case 'I':
     case 'U':

@@ -33,8 +33,9 @@ void pg_epoch_free(struct pg_epoch *e); /* takes NULL */
 DEFINE_FREEP(pg_epoch)
 /* The transaction that the next messages belong to. */
 void pg_epoch_begin(struct pg_epoch *e, uint32_t xid, uint64_t commit_lsn, int64_t commit_us);
-/* A message of the transaction: R I U D T (others are ignored). */
-int pg_epoch_add(struct pg_epoch *e, const struct pgoutput_msg *msg, struct err *err) MUST_CHECK;
+/* A message of the transaction: R I U D T (others are ignored). `arrival` grows with each message as the server sent them: a
+ * Relation message out of a streamed transaction says nothing of other transactions where a later one has come by already. */
+int pg_epoch_add(struct pg_epoch *e, const struct pgoutput_msg *msg, uint64_t arrival, struct err *err) MUST_CHECK;
 /* Hands the batches that are still open to the sink. */
 int pg_epoch_flush(struct pg_epoch *e, struct err *err) MUST_CHECK;
 /* Forgets what is known of all relations: each is announced to the sink anew by its next

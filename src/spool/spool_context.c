@@ -140,7 +140,7 @@ void spool_context_note(struct spool_context *c, const struct spool_frame *frame
         break;
     case 'A': {
         uint32_t xid = reader_be32(&r), sub = reader_be32(&r);
-        if (xid == sub) /* else only a subtransaction: the server still counts the definitions as sent */
+        if (xid == sub) /* else only a subtransaction, and what the server tells of its relations next is newer */
             end_streamed(c, xid, false);
         break;
     }
