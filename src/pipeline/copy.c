@@ -2,10 +2,15 @@
  * The copy job: sessions, plans, worker threads.
  *
  * Work is a list of tasks (a chunk of a table, or the changed rows of a chunk that an earlier run had done), taken by the
- * workers one by one. The first error ends the job, but for one that is a table's own, which only ends that table's copy.
+ * workers one by one. The first error ends the job, but for one that is a table's own, which only ends that table's copy,
+ * and but for a connection that is lost: its worker opens another in the same snapshot, which lives as long as any session does.
+ *
+ * Chunks that are not done come first, for they are noted: whatever ends the job then, the next one has less to do. Changed rows are
+ * read in the newest snapshot, or not at all.
  */
 #include "pipeline/copy.h"
 
+#include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -17,6 +22,9 @@
 #include "source/pg_catalog.h"
 
 #include <assert.h>
+#include <poll.h>
+
+enum { START_TRIES = 5, AGAIN_MS = 100, AGAIN_MS_MAX = 5000 };
 
 /* File numbers that a table may use while it is copied anew: it goes on following, and numbers are never used twice. The
  * copy's begin above them, and the table goes on above the copy's once it has them. */
@@ -30,7 +38,8 @@ struct copy_task {
 
 struct copy_worker {
     struct copy_job *job;
-    struct pg_session *session;
+    struct pg_session *session;      /* NULL: lost */
+    char snapshot[PG_SNAPSHOT_NAME]; /* its own name; "" without a session. Under the job's mutex */
     struct engine_conn *conn;
     const struct copy_table *table; /* that the session has a lock on */
     pthread_t thread;
@@ -48,7 +57,7 @@ struct copy_job {
     atomic_uint running;
     atomic_bool stop;
     atomic_uint_least64_t rows, bytes;
-    pthread_mutex_t mutex; /* of `err` and the tables' lists */
+    pthread_mutex_t mutex; /* of `err`, the tables' lists, and the names of snapshots */
     struct err err;
     struct copy_worker *workers;
     unsigned n_workers;
@@ -193,17 +202,95 @@ static int plan_table(struct copy_job *job, struct copy_table *t, struct err *er
         TRY(pg_snapshot_plan(conn, t->rel, job->config.chunk_blocks, &chunks, &n, err));
         TRY(copy_notes_begin(job->config.state_dir, t, first_id, chunks, n, &t->plan, err));
     }
-    for (uint32_t i = 0; i < t->plan->n; i++) {
-        const struct copy_done *d = &t->plan->done[i];
-        if (d->lsn)
-            t->from = MIN(t->from, d->lsn);
-        if (!d->lsn || d->lsn < job->lsn)
-            add_task(job, t, i, d->lsn ? MAX(d->xmin, 1u) : 0);
-    }
+    for (uint32_t i = 0; i < t->plan->n; i++)
+        if (t->plan->done[i].lsn)
+            t->from = MIN(t->from, t->plan->done[i].lsn);
     if (resumable)
         log_info("copy_resumed", "table=%.*s.%.*s files_kept=%zu", STR_ARG(t->rel->schema), STR_ARG(t->rel->name),
                  t->files.n);
     return 0;
+}
+
+static void add_tasks(struct copy_job *job, bool changed)
+{
+    for (size_t i = 0; i < job->n_tables; i++) {
+        struct copy_table *t = &job->tables[i];
+        for (uint32_t k = 0; t->plan && !t->failed.code && k < t->plan->n; k++) {
+            const struct copy_done *d = &t->plan->done[k];
+            if (!changed && !d->lsn)
+                add_task(job, t, k, 0);
+            if (changed && d->lsn && d->lsn < job->lsn)
+                add_task(job, t, k, MAX(d->xmin, 1u));
+        }
+    }
+}
+
+/* ---- sessions ---- */
+
+static int open_session(struct copy_worker *w, const char *snapshot, struct err *err)
+{
+    TRY(pg_session_open(w->job->config.url, snapshot, w->job->config.stop_fd, &w->session, err));
+    pthread_mutex_lock(&w->job->mutex);
+    snprintf(w->snapshot, sizeof w->snapshot, "%s", pg_session_snapshot(w->session));
+    pthread_mutex_unlock(&w->job->mutex);
+    return 0;
+}
+
+static void close_session(struct copy_worker *w)
+{
+    pthread_mutex_lock(&w->job->mutex);
+    w->snapshot[0] = 0;
+    pthread_mutex_unlock(&w->job->mutex);
+    pg_session_free(TAKE_PTR(w->session));
+    w->table = NULL;
+}
+
+/* One that is still open, by `forget` no more: its worker has not noticed yet. */
+static bool find_snapshot(struct copy_job *job, const char *forget, char ret[PG_SNAPSHOT_NAME])
+{
+    ret[0] = 0;
+    pthread_mutex_lock(&job->mutex);
+    for (unsigned i = 0; i < job->n_workers && !ret[0]; i++) {
+        char *name = job->workers[i].snapshot;
+        if (forget && strcmp(name, forget) == 0)
+            name[0] = 0;
+        snprintf(ret, PG_SNAPSHOT_NAME, "%s", name);
+    }
+    pthread_mutex_unlock(&job->mutex);
+    return ret[0] != 0;
+}
+
+/* "invalid snapshot identifier", or from PostgreSQL 17 on "snapshot … does not exist": whoever exported it is gone. */
+static bool is_snapshot_gone(const struct err *err)
+{
+    return strcmp(err->sqlstate, "22023") == 0 || strcmp(err->sqlstate, "42704") == 0 ||
+           strcmp(err->sqlstate, "55000") == 0;
+}
+
+/* Opens another session for a worker that lost its own; ERR_NET when no snapshot is left. */
+static int open_again(struct copy_worker *w, struct err *err)
+{
+    struct copy_job *job = w->job;
+    struct pollfd p = {.fd = job->config.stop_fd, .events = POLLIN};
+    char name[PG_SNAPSHOT_NAME], gone[PG_SNAPSHOT_NAME] = "";
+    struct err why;
+
+    for (int ms = AGAIN_MS;; ms = MIN(2 * ms, (int)AGAIN_MS_MAX)) {
+        if (job->stop || !find_snapshot(job, gone[0] ? gone : NULL, name))
+            return err_set(err, ERR_NET, "the sessions of the copy were all lost");
+        int rc = open_session(w, name, &why);
+        if (rc == 0)
+            return 0;
+        snprintf(gone, sizeof gone, "%s", is_snapshot_gone(&why) ? name : "");
+        if (!gone[0] && rc != ERR_NET) {
+            *err = why;
+            return rc;
+        }
+        if (!gone[0])
+            log_err(LOG_WARN, "copy_session_lost", &why);
+        if (poll(&p, 1, gone[0] ? 0 : ms) > 0)
+            return err_set(err, ERR_CANCELLED, "stopped");
+    }
 }
 
 /* ---- working ---- */
@@ -262,6 +349,8 @@ static int run_task(struct copy_worker *w, const struct copy_task *task, struct 
     crash_point("chunk_written");
     if (rc == 0)
         rc = finish_chunk(job, w, task, &files, rejects, n_rejects, err);
+    if (rc == ERR_NET) /* it is written again */
+        copy_files_unlink(&ct, &files);
     copy_rejects_free(rejects, n_rejects);
     if (rc == 0)
         keep_files(job, task->table, &files, task->changed_since != 0);
@@ -294,6 +383,32 @@ static int next_table(struct copy_worker *w, const struct copy_table *t, struct 
     return before && before != t ? pg_snapshot_copy_abandon(w->session, err) : 0;
 }
 
+static int do_task(struct copy_worker *w, const struct copy_task *task, struct err *err)
+{
+    struct copy_table *t = task->table;
+
+    TRY(next_table(w, t, err));
+    return has_failed(w->job, t) ? 0 : fail_table(w->job, t, w->session, run_task(w, task, err), err);
+}
+
+/* Whatever becomes of a connection, as long as another one has the snapshot. */
+static int do_task_surely(struct copy_worker *w, const struct copy_task *task, struct err *err)
+{
+    char unused[PG_SNAPSHOT_NAME];
+
+    for (;;) {
+        int rc = w->session ? 0 : open_again(w, err);
+        if (rc == 0)
+            rc = do_task(w, task, err);
+        if (rc != ERR_NET)
+            return rc;
+        close_session(w);
+        if (w->job->stop || !find_snapshot(w->job, NULL, unused))
+            return rc;
+        log_err(LOG_WARN, "copy_session_lost", err);
+    }
+}
+
 static void *work(void *arg)
 {
     struct copy_worker *w = arg;
@@ -304,11 +419,7 @@ static void *work(void *arg)
         uint32_t i = atomic_fetch_add(&job->next_task, 1);
         if (i >= job->n_tasks)
             break;
-        struct copy_table *t = job->tasks[i].table;
-        int rc = next_table(w, t, &err);
-        if (rc == 0 && !has_failed(job, t))
-            rc = fail_table(job, t, w->session, run_task(w, &job->tasks[i], &err), &err);
-        if (rc) {
+        if (do_task_surely(w, &job->tasks[i], &err)) {
             fail(job, &err);
             break;
         }
@@ -321,15 +432,56 @@ static void *work(void *arg)
 
 /* ---- starting, looking, ending ---- */
 
+/* The first one plans. The others may come later. */
 static int open_sessions(struct copy_job *job, const char *snapshot, struct err *err)
 {
+    struct err why;
+
     for (unsigned i = 0; i < job->n_workers; i++) {
-        struct copy_worker *w = &job->workers[i];
-        w->job = job;
-        TRY(pg_session_open(job->config.url, snapshot, job->config.stop_fd, &w->session, err));
-        TRY(engine_connect(job->config.engine, &w->conn, err));
+        int rc = open_session(&job->workers[i], snapshot, &why);
+        if (rc && (rc != ERR_NET || i == 0)) {
+            *err = why;
+            return rc;
+        }
+        if (rc)
+            log_err(LOG_WARN, "copy_session_lost", &why);
     }
     return 0;
+}
+
+static int open_and_plan(struct copy_job *job, const char *snapshot, struct err *err)
+{
+    TRY(open_sessions(job, snapshot, err));
+    for (size_t i = 0; i < job->n_tables; i++) {
+        struct copy_table *t = &job->tables[i];
+        int rc = plan_table(job, t, err);
+        TRY(fail_table(job, t, job->workers[0].session, rc, err));
+    }
+    return 0;
+}
+
+/* As long as its owner has the snapshot, a lost connection costs a moment only. */
+static int begin(struct copy_job *job, const char *snapshot, struct err *err)
+{
+    struct err why;
+    int rc = open_and_plan(job, snapshot, err);
+
+    for (int tries = 1; rc == ERR_NET && tries < START_TRIES; tries++) {
+        why = *err;
+        log_err(LOG_WARN, "copy_session_lost", err);
+        for (unsigned i = 0; i < job->n_workers; i++)
+            close_session(&job->workers[i]);
+        for (size_t i = 0; i < job->n_tables; i++) {
+            drop_progress(&job->tables[i]);
+            job->tables[i].failed.code = 0;
+        }
+        rc = open_and_plan(job, snapshot, err);
+        if (rc && is_snapshot_gone(err)) {
+            *err = why;
+            return ERR_NET;
+        }
+    }
+    return rc;
 }
 
 static int start_threads(struct copy_job *job, struct err *err)
@@ -363,12 +515,13 @@ int copy_start(const struct copy_config *config, struct relation *const *tables,
     }
     job->n_workers = MAX(config->sessions, 1u);
     job->workers = MEM_NEW_N(struct copy_worker, job->n_workers);
-    TRY(open_sessions(job, snapshot, err));
-    for (size_t i = 0; i < n; i++) {
-        struct copy_table *t = &job->tables[i];
-        int rc = plan_table(job, t, err);
-        TRY(fail_table(job, t, job->workers[0].session, rc, err));
+    for (unsigned i = 0; i < job->n_workers; i++) {
+        job->workers[i].job = job;
+        TRY(engine_connect(config->engine, &job->workers[i].conn, err));
     }
+    TRY(begin(job, snapshot, err));
+    add_tasks(job, false);
+    add_tasks(job, true);
     TRY(start_threads(job, err));
     *ret = TAKE_PTR(job);
     return 0;

@@ -24,6 +24,7 @@ struct chunk_reader {
     struct batch *batch; /* handed out; lives until the next call */
     struct copy_reject *rejects;
     size_t n_rejects, cap_rejects;
+    uint64_t n_rows, n_bytes; /* so far */
     bool ended;
 };
 
@@ -98,6 +99,7 @@ static int feed(struct chunk_reader *r, struct err *err)
     if (rc == 0) {
         pg_copy_feed(&r->rows, bytes.p, bytes.n);
         atomic_fetch_add(r->task->bytes, bytes.n);
+        r->n_bytes += bytes.n;
     }
     return rc;
 }
@@ -122,6 +124,7 @@ static int next_batch(void *ctx, const struct batch **ret, const uint32_t **ret_
         r->ended = rc == 1;
     }
     atomic_fetch_add(r->task->rows, r->batch->n);
+    r->n_rows += r->batch->n;
     *ret = r->batch;
     *ret_sel = NULL;
     *ret_n = r->batch->n;
@@ -170,6 +173,10 @@ static int read_chunk(const struct copy_chunk_task *task, bool text, struct copy
     int rc = pg_snapshot_copy_begin(task->session, rel, task->chunk, r.binary, err);
     if (rc == 0)
         rc = write_files(&r, ret, err);
+    if (rc || (!text && r.n_rejects)) { /* it will be read again */
+        atomic_fetch_sub(task->rows, r.n_rows);
+        atomic_fetch_sub(task->bytes, r.n_bytes);
+    }
     pg_copy_reader_deinit(&r.rows);
     batch_free(r.batch);
     mem_free(r.codecs);

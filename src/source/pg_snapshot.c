@@ -28,6 +28,7 @@ enum {
 struct pg_session {
     struct pg_conn *conn;
     uint32_t xmin;
+    char snapshot[PG_SNAPSHOT_NAME];
 };
 
 int pg_session_open(const char *url, const char *snapshot, int cancel_fd, struct pg_session **ret, struct err *err)
@@ -44,9 +45,10 @@ int pg_session_open(const char *url, const char *snapshot, int cancel_fd, struct
     }
     if (pg_exec(s->conn, sql.p, err) < 0)
         return err_wrap(err, "snapshot %s", snapshot ? snapshot : "");
-    TRY(pg_query(s->conn, "SELECT pg_snapshot_xmin(pg_current_snapshot())", 0, NULL, &r, err));
+    TRY(pg_query(s->conn, "SELECT pg_snapshot_xmin(pg_current_snapshot()), pg_export_snapshot()", 0, NULL, &r, err));
     TRY(pg_exec(s->conn, "SAVEPOINT opened", err));
     s->xmin = (uint32_t)pg_result_i64(r, 0, 0);
+    snprintf(s->snapshot, sizeof s->snapshot, "%s", pg_result_str(r, 0, 1).p);
     *ret = TAKE_PTR(s);
     return 0;
 }
@@ -62,6 +64,11 @@ void pg_session_free(struct pg_session *s)
 struct pg_conn *pg_session_conn(struct pg_session *s)
 {
     return s->conn;
+}
+
+const char *pg_session_snapshot(const struct pg_session *s)
+{
+    return s->snapshot;
 }
 
 uint32_t pg_session_xmin(const struct pg_session *s)

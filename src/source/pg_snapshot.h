@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "model/relation.h"
 #include "source/pg_conn.h"
+#include "source/pg_slot.h"
 
 struct pg_session;
 
@@ -35,6 +36,8 @@ MUST_CHECK int pg_session_open(const char *url, const char *snapshot, int cancel
 void pg_session_free(struct pg_session *s); /* takes NULL */
 DEFINE_FREEP(pg_session)
 struct pg_conn *pg_session_conn(struct pg_session *s); /* for queries in the same snapshot, between copies */
+/* By this name others come into its snapshot, as long as it is open: it exports what it has imported. */
+const char *pg_session_snapshot(const struct pg_session *s);
 /* Transactions below this one were over when the snapshot was taken: what a chunk's changed_since is later set to. */
 uint32_t pg_session_xmin(const struct pg_session *s);
 
