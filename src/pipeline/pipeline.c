@@ -80,6 +80,7 @@ static void show_progress(struct sync *s)
     struct progress_figures f = {.changes = pg_epoch_changes(s->epoch),
                                  .tables = s->state.n_tables,
                                  .connected = s->receive.connected,
+                                 .silent = s->receive.silent,
                                  .copying = s->copy != NULL};
     uint32_t done = 0, chunks = 0;
 

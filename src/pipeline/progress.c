@@ -54,8 +54,11 @@ static void show_on_terminal(struct progress *p, const struct progress_figures *
                  (unsigned long long)f->chunks);
     else
         snprintf(p->line, sizeof p->line, "%s   %llu tables  %s changes  %s changes/s  %.1f MB behind",
-                 f->connected ? "following" : "reconnecting", (unsigned long long)f->tables, human(f->changes, a),
-                 human((uint64_t)rate, b), (double)f->lag_bytes / 1048576.0);
+                 f->silent      ? "waiting for the server"
+                 : f->connected ? "following"
+                                : "reconnecting",
+                 (unsigned long long)f->tables, human(f->changes, a), human((uint64_t)rate, b),
+                 (double)f->lag_bytes / 1048576.0);
     draw(p);
 }
 

@@ -18,7 +18,7 @@ struct progress_figures {
     uint64_t tables;
     int64_t lag_bytes; /* WAL written at the source and not applied yet */
     int64_t behind_us; /* age of the last commit applied, when behind; else 0 */
-    bool connected;
+    bool connected, silent;
 };
 
 void progress_init(struct progress *p);

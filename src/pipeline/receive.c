@@ -27,6 +27,8 @@ enum {
     NOTE_US = 1000000,
     HEARTBEAT_US = 10000000,
     WAIT_US = 50000,
+    HEARTBEAT_LIMIT_US = 5000000, /* the stream waits meanwhile */
+    TELL_US = 10000000,
     BACKOFF_MIN_US = 100000,
     INTERNAL_TRIES = 6,
     BACKOFF_MAX_US = 10000000,
@@ -135,19 +137,39 @@ static int acknowledge(struct receive *r, struct pg_stream *stream, bool want_re
     return 0;
 }
 
+static int open_heart(struct receive *r, struct err *err)
+{
+    TRY(pg_conn_open(r->config.url, PG_CONN_SQL, r->config.stop_fd, &r->heart, err));
+    pg_conn_limit(r->heart, HEARTBEAT_LIMIT_US);
+    return 0;
+}
+
 static void beat(struct receive *r)
 {
     struct err err;
     int64_t now = clock_mono_us();
 
-    if (!r->config.heartbeat || now - r->last_heartbeat_us < HEARTBEAT_US)
+    if (!r->config.heartbeat || r->silent || now - r->last_heartbeat_us < HEARTBEAT_US)
         return;
     r->last_heartbeat_us = now;
-    if ((!r->heart && pg_conn_open(r->config.url, PG_CONN_SQL, r->config.stop_fd, &r->heart, &err)) ||
-        pg_heartbeat(r->heart, &err) < 0) {
+    if ((!r->heart && open_heart(r, &err)) || pg_heartbeat(r->heart, &err) < 0) {
         pg_conn_free(r->heart); /* the stream itself tells when the server is gone */
         r->heart = NULL;
     }
+}
+
+/* Once, when it is silent for long. */
+static void mind_silence(struct receive *r, const struct pg_stream *stream)
+{
+    int64_t silent_us = pg_stream_silent_us(stream);
+    int64_t patience_us = pg_stream_patience_us(stream);
+    bool silent = silent_us > (patience_us ? MIN((int64_t)TELL_US, patience_us / 2) : TELL_US);
+
+    if (silent && !r->silent)
+        log_warn("waiting_for_server", "slot=%s pid=%d seconds=%lld text=%s", r->config.slot, pg_stream_pid(stream),
+                 (long long)(silent_us / 1000000),
+                 log_quote("nothing comes, though the server was asked for an answer"));
+    r->silent = silent;
 }
 
 static int take(struct receive *r, struct pg_stream *stream, const struct pg_frame *f, struct err *err)
@@ -191,6 +213,7 @@ static int pump(struct receive *r, struct pg_stream *stream, struct err *err)
         TRY(pause_stream(r, err));
         if (clock_mono_us() - r->last_sync_us > SYNC_US)
             TRY(acknowledge(r, stream, true, err));
+        mind_silence(r, stream);
         beat(r);
         rc = pg_stream_next(stream, WAIT_US, &f, err);
         TRY(rc);
@@ -207,8 +230,9 @@ static int connect_and_pump(struct receive *r, struct err *err)
                                         .inserts = r->config.inserts,
                                         .system_id = r->config.system_id,
                                         .timeline = r->timeline,
+                                        .stalls = r->stalls,
                                         .binary = r->config.binary};
-    uint64_t lsn, end_lsn;
+    uint64_t lsn, end_lsn, frames = r->frames;
 
     spool_last_commit(r->config.spool, &lsn, &end_lsn);
     options.start_lsn = MAX(MAX(end_lsn, r->config.start_lsn), r->noted_lsn);
@@ -220,7 +244,8 @@ static int connect_and_pump(struct receive *r, struct err *err)
     log_info("stream_started", "slot=%s protocol=%d binary=%d", r->config.slot, pg_stream_protocol(stream),
              r->config.binary);
     int rc = pump(r, stream, err);
-    r->connected = false;
+    r->stalls = r->frames != frames ? 0 : r->stalls + r->silent;
+    r->connected = r->silent = false;
     return rc;
 }
 

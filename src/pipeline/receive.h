@@ -32,7 +32,7 @@ struct receive {
     atomic_uint_least64_t seen_lsn; /* every transaction that committed up to here can be read from the spool */
     atomic_uint_least64_t server_lsn, durable_lsn;
     atomic_uint_least64_t frames, bytes;
-    atomic_bool connected;
+    atomic_bool connected, silent; /* the server does not answer */
     /* of the thread */
     uint64_t keepalive_lsn; /* newest end of WAL that the server named when nothing was left to send */
     uint64_t noted_lsn;     /* in <state>/confirmed */
@@ -40,6 +40,7 @@ struct receive {
     atomic_uint timeline; /* in <state>/timeline: of what was received; 0 = not known */
     char *note_path, *timeline_path;
     struct pg_conn *heart;
+    unsigned stalls; /* connections that brought nothing, one after the other */
 };
 
 int receive_start(struct receive *r, const struct receive_config *config, struct err *err) MUST_CHECK;

@@ -16,12 +16,15 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "model/position.h"
+#include "source/pg_stall.h"
 
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <time.h>
 /* libpq's struct tags are the same as ours: keep them apart. */
 #define pg_conn libpq_conn
 #define pg_result libpq_result
@@ -29,7 +32,7 @@
 #undef pg_conn
 #undef pg_result
 
-enum { CONNECT_TIMEOUT_S = 15 };
+enum { CONNECT_TIMEOUT_S = 15, TELL_US = 10000000, CANCEL_S = 2 };
 
 struct pg_conn {
     PGconn *pq;
@@ -37,6 +40,12 @@ struct pg_conn {
     bool alive, replication, copying;
     bool unsent; /* output that the socket did not take yet */
     char *copy;  /* the last CopyData, libpq's memory */
+    char *url;
+    int pid;
+    char server[40];
+    int64_t patience_us, limit_us; /* 0: none */
+    int64_t silent_at_us;          /* since when we wait, or since when nothing came; 0: it just began */
+    unsigned looks;                /* at the server process, since then */
     char name[256];
 };
 
@@ -198,16 +207,82 @@ static int wait_socket(struct pg_conn *conn, short events, int64_t deadline_us, 
     }
 }
 
-/* Asks the server to give up the running statement; the connection is not used again. */
-static void cancel_statement(struct pg_conn *conn)
+static void *send_cancel(void *arg)
 {
     char ignored[256];
-    PGcancel *cancel = PQgetCancel(conn->pq);
 
-    if (cancel)
-        (void)!PQcancel(cancel, ignored, sizeof ignored);
-    PQfreeCancel(cancel);
+    (void)!PQcancel(arg, ignored, sizeof ignored);
+    PQfreeCancel(arg);
+    return NULL;
+}
+
+/* Asks the server to give up the running statement; the connection is not used again. PQcancel waits for ever where nobody answers:
+ * so it does that in a thread of its own. */
+static void cancel_statement(struct pg_conn *conn)
+{
+    PGcancel *cancel = PQgetCancel(conn->pq);
+    struct timespec until;
+    pthread_t thread;
+
     conn->alive = false;
+    if (!cancel)
+        return;
+    if (pthread_create(&thread, NULL, send_cancel, cancel)) {
+        PQfreeCancel(cancel);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += CANCEL_S;
+    if (pthread_timedjoin_np(thread, NULL, &until))
+        pthread_detach(thread);
+}
+
+static int look_at_server(struct pg_conn *conn, struct err *err)
+{
+    int64_t silent_us = clock_mono_us() - conn->silent_at_us;
+    struct pg_stall_question q = {conn->url, conn->server, conn->pid, conn->cancel_fd, conn->looks++ == 0, silent_us};
+    struct err why;
+    int rc = pg_stall_look(&q, &why);
+
+    if (rc == 0 || (rc == ERR_NET && silent_us < conn->patience_us))
+        return 0;
+    conn->alive = false;
+    if (err)
+        *err = why;
+    return rc;
+}
+
+static int64_t next_look_us(const struct pg_conn *conn)
+{
+    if (conn->limit_us)
+        return conn->silent_at_us + conn->limit_us;
+    if (!conn->patience_us)
+        return -1;
+    return conn->silent_at_us +
+           (conn->looks ? conn->looks * conn->patience_us : MIN(conn->patience_us / 2, (int64_t)TELL_US));
+}
+
+/* Like wait_socket(), but whoever is silent for too long is looked at: the events, ERR_NET, ERR_CANCELLED. */
+static int wait_answer(struct pg_conn *conn, short events, struct err *err)
+{
+    int rc = wait_socket(conn, events, 0, err);
+
+    if (rc == ERR_AGAIN && !conn->silent_at_us) {
+        conn->silent_at_us = clock_mono_us();
+        conn->looks = 0;
+    }
+    while (rc == ERR_AGAIN) {
+        rc = wait_socket(conn, events, next_look_us(conn), err);
+        if (rc == ERR_AGAIN && conn->limit_us) {
+            conn->alive = false;
+            return err_set(err, ERR_NET, "%s: no answer in time", conn->name);
+        }
+        if (rc == ERR_AGAIN)
+            TRY(look_at_server(conn, err));
+    }
+    if (rc > 0 && rc & ~POLLOUT)
+        conn->silent_at_us = 0;
+    return rc;
 }
 
 /* Takes the sqlstate out of a verbose message ("FATAL:  28P01: password …\nLOCATION: …") and cuts it to its text. */
@@ -263,6 +338,9 @@ static void name_conn(struct pg_conn *conn)
 
     if (o)
         describe(o, true, conn->name, sizeof conn->name);
+    int64_t ms = 0;
+    if (o && str_to_i64(str_of(conninfo_get(o, "tcp_user_timeout")), &ms) && ms > 0)
+        conn->patience_us = ms * 1000;
 }
 
 static int connect_poll(struct pg_conn *conn, int64_t deadline_us, struct err *err)
@@ -288,6 +366,7 @@ static void ignore_notice(void *arg, const PGresult *res)
 static int set_session(struct pg_conn *conn, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
+    CLEANUP(pg_result_freep) struct pg_result *r = NULL;
     int version = pg_conn_version(conn);
 
     buf_add_cstr(&sql, "SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET TimeZone = 'UTC';"
@@ -304,7 +383,12 @@ static int set_session(struct pg_conn *conn, struct err *err)
     const char *encoding = PQparameterStatus(conn->pq, "server_encoding");
     if (encoding && strcmp(encoding, "SQL_ASCII") == 0)
         buf_add_cstr(&sql, "SET client_encoding = SQL_ASCII;");
-    return pg_exec(conn, sql.p, err);
+    buf_add_cstr(&sql,
+                 "SELECT pg_backend_pid(), pg_postmaster_start_time()::text"); /* a pooler has told another number */
+    TRY(pg_query(conn, sql.p, 0, NULL, &r, err));
+    conn->pid = (int)pg_result_i64(r, 0, 0);
+    snprintf(conn->server, sizeof conn->server, "%s", pg_result_str(r, 0, 1).p);
+    return 0;
 }
 
 int pg_conn_open(const char *url, enum pg_conn_kind kind, int cancel_fd, struct pg_conn **ret, struct err *err)
@@ -324,6 +408,7 @@ int pg_conn_open(const char *url, enum pg_conn_kind kind, int cancel_fd, struct 
     conn = MEM_NEW(struct pg_conn);
     conn->cancel_fd = cancel_fd;
     conn->replication = kind == PG_CONN_REPLICATION;
+    conn->url = mem_strdup(url);
     describe(o, true, conn->name, sizeof conn->name);
     if (!str_to_i64(str_of(conninfo_get(o, "connect_timeout")), &timeout_s) || timeout_s <= 0)
         timeout_s = CONNECT_TIMEOUT_S;
@@ -337,7 +422,9 @@ int pg_conn_open(const char *url, enum pg_conn_kind kind, int cancel_fd, struct 
     PQsetErrorVerbosity(conn->pq, PQERRORS_DEFAULT);
     PQsetnonblocking(conn->pq, 1);
     conn->alive = true;
+    conn->limit_us = timeout_s * 1000000;
     TRY(set_session(conn, err));
+    conn->limit_us = 0;
     *ret = TAKE_PTR(conn);
     return 0;
 }
@@ -348,12 +435,33 @@ void pg_conn_free(struct pg_conn *conn)
         return;
     PQfreemem(conn->copy);
     PQfinish(conn->pq);
+    mem_free(conn->url);
     mem_free(conn);
 }
 
 int pg_conn_version(const struct pg_conn *conn)
 {
     return PQserverVersion(conn->pq);
+}
+
+int pg_conn_pid(const struct pg_conn *conn)
+{
+    return conn->pid;
+}
+
+const char *pg_conn_server(const struct pg_conn *conn)
+{
+    return conn->server;
+}
+
+int64_t pg_conn_patience_us(const struct pg_conn *conn)
+{
+    return conn->patience_us;
+}
+
+void pg_conn_limit(struct pg_conn *conn, int64_t limit_us)
+{
+    conn->limit_us = limit_us;
 }
 
 const char *pg_conn_name(const struct pg_conn *conn)
@@ -379,9 +487,10 @@ static int flush(struct pg_conn *conn, struct err *err)
 /* Sends the rest of our output and waits until the next result is complete. */
 static int wait_result(struct pg_conn *conn, struct err *err)
 {
+    conn->silent_at_us = 0;
     TRY(flush(conn, err));
     while (conn->unsent || PQisBusy(conn->pq)) {
-        int rc = wait_socket(conn, conn->unsent ? POLLIN | POLLOUT : POLLIN, -1, err);
+        int rc = wait_answer(conn, conn->unsent ? POLLIN | POLLOUT : POLLIN, err);
         if (rc == ERR_CANCELLED)
             cancel_statement(conn);
         TRY(rc);
@@ -555,7 +664,8 @@ int pg_copy_read(struct pg_conn *conn, int64_t timeout_us, struct str *ret, stru
         if (tries-- <= 0) {
             if (deadline_us == 0 && timeout_us != 0)
                 deadline_us = timeout_us < 0 ? -1 : clock_mono_us() + timeout_us;
-            int rc = wait_socket(conn, conn->unsent ? POLLIN | POLLOUT : POLLIN, deadline_us, err);
+            short events = conn->unsent ? POLLIN | POLLOUT : POLLIN;
+            int rc = deadline_us < 0 ? wait_answer(conn, events, err) : wait_socket(conn, events, deadline_us, err);
             TRY(rc);
             if (!(rc & ~POLLOUT))
                 continue;

@@ -3,6 +3,7 @@
  *
  * Every wait can be interrupted: `cancel_fd` (an eventfd or the read end of a pipe; -1 = none) becomes readable when
  * the process is asked to stop, and the call returns ERR_CANCELLED (a running statement is cancelled at the server).
+ * A server that is silent is looked at after some seconds, and given up when no answer will come.
  * The fd is only polled, never read, and borrowed as long as the connection lives.
  *
  * Error codes: ERR_NET the connection is broken, refused, or the server is starting, stopping or full: free the
@@ -43,7 +44,14 @@ MUST_CHECK int pg_conn_open(const char *url, enum pg_conn_kind kind, int cancel_
                             struct err *err);
 void pg_conn_free(struct pg_conn *conn); /* takes NULL */
 DEFINE_FREEP(pg_conn)
-int pg_conn_version(const struct pg_conn *conn); /* 150020 */
+int pg_conn_version(const struct pg_conn *conn);        /* 150020 */
+int pg_conn_pid(const struct pg_conn *conn);            /* of the server's process */
+const char *pg_conn_server(const struct pg_conn *conn); /* when it was started: tells it from others. Borrowed */
+/* How long the server may be silent: tcp_user_timeout of the URL, 60 s without one; 0 = for ever. A statement is given up then only if
+ * another connection shows that no answer will come (source/pg_stall.h). */
+int64_t pg_conn_patience_us(const struct pg_conn *conn);
+/* From now on, each answer must come within that time: else ERR_NET. */
+void pg_conn_limit(struct pg_conn *conn, int64_t limit_us);
 /* "user@host:port/database", without password: for messages. Borrowed from the connection. */
 const char *pg_conn_name(const struct pg_conn *conn);
 /* False once an error broke it (free it then). */

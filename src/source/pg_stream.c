@@ -23,6 +23,7 @@
 
 #define PG_EPOCH_US 946684800000000LL /* 2000-01-01 in microseconds since 1970 */
 #define STATUS_EVERY_US 10000000LL    /* at most this long between two status messages */
+enum { STALLS_MAX = 6 };              /* doublings of the patience */
 enum { FRAMES_PER_CLOCK = 256 };      /* frames between two looks at the clock, when they come without a pause */
 
 struct pg_stream {
@@ -32,7 +33,8 @@ struct pg_stream {
     bool streaming, ended;
     uint64_t written, flushed, applied; /* last confirmed */
     int64_t status_every_us, status_at_us;
-    unsigned frames; /* since the clock was read */
+    int64_t asked_us, patience_us; /* the server was asked for an answer, and nothing came since; 0: not so */
+    unsigned frames;               /* since the clock was read */
 };
 
 static int protocol_of(int version)
@@ -149,6 +151,7 @@ int pg_stream_open(const char *url, const struct pg_stream_options *options, int
     if (pg_copy_begin(s->conn, sql.p, &why) < 0)
         return cannot_begin(s, options, &why, err);
     s->ended = false;
+    s->patience_us = pg_conn_patience_us(s->conn) << MIN(options->stalls, (unsigned)STALLS_MAX);
     s->written = s->flushed = s->applied = options->start_lsn;
     s->status_at_us = clock_mono_us();
     *ret = TAKE_PTR(s);
@@ -185,6 +188,8 @@ static int send_status(struct pg_stream *s, bool reply, struct err *err)
     buf_add_char(&b, reply);
     s->status_at_us = clock_mono_us();
     s->frames = 0;
+    if (reply && !s->asked_us)
+        s->asked_us = s->status_at_us;
     return pg_copy_write(s->conn, buf_str(&b), err);
 }
 
@@ -197,6 +202,30 @@ int pg_stream_confirm(struct pg_stream *s, uint64_t written, uint64_t flushed, u
     s->flushed = MAX(s->flushed, flushed);
     s->applied = MAX(s->applied, applied);
     return send_status(s, reply, err);
+}
+
+int pg_stream_pid(const struct pg_stream *s)
+{
+    return pg_conn_pid(s->conn);
+}
+
+int64_t pg_stream_patience_us(const struct pg_stream *s)
+{
+    return s->patience_us;
+}
+
+int64_t pg_stream_silent_us(const struct pg_stream *s)
+{
+    return s->asked_us ? clock_mono_us() - s->asked_us : 0;
+}
+
+/* A walsender answers at once, but while it decodes a large transaction, of which nothing may be for us: hence the doubling. */
+static int check_silence(const struct pg_stream *s, int64_t now_us, struct err *err)
+{
+    if (!s->patience_us || !s->asked_us || now_us - s->asked_us < s->patience_us)
+        return 0;
+    return err_set(err, ERR_NET, "nothing came from server process %d in %d s, though it was asked for an answer",
+                   pg_conn_pid(s->conn), (int)((now_us - s->asked_us) / 1000000));
 }
 
 int pg_frame_read(struct str bytes, struct pg_frame *ret, struct err *err)
@@ -241,6 +270,7 @@ int pg_stream_next(struct pg_stream *s, int64_t timeout_us, struct pg_frame *ret
             int64_t now = clock_mono_us();
             if (now - s->status_at_us >= s->status_every_us)
                 TRY(send_status(s, false, err));
+            TRY(check_silence(s, now, err));
             if (deadline_us < 0)
                 deadline_us = timeout_us < 0 ? INT64_MAX : now + timeout_us;
             if (now >= deadline_us)
@@ -254,6 +284,7 @@ int pg_stream_next(struct pg_stream *s, int64_t timeout_us, struct pg_frame *ret
             s->ended = true;
             return err_set(err, ERR_NET, "the server has ended the replication stream");
         }
+        s->asked_us = 0;
         TRY(pg_frame_read(bytes, ret, err));
         if (ret->reply_requested)
             TRY(send_status(s, false, err));

@@ -24,6 +24,7 @@ struct pg_stream_options {
     uint64_t system_id; /* of the cluster that start_lsn belongs to; 0 = do not check */
     uint32_t timeline;  /* … and its timeline (pg_stream_timeline); 0 = not known */
     bool binary;        /* values in binary where the type has a send function */
+    unsigned stalls;    /* the server was given up as silent so many times: it is waited for twice as long at each */
     bool no_streaming;  /* whole transactions only, even where the server could send those in progress (14+) */
 };
 
@@ -49,6 +50,11 @@ DEFINE_FREEP(pg_stream)
 /* What the server writes now; 0 on a standby, which may be promoted while we read from it. */
 uint32_t pg_stream_timeline(const struct pg_stream *s);
 int pg_stream_protocol(const struct pg_stream *s); /* 1..4 */
+int pg_stream_pid(const struct pg_stream *s);      /* of the server's process */
+/* How long nothing has come since the server was asked for an answer (pg_stream_confirm). Past the patience (0: for ever) it is given
+ * up, as ERR_NET. */
+int64_t pg_stream_patience_us(const struct pg_stream *s);
+int64_t pg_stream_silent_us(const struct pg_stream *s);
 /*
  * The next frame: 0, or 1 when none came in timeout_us (0 = only what is there, -1 = wait for ever). ERR_CANCELLED
  * when cancel_fd became readable, ERR_NET when the connection broke or the server ended the stream. Repeats the last

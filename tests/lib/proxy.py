@@ -5,19 +5,19 @@ import threading
 
 class Proxy:
     """Forwards connections to 127.0.0.1:`port`. `cut_every` n: the n-th, 2n-th, … connection is cut when it has brought `cut_after`
-    bytes. `swallow()`: what is open, and what comes (`new`), stays open, and brings nothing."""
+    bytes, or (`swallow_then`) brings nothing from then on. `swallow()`: so does what is open."""
 
-    def __init__(self, port, cut_every=0, cut_after=0):
-        self.port, self.cut_every, self.cut_after = port, cut_every, cut_after
+    def __init__(self, port, cut_every=0, cut_after=0, swallow_then=False):
+        self.port, self.cut_every, self.cut_after, self.swallow_then = port, cut_every, cut_after, swallow_then
         self.seen = self.cut = 0
         self.lock = threading.Lock()
         self.links = []
-        self.swallows_new = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def url(self, db):
-        return db.url.replace(f":{self.port}/", f":{self.listener.getsockname()[1]}/")
+    def url(self, db, **options):
+        url = db.url.replace(f":{self.port}/", f":{self.listener.getsockname()[1]}/")
+        return url + "?" + "&".join(f"{k}={v}" for k, v in options.items())
 
     def _accept(self):
         while True:
@@ -33,20 +33,14 @@ class Proxy:
             with self.lock:
                 self.seen += 1
                 doomed = self.cut_every and self.seen % self.cut_every == 0
-                link = _Link(self, client, server, self.cut_after if doomed else None, self.swallows_new)
+                link = _Link(self, client, server, self.cut_after if doomed else None)
                 self.links.append(link)
             link.start()
 
-    def swallow(self, new=False):
+    def swallow(self):
         with self.lock:
-            self.swallows_new = new
             for link in self.links:
                 link.swallows = True
-
-    def heal(self):
-        """New connections work; those that swallow do so on."""
-        with self.lock:
-            self.swallows_new = False
 
     def close(self):
         self.listener.close()
@@ -62,9 +56,9 @@ class Proxy:
 
 
 class _Link:
-    def __init__(self, proxy, client, server, cut_after, swallows):
+    def __init__(self, proxy, client, server, cut_after):
         self.proxy, self.client, self.server = proxy, client, server
-        self.left, self.swallows = cut_after, swallows
+        self.left, self.swallows = cut_after, False
 
     def start(self):
         threading.Thread(target=self._pump, args=(self.client, self.server, False), daemon=True).start()
@@ -82,7 +76,9 @@ class _Link:
                 if counts and self.left == 0:
                     with self.proxy.lock:
                         self.proxy.cut += 1
-                    break
+                    self.swallows = self.proxy.swallow_then
+                    if not self.swallows:
+                        break
         except OSError:
             pass
         if not self.swallows:
