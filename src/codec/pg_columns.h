@@ -11,10 +11,9 @@
  *   now, not before      added; columns are added in order, so when one is there, all added before it are
  *   neither              added and dropped again without our seeing it
  *
- * Of all that fit, the one of least cost is taken: names that agree count most, then types. What stays ambiguous is between
- * columns that are gone by now, but for two cases: a column that was dropped and added again, by the same name and type; and a
- * column of the message that is a new one of now, renamed since, or else one that came and went beside it. Then the rows
- * that come with the message cannot be trusted: they may have the value in the wrong column.
+ * Of all that fit, the one of least cost is taken: names that agree count most, then types. Where another place would do
+ * nearly as well for a column, and something is known of one of the two places, the rows that come with the message cannot be
+ * trusted: they may have the value in the wrong column.
  */
 #ifndef SLUICE_CODEC_PG_COLUMNS_H
 #define SLUICE_CODEC_PG_COLUMNS_H
