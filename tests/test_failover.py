@@ -79,6 +79,33 @@ def test_a_restored_backup_is_told(own_pg, sluice, lake):
     assert_equal(db, lake, ["t", "u"], READERS)
 
 
+@pytest.mark.parametrize("has_it", [False, True], ids=["without the drop", "with it"])
+def test_a_failover_between_the_note_of_a_partition_that_is_gone_and_its_deletion(own_pg, sluice, lake, has_it):
+    """The server that was promoted may never have dropped it: its rows stay, or the copy has them."""
+    db = own_pg.create("f")
+    db.sql(*TABLES, "CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id)",
+           "CREATE TABLE p0 PARTITION OF p FOR VALUES FROM (0) TO (100)", "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (100) TO (200)",
+           "INSERT INTO p SELECT g, 'a' FROM generate_series(1, 199) g")
+    sluice.sync_once(db.url, lake)
+    own_pg.stop()
+    copy_files(own_pg.data, own_pg.home / "backup")
+    own_pg.start()
+    db.sql("DROP TABLE p1")
+    assert sluice.sync_once(db.url, lake, code=None, env={"SLUICE_CRASH_AT": "gone_noted"}).code == -9
+    own_pg.stop()
+    if not has_it:
+        shutil.rmtree(own_pg.data)
+        (own_pg.home / "backup").rename(own_pg.data)
+    promote(own_pg)
+    db.sql(FAR, "UPDATE p SET v = 'b' WHERE id % 10 = 0")
+    done = sluice.sync_once(db.url, lake)
+    assert "table_to_be_copied_anew table=public.p reason=" in done.err and "the server is another since" in done.err, done
+    assert "event=partition_gone" not in done.err
+    assert_equal(db, lake, ["t", "u", "p"], READERS)
+    assert lake.count("p") == (99 if has_it else 199)
+    assert "copied_anew" not in sluice.sync_once(db.url, lake).err
+
+
 @pytest.fixture
 def pair(sluice):
     """A primary of PostgreSQL 18, and its standby, to which failover slots are copied."""

@@ -276,3 +276,22 @@ def test_more_tables_than_the_shell_lets_files_be_open(db, sluice, lake):
             conn.execute(";".join(f"UPDATE t{i} SET id = id + 1000" for i in range(100)))
     sluice.sync_once(db.url, lake)
     assert_equal(db, lake, [f"t{i}" for i in range(100)])
+
+
+@pytest.mark.parametrize("identity", ["DEFAULT", "FULL"])
+def test_a_table_without_columns_is_followed_when_it_has_some(db, sluice, lake, identity):
+    db.sql("CREATE TABLE other (id int PRIMARY KEY)", "CREATE TABLE t ()", f"ALTER TABLE t REPLICA IDENTITY {identity}",
+           "INSERT INTO t DEFAULT VALUES", "CREATE TABLE bare (id int PRIMARY KEY)", "INSERT INTO bare VALUES (1)")
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_log("table_quarantined table=public.t reason=.*no columns")
+    sync.wait_until(lambda: lake.exists("bare"))
+    db.sql("ALTER TABLE bare DROP COLUMN id", "INSERT INTO bare DEFAULT VALUES")
+    sync.wait_until(lambda: any(r["table"] == "public.bare" and r["state"] == "quarantined" for r in sluice.status(lake)), 15)
+    db.sql("ALTER TABLE t ADD COLUMN id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY", "INSERT INTO t DEFAULT VALUES",
+           "ALTER TABLE bare ADD COLUMN a int", "ALTER TABLE bare REPLICA IDENTITY FULL", "INSERT INTO bare VALUES (7)")
+    sync.wait_until(lambda: lake.exists("t") and lake.count("t") == 2)
+    sync.wait_until(lambda: lake.count("bare") == 3)
+    db.sql("UPDATE bare SET a = 8 WHERE a = 7", "DELETE FROM t WHERE id = 1")
+    sync.wait_until(lambda: lake.count("t") == 1)
+    sync.term()
+    assert_equal(db, lake, ["t", "bare"])

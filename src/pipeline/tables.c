@@ -122,12 +122,20 @@ static bool gained_identity(const struct state_table *st, const struct relation 
            (st->state == TABLE_STREAMING || st->state == TABLE_QUARANTINED);
 }
 
+/* It had none when it came (see above), or had lost all (sink/lake_schema.c). */
+static bool gained_columns(const struct state_table *st, const struct relation *r)
+{
+    return st && st->state == TABLE_QUARANTINED && str_has_suffix(st->reason, STR("has no columns")) &&
+           r->n_columns > 0;
+}
+
 /* Is the table to be copied now, though it is in the lake already? */
 static bool is_anew(const struct sync *s, const struct state_table *st, const struct relation *r)
 {
     const char *why = gained_identity(st, r)
                           ? "it has a replica identity now: its updates and deletes so far are not in the lake"
-                          : st->moved;
+                      : gained_columns(st, r) ? "it has columns now"
+                                              : st->moved;
 
     if (why) {
         log_warn("table_to_be_copied_anew", "table=%.*s.%.*s reason=%s", STR_ARG(r->schema), STR_ARG(r->name),
@@ -478,7 +486,8 @@ int sync_look_for_tables(struct sync *s, struct err *err)
     TRY(sync_mind_publication(s, &tables, err));
     for (size_t i = 0; i < tables.n; i++) {
         const struct state_table *st = state_find(&s->state, tables.items[i]->oid);
-        n_new += !st || st->state == TABLE_NEW || st->moved || gained_identity(st, tables.items[i]);
+        n_new += !st || st->state == TABLE_NEW || st->moved || gained_identity(st, tables.items[i]) ||
+                 gained_columns(st, tables.items[i]);
     }
     give_up_gone(s, &tables);
     if (!n_new)
