@@ -7,10 +7,11 @@ import subprocess
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from lib.oracle import assert_equal
-from lib.pg import free_port
+from lib.pg import Postgres, free_port
 from lib.sluice import REFUSED, USAGE
 from lib.wait import wait_until
 
@@ -250,3 +251,35 @@ def test_a_pooler_is_told(sluice, lake):
         done = sluice.sync_once(f"postgresql://u@127.0.0.1:{listener.getsockname()[1]}/f?sslmode=prefer", lake, code=REFUSED)
         thread.join()
     assert "unsupported startup parameter: replication" in done.err and "name the server itself" in done.err
+
+
+@pytest.fixture
+def german(monkeypatch):
+    """A server whose messages are in another language."""
+    monkeypatch.setenv("LANGUAGE", "de")
+    server = Postgres(lc_messages="C.UTF-8").start()
+    yield server
+    server.remove()
+
+
+def test_messages_of_the_server_may_be_in_any_language(german, sluice, lake):
+    """What is to be done is told by codes alone."""
+    db = german.create("g")
+    with pytest.raises(psycopg.errors.DivisionByZero) as told:
+        db.sql("SELECT 1 / 0")
+    if "Division durch Null" not in str(told.value):
+        pytest.skip("the server has no German messages here")
+    db.sql(*TABLE)
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_until(lambda: lake.exists("t"))
+    db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()",
+           "CREATE TABLE gone (id int PRIMARY KEY)", "DROP TABLE gone", "INSERT INTO t VALUES (1000, 'x')")
+    sync.wait_until(lambda: lake.count("t") == 101)
+    german.stop("immediate")
+    german.start()
+    db.sql("INSERT INTO t VALUES (1001, 'x')")
+    sync.wait_until(lambda: lake.count("t") == 102)
+    sync.term()
+    assert "existiert nicht" in sluice.sync_once(db.url + "x", lake, code=REFUSED).err
+    db.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+    assert "copy the tables anew" in sluice.sync_once(db.url, lake, code=REFUSED).err

@@ -160,3 +160,33 @@ def test_names_that_no_folder_of_a_table_can_have(db, sluice, lake):
     db.sql("ALTER TABLE fine RENAME TO \"a\\c\"", "INSERT INTO \"a\\c\" VALUES (1)")
     assert "has a backslash" in sluice.sync_once(db.url, lake, code=REFUSED).err
     assert sorted(f.name for f in (lake.path / "public").iterdir()) == ["_delta_log_2", "fine"]
+
+
+def test_names_whose_dots_make_them_alike(db, sluice, lake):
+    """Schema "a.b" with table "c", and schema "a" with table "b.c"."""
+    both = ['"a.b".c', 'a."b.c"']
+    db.sql('CREATE SCHEMA "a.b"', "CREATE SCHEMA a")
+    for n, name in enumerate(both):
+        db.sql(f"CREATE TABLE {name} (id int PRIMARY KEY, v int)", f"INSERT INTO {name} SELECT g, {n} FROM generate_series(1, 100) g")
+    sluice.sync_once(db.url, lake)
+    for _ in range(2):
+        db.sql(*[f"UPDATE {name} SET v = v + id WHERE id > 50" for name in both], f"DELETE FROM {both[1]} WHERE id % 7 = 0")
+        assert "read_again" not in sluice.sync_once(db.url, lake).err
+        sluice.run("verify", db.url, lake)
+
+
+def test_schemas_that_change_while_it_runs(db, sluice, lake):
+    """ALTER SCHEMA … RENAME has the server announce no table anew: one that it has announced has the old name until the next start."""
+    db.sql("CREATE SCHEMA a", "CREATE SCHEMA c", "CREATE TABLE a.t (id int PRIMARY KEY)", "CREATE TABLE a.u (id int PRIMARY KEY)",
+           "INSERT INTO a.t VALUES (1)", "INSERT INTO a.u VALUES (1)")
+    sync = sluice.start_sync(db.url, lake)
+    sync.wait_log("copy_done")
+    db.sql("INSERT INTO a.t VALUES (2)", "ALTER SCHEMA a RENAME TO b", "INSERT INTO b.t VALUES (3)", "INSERT INTO b.u VALUES (2)",
+           "ALTER TABLE b.u SET SCHEMA c", "INSERT INTO c.u VALUES (3)", "UPDATE b.t SET id = 4 WHERE id = 1",
+           "CREATE SCHEMA a", "CREATE TABLE a.u (id int PRIMARY KEY)", "INSERT INTO a.u VALUES (7)")
+    sync.wait_until(lambda: sorted((r["table"].split(".")[1], r["rows"]) for r in sluice.status(lake)) == [("t", 3), ("u", 1), ("u", 3)])
+    sync.term()
+    assert "copied_anew" not in sync.text()
+    sluice.sync_once(db.url, lake)
+    assert sorted(r["table"] for r in sluice.status(lake)) == ["a.u", "b.t", "c.u"]
+    sluice.run("verify", db.url, lake)

@@ -236,9 +236,16 @@ static bool catch_up(struct lake_table *t, int64_t version)
     return from == version || key_index_commit(t->index, version, &err) == 0;
 }
 
+/* Schema "a.b" with table "c" is not schema "a" with table "b.c". No schema in a lake has a backslash. */
 static char *index_path(const struct lake_table *t)
 {
-    return mem_printf("%s/index/%s.idx", t->env->state_dir, t->name);
+    char *path = mem_printf("%s/index/%s.idx", t->env->state_dir, t->name);
+    char *schema = path + strlen(t->env->state_dir) + strlen("/index/");
+
+    for (size_t i = 0; i < t->schema_bytes; i++)
+        if (schema[i] == '.')
+            schema[i] = '\\';
+    return path;
 }
 
 int lake_index_drop(struct lake_table *t, struct err *err)

@@ -17,6 +17,7 @@ static struct lake_table *table_new(const struct lake_env *env, struct table_nam
 
     t->env = env;
     t->name = mem_printf("%.*s.%.*s", STR_ARG(name.schema), STR_ARG(name.table));
+    t->schema_bytes = name.schema.n;
     t->store = store_local_new(path);
     t->vectors = lake_has_vectors(env, name);
     t->feed = env->feeds_changes && env->feeds_changes(env->ctx, name);

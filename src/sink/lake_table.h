@@ -112,6 +112,7 @@ struct lake_times {
 struct lake_table {
     const struct lake_env *env;
     char *name;            /* "public.orders" */
+    size_t schema_bytes;   /* of the schema in it: both may have dots */
     char uuid[DELTA_UUID]; /* the Delta table's id */
     bool vectors;          /* rows are masked by deletion vectors; else their files are written anew */
     bool feed;             /* a change data feed is wanted; a table may also have one by its properties */
