@@ -193,3 +193,21 @@ def test_generated_columns_of_18(pair, sluice, lake):
     sluice.sync_once(db.url, lake)
     assert sorted(lake.read("g").rows) == [(1, 5, 500), (2, 6, 600), (3, 3, 300)]
     sluice.run("verify", db.url, lake)
+
+
+@pytest.mark.slow
+def test_a_virtual_column_under_full_identity_of_18(pair, sluice, lake):
+    """Were its updates published, the server would refuse them."""
+    db = pair[0].create("g")
+    db.sql("CREATE TABLE f (id int, a int, v int GENERATED ALWAYS AS (a * 2) VIRTUAL)", "ALTER TABLE f REPLICA IDENTITY FULL",
+           "INSERT INTO f (id, a) VALUES (1, 1), (2, 2)", "CREATE TABLE s (id int, a int, s int GENERATED ALWAYS AS (a * 2) STORED)",
+           "ALTER TABLE s REPLICA IDENTITY FULL", "INSERT INTO s (id, a) VALUES (1, 1), (2, 2)")
+    assert "table public.f has REPLICA IDENTITY FULL, and a generated column" in sluice.sync_once(db.url, lake).err
+    db.sql("UPDATE f SET a = 9 WHERE id = 1", "INSERT INTO f (id, a) VALUES (3, 3)", "UPDATE s SET a = 9 WHERE id = 1", "DELETE FROM s WHERE id = 2")
+    sluice.sync_once(db.url, lake)
+    assert sorted(lake.read("f").rows) == [(1, 1), (2, 2), (3, 3)] and lake.read("s").rows == [(1, 9, 18)]
+    db.sql("ALTER TABLE f DROP COLUMN v")
+    assert "it has a replica identity now" in sluice.sync_once(db.url, lake).err
+    db.sql("UPDATE f SET a = 7 WHERE id = 2")
+    sluice.sync_once(db.url, lake)
+    assert sorted(lake.read("f").rows) == [(1, 9), (2, 7), (3, 3)]

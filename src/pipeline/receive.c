@@ -261,8 +261,11 @@ static void cannot_decode(const struct receive *r, struct err *err)
     err_wrap(err, "the server fails to decode its own WAL, by a fault of its own");
     (void)err_hint(
         err,
-        "nothing in the lake is wrong, but it cannot go on from here: SELECT pg_drop_replication_slot('%s'); "
+        "nothing in the lake is wrong, but it cannot go on from here%s: SELECT pg_drop_replication_slot('%s'); "
         "then " PG_COPY_ANEW,
+        r->config.binary
+            ? ""
+            : " (but where it could not get memory for a row, try --binary: as text a bytea is twice as long)",
         r->config.slot);
 }
 

@@ -519,13 +519,34 @@ static void drop_key(struct load *l, struct relation *rel)
          rel->full ? ": its rows are matched as a whole" : "");
 }
 
+/* From 18 on, to publish updates of such a table makes them fail at the source: the old row would lack the column. */
+static bool would_refuse_updates(const struct load *l, const struct relation *rel, const struct relation_column *col)
+{
+    return rel->full && pg_conn_version(l->conn) >= 180000 &&
+           (col->is_virtual || (col->generated && !l->publication_generated));
+}
+
+static void drop_identity(struct load *l, struct relation *rel)
+{
+    for (uint32_t i = 0; i < rel->n_columns; i++)
+        rel->columns[i].key_seq = 0;
+    rel->identity = IDENTITY_NONE;
+    rel->full = false;
+    note(
+        l->tables,
+        "table %.*s.%.*s has REPLICA IDENTITY FULL, and a generated column that is not published: the server would refuse "
+        "its updates and deletes if these were published",
+        STR_ARG(rel->schema), STR_ARG(rel->name));
+}
+
 static int filter_columns(struct load *l, struct relation *rel, struct err *err)
 {
     uint32_t kept = 0;
-    bool lost_key = false;
+    bool lost_key = false, refused = false;
 
     for (uint32_t i = 0; i < rel->n_columns; i++) {
         struct relation_column *col = &rel->columns[i];
+        refused |= would_refuse_updates(l, rel, col);
         bool wanted = pg_filter_column(l->filter, rel->schema, rel->name, col->name);
         if (!wanted && col->key_seq) {
             CLEANUP(buf_deinit) struct buf name = {0};
@@ -545,7 +566,9 @@ static int filter_columns(struct load *l, struct relation *rel, struct err *err)
             lost_key |= col->key_seq > 0;
     }
     rel->n_columns = kept;
-    if (lost_key)
+    if (refused)
+        drop_identity(l, rel);
+    else if (lost_key)
         drop_key(l, rel);
     return 0;
 }
