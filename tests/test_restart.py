@@ -1,10 +1,11 @@
 """Stopped, killed, cut off: after a restart the lake is what the source is."""
 import shutil
 
+import psycopg
 import pytest
 
 from lib.oracle import assert_equal
-from lib.pg import Postgres
+from lib.pg import Database, Postgres
 from lib.sluice import DONE, REFUSED
 from lib.wait import wait_until
 
@@ -229,3 +230,42 @@ def test_a_server_that_cannot_decode_its_wal_is_not_asked_for_ever(sluice, lake)
         assert lake.count("t") == 1000
     finally:
         server.remove()
+
+
+def opens(url):
+    try:
+        psycopg.connect(url).close()
+        return True
+    except psycopg.OperationalError:
+        return False
+
+
+def test_another_password_and_another_name_of_the_database(own_pg, sluice, lake):
+    """It ends, says why, and goes on from there with the URL that is right now."""
+    db = own_pg.create("r")
+    db.sql(*TABLE, "CREATE ROLE pw SUPERUSER LOGIN PASSWORD 'one'")
+    hba = own_pg.data / "pg_hba.conf"
+    hba.write_text("host all pw 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
+    db.sql("SELECT pg_reload_conf()")
+    url, everybody = db.url.replace("postgres@", "pw:{}@"), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pw'"
+    wait_until(lambda: not opens(url.format("wrong")), 10, "the server to ask for passwords")
+    sync = sluice.start_sync(url.format("one"), lake)
+    sync.wait_log("stream_started")
+    db.sql("ALTER ROLE pw PASSWORD 'two'", everybody, "INSERT INTO t VALUES (5000, 'x')")
+    assert sync.wait() == REFUSED and "password authentication failed" in sync.text()
+    sync = sluice.start_sync(url.format("two"), lake)
+    sync.wait_until(lambda: has(lake, 5000))
+    db.conn.close()
+    with own_pg.connect() as conn:
+        def renamed():
+            conn.execute(everybody)
+            try:
+                return conn.execute("ALTER DATABASE r RENAME TO s")
+            except psycopg.errors.ObjectInUse:
+                return None
+        wait_until(renamed, 20, "the database to be renamed", every=0.01)
+    assert sync.wait() == REFUSED and 'database "r" does not exist' in sync.text()
+    db = Database(own_pg, "s")
+    db.sql("INSERT INTO t VALUES (5001, 'x')")
+    sluice.sync_once(db.url, lake)
+    assert_equal(db, lake, ["t"])

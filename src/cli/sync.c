@@ -36,7 +36,7 @@ static const struct cli_option OPTIONS[] = {
      "beside: each change is a row of <table>__history too: its columns, __op, __commit_ts, __lsn, __ordinal,"
      " __unchanged. only: <table> itself holds the changes, not the current state (none)"},
     {"upgraded", 0, CLI_FLAG, AT(upgraded), NULL,
-     "the source is now what pg_upgrade made of it, with its slot (PostgreSQL 17 and newer): go on there"},
+     "the source is now what pg_upgrade made of it, with its slot (out of 17 or newer): go on there"},
     {"state", 0, CLI_TEXT, AT(state), "DIR", "where sluice keeps its log and notes (LAKE/_sluice)"},
     {"slot", 0, CLI_TEXT, AT(slot), "NAME", "replication slot (sluice_ and a hash of the lake's path)"},
     {"publication", 0, CLI_TEXT, AT(publication), "NAME", "publication, made or extended as needed (the slot's name)"},

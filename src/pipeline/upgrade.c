@@ -15,8 +15,8 @@ static int refuse(const struct sync *s, struct err *err)
 {
     return err_hint(
         err,
-        "--upgraded is for a source that pg_upgrade made. If it did not take slot %s along (PostgreSQL 17 and newer "
-        "do), or rows were written before there was one: " PG_COPY_ANEW,
+        "--upgraded is for a source that pg_upgrade made. If it did not take slot %s along (it takes those of PostgreSQL 17 "
+        "and newer, none of an older one), or rows were written before there was one: " PG_COPY_ANEW,
         s->state.slot);
 }
 
