@@ -1,5 +1,6 @@
 """The same random statements run by sluice on one table and by Spark on another: the same rows, schema, changes and
 refusals at every version. SLUICE_SPARK_SEEDS=from:to chooses the seeds, SLUICE_SPARK_STATEMENTS how many statements each."""
+import bisect
 import os
 import re
 
@@ -10,6 +11,7 @@ from lib.spark import Log
 from lib.twins import Twins, our_changes, our_rows, shape, spark_changes, spark_rows, unlike
 
 pytestmark = pytest.mark.spark
+ENABLED = "delta.inCommitTimestampEnablementVersion"
 FROM, _, TO = os.environ.get("SLUICE_SPARK_SEEDS", "1:4").partition(":")
 STATEMENTS = int(os.environ.get("SLUICE_SPARK_STATEMENTS", "40"))
 
@@ -23,7 +25,7 @@ def same_tables(twins):
     for a, b in at:
         assert shape(ours.schema(a)) == shape(theirs.schema(b)), twins.story(f"schema at version {a} ({b})")
         for kind in ("metaData", "protocol"):
-            mine_has, other_has = (told(log.last(kind, v)) for log, v in ((ours, a), (theirs, b)))
+            mine_has, other_has = (told(log.last(kind, v), log, [p[i] for p in twins.points]) for i, (log, v) in enumerate(((ours, a), (theirs, b))))
             assert mine_has == other_has, twins.story(f"{kind} at version {a} ({b})\n{unlike(mine_has, other_has)}")
         assert mine[a] == other[b], twins.story(f"rows at version {a} ({b})")
     for a, b in {at[len(at) // 3], at[2 * len(at) // 3], at[-1]}:
@@ -31,11 +33,23 @@ def same_tables(twins):
         assert spark_rows(twins.spark, twins.ours, a) == mine[a], twins.story(f"what sluice wrote, read by Spark, at version {a}")
 
 
-def told(action):
+def told(action, log, points):
     """What both must say of properties, partitions and features."""
+    action = action | {"configuration": timed(action["configuration"], log, points)} if "configuration" in action else action
     squeezed = lambda v: {k: re.sub(r"\s", "", x) if k.startswith("delta.constraints.") else x for k, x in shape(v).items()}  # noqa: E731
     return {k: squeezed(v) if isinstance(v, dict) else sorted(v) if k.endswith("Features") else v for k, v in action.items()
             if k not in ("id", "createdTime", "schemaString")}
+
+
+def timed(properties, log, points):
+    """In-commit timestamps are told of since the version that switched them on, whose number becomes that of the statement:
+    Spark takes more versions for some."""
+    if ENABLED not in properties:
+        return properties
+    version, at = int(properties[ENABLED]), int(properties[ENABLED.replace("Version", "Timestamp")])
+    switched = [log.last("metaData", v)["configuration"].get("delta.enableInCommitTimestamps") == "true" for v in (version - 1, version)]
+    assert switched == [False, True] and log.info(version)["inCommitTimestamp"] == at, (properties, log.path)
+    return properties | {ENABLED: f"statement {bisect.bisect_left(points, version)}"}
 
 
 def same_row_ids(twins):
