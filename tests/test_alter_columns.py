@@ -1,6 +1,8 @@
 """ALTER COLUMN of several columns, and REPLACE COLUMNS: what Spark makes of them."""
 import json
 
+import pytest
+
 from lib.sluice import USAGE
 from test_dml import folder, sql  # noqa: F401
 
@@ -54,3 +56,35 @@ def test_replace_columns_says_what_to_add_drop_move_and_widen(sluice, folder):
     assert sql(sluice, folder, "SELECT * FROM t ORDER BY c").rows() == [{"l": None, "s": {"y": 4}, "c": 2}, {"l": None, "s": {"y": 9}, "c": 5}]
     sql(sluice, folder, "ALTER TABLE t ADD CONSTRAINT k CHECK (c > 0)")
     assert "constraint" in sql(sluice, folder, "ALTER TABLE t REPLACE COLUMNS (s STRUCT<y: INT>)", code=USAGE).err
+
+
+RULED = ["CREATE TABLE t (id INT, n STRUCT<a: INT, b: INT>, l ARRAY<INT>, k INT, `odd name` INT, g BIGINT GENERATED ALWAYS AS (CAST(id * 2 AS BIGINT)), h INT GENERATED ALWAYS AS (n.a)) "
+         "TBLPROPERTIES ('delta.enableTypeWidening' = 'true', 'delta.columnMapping.mode' = 'name')",
+         "ALTER TABLE t ADD CONSTRAINT kk CHECK (k <> 7 AND l[0] > 0 AND `odd name` <> 5 AND 'n.b' <> 'id')"]
+
+
+@pytest.mark.parametrize("column, to, said", [("id", "1::BIGINT AS id", "used to generate \"g\""), ("n.a", "{'a': 1::BIGINT, 'b': 1} AS n", "used to generate \"h\""), ("k", "1::BIGINT AS k", "kk"),
+                                              ("l.element", "[1::BIGINT] AS l", "kk"), ("odd name", "1::BIGINT AS \"odd name\"", "kk"), ("g", "9::DECIMAL(20,0) AS g", "type is that of its expression")])
+def test_what_rules_are_made_of_keeps_its_type(sluice, folder, column, to, said):
+    """Neither ALTER nor the source of a statement widens it, as with Spark; n.b, of which no rule speaks, is free."""
+    sql(sluice, folder, *RULED)
+    name = "`odd name`" if " " in column else column
+    kind = "DECIMAL(20,0)" if column == "g" else "BIGINT"
+    assert said in sql(sluice, folder, f"ALTER TABLE t ALTER COLUMN {name} TYPE {kind}", code=USAGE).err
+    assert said in sql(sluice, folder, f"INSERT WITH SCHEMA EVOLUTION INTO t BY NAME SELECT * FROM (SELECT {to}) x", code=USAGE).err
+    if column != "g":
+        merge = f"MERGE WITH SCHEMA EVOLUTION INTO t USING (SELECT 1 AS id, {to}) AS s ON t.k = 0 WHEN NOT MATCHED THEN INSERT *".replace("1 AS id, 1::BIGINT AS id", "1::BIGINT AS id")
+        assert said in sql(sluice, folder, merge, code=USAGE).err
+    if column in ("n.a", "k", "l", "odd name"):
+        assert said in sql(sluice, folder, f"ALTER TABLE t RENAME COLUMN {name} TO z", code=USAGE).err
+        assert said in sql(sluice, folder, f"ALTER TABLE t DROP COLUMN {name}", code=USAGE).err
+    sql(sluice, folder, "INSERT WITH SCHEMA EVOLUTION INTO t BY NAME SELECT 1 AS id, 1 AS k, [1] AS l, 1 AS \"odd name\", {'a': 1, 'b': 5000000000, 'c': 1} AS n", "ALTER TABLE t RENAME COLUMN n.b TO z",
+        "ALTER TABLE t DROP COLUMN n.z")
+    assert "used" in sql(sluice, folder, "ALTER TABLE t DROP COLUMN n", code=USAGE).err
+
+
+def test_a_column_that_is_not_null_may_be_set_so(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT NOT NULL, k INT, n STRUCT<a: INT NOT NULL>)", "ALTER TABLE t ALTER COLUMN id SET NOT NULL", "ALTER TABLE t ALTER COLUMN n.a SET NOT NULL",
+        "ALTER TABLE t ALTER COLUMN id SET NOT NULL, k COMMENT 'x'")
+    assert [r["operation"] for r in sql(sluice, folder, "DESCRIBE HISTORY t").rows()] == ["CHANGE COLUMNS", "CHANGE COLUMN", "CHANGE COLUMN", "CREATE TABLE"]
+    assert "CHECK (k IS NOT NULL)" in sql(sluice, folder, "ALTER TABLE t ALTER COLUMN k SET NOT NULL", code=REFUSED).err

@@ -180,7 +180,7 @@ def test_restore_and_vacuum(sluice, folder):
     assert "is gone" in sql(sluice, folder, "RESTORE t TO VERSION AS OF 3", code=USAGE).err
 
 
-@pytest.mark.parametrize("setting,message", [("id = nocol", "nocol"), ("id = 1, id = 2", "twice"), ("s.a = 1, s = NULL", "twice"), ("g = 5", "GENERATED ALWAYS"),
+@pytest.mark.parametrize("setting,message", [("id = nocol", "nocol"), ("id = 1, id = 2", "twice"), ("s.a = 1, s = NULL", "twice"), ("g = 5", "identity column"),
                                              ("s.b = 1", "no field"), ("id = id + [1]", "INTEGER")])
 def test_an_update_of_no_row_must_make_sense(sluice, folder, setting, message):
     sql(sluice, folder, "CREATE TABLE t (id INT, s STRUCT<a: INT>, g BIGINT GENERATED ALWAYS AS IDENTITY)")
@@ -205,8 +205,9 @@ def test_create_table_as_keeps_types(sluice, folder):
 
 
 def test_an_append_only_table_refuses_also_what_would_change_no_row(sluice, folder):
-    sql(sluice, folder, "CREATE TABLE t (a INT) TBLPROPERTIES ('delta.appendOnly' = 'true')", "INSERT INTO t VALUES (1)")
-    for text in ("DELETE FROM t WHERE a = 9", "UPDATE t SET a = 2 WHERE a = 9", "DELETE FROM t"):
+    sql(sluice, folder, "CREATE TABLE t (a INT) TBLPROPERTIES ('delta.appendOnly' = 'true')", "INSERT INTO t VALUES (1)", "CREATE TABLE e LIKE t")
+    for text in ("DELETE FROM t WHERE a = 9", "UPDATE t SET a = 2 WHERE a = 9", "DELETE FROM t", "INSERT OVERWRITE e VALUES (1)", "INSERT INTO t REPLACE WHERE a = 9 VALUES (9)",
+                 "MERGE INTO t USING (SELECT 1 AS a) AS s ON t.a = s.a WHEN NOT MATCHED BY SOURCE THEN DELETE"):
         assert "append-only" in sql(sluice, folder, text, code=REFUSED).err
     sql(sluice, folder, "MERGE INTO t USING (SELECT 5 AS a) AS s ON t.a = s.a WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT *")
 

@@ -110,6 +110,7 @@ static struct delta_column_change change_of(const struct sql_column_change *c)
                       : c->drop_default ? &none
                                         : NULL,
         .drop_not_null = c->drop_not_null,
+        .set_not_null = c->set_not_null,
         .place = !c->move                  ? DELTA_PLACE_KEEP
                  : c->place == PLACE_FIRST ? DELTA_PLACE_FIRST
                                            : DELTA_PLACE_AFTER,
@@ -123,10 +124,6 @@ static int change_columns(struct session *s, struct delta_table *t, const struct
 
     for (uint32_t i = 0; i < a->n_changes; i++) {
         const struct sql_column_change *c = &a->changes[i];
-        if (c->set_not_null) {
-            err_set(err, ERR_UNSUPPORTED, "a column cannot become NOT NULL");
-            return err_hint(err, "ALTER TABLE … ADD CONSTRAINT … CHECK (%.*s IS NOT NULL)", STR_ARG(c->column.text));
-        }
         if (c->sync_identity && a->n_changes > 1)
             return err_set(err, ERR_UNSUPPORTED, "SYNC IDENTITY is a statement of its own");
         if (c->sync_identity)

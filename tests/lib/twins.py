@@ -35,6 +35,9 @@ class Twins:
         mode = "dynamic" if statement.startswith("DYNAMIC") else "static"
         evolve = statement.startswith("INSERT WITH SCHEMA EVOLUTION")  # a setting of Spark's
         self.spark.run(f"SET spark.databricks.delta.schema.autoMerge.enabled={str(evolve).lower()}")
+        if other and other not in self.known:
+            self.spark.run(f"CREATE TABLE {other.name} USING delta LOCATION '{other}'")
+            self.known.add(other)
         statement = statement.replace("INSERT WITH SCHEMA EVOLUTION", "INSERT")
         text = render(statement.removeprefix("DYNAMIC "), True, path.name, other and other.name)
         if path not in self.known and (path / "_delta_log").exists():

@@ -28,11 +28,11 @@ int delta_rename_column(struct delta_table *t, struct delta_path path, struct st
 
 struct delta_column_change {
     struct delta_path path;
-    const struct type *type;      /* NULL: stays */
-    struct str char_type;         /* with `type`: __CHAR_VARCHAR_TYPE_STRING as JSON; empty: none */
-    const struct str *comment;    /* NULL: stays */
-    const struct str *default_to; /* NULL: stays; empty: dropped */
-    bool drop_not_null;
+    const struct type *type;          /* NULL: stays */
+    struct str char_type;             /* with `type`: __CHAR_VARCHAR_TYPE_STRING as JSON; empty: none */
+    const struct str *comment;        /* NULL: stays */
+    const struct str *default_to;     /* NULL: stays; empty: dropped */
+    bool drop_not_null, set_not_null; /* it must be NOT NULL already */
     enum delta_place place;
     struct str after;
 };

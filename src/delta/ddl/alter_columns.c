@@ -14,7 +14,6 @@
 #include "delta/dml/stats_columns.h"
 
 #include <assert.h>
-#include <ctype.h>
 
 /* New fields get ids and physical names where the table has column mapping. */
 int alter_map_new(struct alter *a, struct err *err)
@@ -130,31 +129,10 @@ static int need_mapping(const struct alter *a, const char *what, struct err *err
     return err_hint(err, "ALTER TABLE … SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')");
 }
 
-/* Is the name a word of the expression? */
-static bool mentions(struct str expr, struct str name)
-{
-    for (size_t i = 0; i + name.n <= expr.n; i++) {
-        bool start = i == 0 || !(isalnum((unsigned char)expr.p[i - 1]) || expr.p[i - 1] == '_');
-        bool end = i + name.n == expr.n || !(isalnum((unsigned char)expr.p[i + name.n]) || expr.p[i + name.n] == '_');
-        if (start && end && str_eq_nocase(str_make(expr.p + i, name.n), name))
-            return true;
-    }
-    return false;
-}
-
 /* A column that a constraint or a generated column is made of must stay as it is. */
-static int check_unused(const struct alter *a, struct str name, struct err *err)
+static int check_unused(const struct alter *a, struct delta_path path, struct err *err)
 {
-    for (uint32_t i = 0; i < a->m->n_configuration; i++)
-        if (str_has_prefix(a->m->configuration[i].key, STR("delta.constraints.")) &&
-            mentions(a->m->configuration[i].value, name))
-            return err_set(err, ERR_USAGE, "the column \"%.*s\" is used by the constraint %.*s", STR_ARG(name),
-                           STR_ARG(a->m->configuration[i].key));
-    for (uint32_t i = 0; i < a->next->n_fields; i++)
-        if (mentions(field_meta_get(&a->next->fields[i], STR("delta.generationExpression")), name))
-            return err_set(err, ERR_USAGE, "the column \"%.*s\" is used to generate \"%.*s\"", STR_ARG(name),
-                           STR_ARG(a->next->fields[i].name));
-    return 0;
+    return column_unused_check(a->m, a->next, path, err);
 }
 
 static int partition_of(const struct alter *a, struct str name)
@@ -198,7 +176,7 @@ int alter_droppable(struct alter *a, struct delta_path path, struct err *err)
     TRY(need_mapping(a, "dropping a column", err));
     if (path.n == 1 && partition_of(a, path.parts[0]) >= 0)
         return err_set(err, ERR_USAGE, "\"%.*s\" is a partition column: it cannot be dropped", STR_ARG(path.parts[0]));
-    TRY(check_unused(a, path.parts[0], err));
+    TRY(check_unused(a, path, err));
     TRY(check_not_clustered(a, path, err));
     rename_in_stats(a, path, (struct str){0});
     return 0;
@@ -253,7 +231,7 @@ int delta_rename_column(struct delta_table *t, struct delta_path path, struct st
     TRY(alter_find(&a, (struct delta_path){parts, path.n}, &other, &clash, err));
     if (clash >= 0 && clash != i)
         return err_set(err, ERR_USAGE, "there is a column \"%.*s\" already", STR_ARG(name));
-    TRY(check_unused(&a, path.parts[0], err));
+    TRY(check_unused(&a, path, err));
     int partition = path.n == 1 ? partition_of(&a, path.parts[0]) : -1;
     if (partition >= 0)
         a.m->partition_columns[partition] = arena_str(&a.tx->arena, name);
@@ -310,6 +288,9 @@ int alter_type(struct alter *a, struct delta_path path, struct field *f, const s
                 from_text.p, to_text.p);
         return err_hint(err, "ALTER TABLE … SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')");
     }
+    TRY(check_unused(a, path, err));
+    if (field_meta_get(f, STR("delta.generationExpression")).n)
+        return err_set(err, ERR_USAGE, "\"%.*s\" is generated: its type is that of its expression", STR_ARG(f->name));
     note_widening(a, path, &f->type, to);
     f->type = type_clone(to, &a->next->arena);
     return 0;
@@ -329,7 +310,7 @@ static bool changes_nothing(const struct field *f, const struct delta_column_cha
 {
     return c->type && type_eq(&f->type, c->type) &&
            str_eq(field_meta_get(f, STR("__CHAR_VARCHAR_TYPE_STRING")), c->char_type) && !c->comment &&
-           !c->default_to && !c->drop_not_null && c->place == DELTA_PLACE_KEEP;
+           !c->default_to && !c->drop_not_null && !c->set_not_null && c->place == DELTA_PLACE_KEEP;
 }
 
 /* The field as the history shows it, by this name. */
@@ -362,6 +343,11 @@ static int change_column(struct alter *a, struct engine_conn *conn, const struct
         TRY(column_default_check(conn, f, *c->default_to, err));
     if (c->default_to)
         set_text(a, f, "CURRENT_DEFAULT", *c->default_to);
+    if (c->set_not_null && f->nullable) {
+        struct str text = path_text(a, c->path);
+        err_set(err, ERR_UNSUPPORTED, "a column cannot become NOT NULL");
+        return err_hint(err, "ALTER TABLE … ADD CONSTRAINT … CHECK (%.*s IS NOT NULL)", STR_ARG(text));
+    }
     f->nullable |= c->drop_not_null;
     add_place(c->place, c->after, &place);
     if (several) { /* the position is beside the field's own, and not inside a "column" as that of ADD COLUMNS */

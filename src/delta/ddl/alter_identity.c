@@ -46,7 +46,7 @@ int delta_sync_identity(struct delta_table *t, struct engine_conn *conn, struct 
 {
     CLEANUP(alter_deinit) struct alter a = {0};
     CLEANUP(buf_deinit) struct buf json = {0};
-    int64_t start, step, value, mark, old;
+    int64_t start, step, value = 0, mark = 0, old;
     struct field_list list;
     char text[24];
     int i;
@@ -59,17 +59,16 @@ int delta_sync_identity(struct delta_table *t, struct engine_conn *conn, struct 
         return err_set(err, ERR_USAGE, "\"%.*s\" is no identity column", STR_ARG(f->name));
     a.tx->read_whole_table = true;
     int rc = furthest(&a, conn, f, step, &value, err);
-    if (rc == ERR_NOT_FOUND)
-        return 0;
-    TRY(rc);
-    if (mark_of(start, step, value, &mark) < 0)
+    if (rc == 0 && mark_of(start, step, value, &mark) < 0)
         return err_set(err, ERR_LIMIT, "the identity column \"%.*s\" has no more values", STR_ARG(f->name));
-    if (step > 0 ? value < start : value > start)
-        return 0; /* all values are before the first */
-    if (meta_i64(f, "delta.identity.highWaterMark", &old) && (step > 0 ? old >= mark : old <= mark))
-        return 0;
-    snprintf(text, sizeof text, "%lld", (long long)mark);
-    field_meta_set(f, &a.next->arena, STR("delta.identity.highWaterMark"), str_of(text));
+    if (rc != ERR_NOT_FOUND)
+        TRY(rc);
+    bool begun = rc == 0 && (step > 0 ? value >= start : value <= start); /* else all values are before the first */
+    if (begun && meta_i64(f, "delta.identity.highWaterMark", &old) && (step > 0 ? old >= mark : old <= mark))
+        begun = false;
+    snprintf(text, sizeof text, "%lld", begun ? (long long)mark : 0);
+    if (begun) /* a mark that is right already is a commit all the same, as Spark's */
+        field_meta_set(f, &a.next->arena, STR("delta.identity.highWaterMark"), str_of(text));
     alter_field_json(f, &json);
     alter_param(&a, "column", buf_str(&json));
     return alter_commit(&a, err);

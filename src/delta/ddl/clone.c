@@ -9,7 +9,10 @@
 
 #define ROW_IDS "delta.rowTracking"
 
-/* "file:///a%20b/part-1.parquet" for what lies at `path` in the source; a path that is absolute already stays. */
+/*
+ * "file:/a%20b/part-1.parquet" for what lies at `path` in the source; a path that is absolute already stays. With one slash, as
+ * Spark writes it: it looks its rows' files up by this text, and finds none that has three.
+ */
 static struct str absolute_uri(struct store *store, struct str path, struct arena *arena)
 {
     CLEANUP(buf_deinit) struct buf local = {0}, uri = {0};
@@ -17,7 +20,7 @@ static struct str absolute_uri(struct store *store, struct str path, struct aren
 
     store_local_path(store, key, &local);
     if (local.n && local.p[0] == '/')
-        buf_add_cstr(&uri, "file://");
+        buf_add_cstr(&uri, "file:");
     delta_path_encode(buf_str(&local), &uri);
     return arena_str(arena, buf_str(&uri));
 }

@@ -5,6 +5,7 @@
 #include "codec/delta_schema.h"
 #include "delta/dml/store_assign.h"
 #include "delta/dml/table_expr.h"
+#include "delta/dml/table_words.h"
 #include "engine/parquet_write.h"
 
 #define DEFAULT_ROW "__sluice_default"
@@ -121,4 +122,68 @@ int column_rules_check(struct engine_conn *conn, const struct schema *schema, st
         return err_wrap(err, "generated column \"%.*s\"", STR_ARG(f->name));
     }
     return 0;
+}
+
+/* ---- columns that rules are made of ---- */
+
+int column_unused_check(const struct delta_metadata *m, const struct schema *schema, struct delta_path path,
+                        struct err *err)
+{
+    const char *key = "delta.constraints.";
+
+    for (uint32_t i = 0; i < m->n_configuration; i++)
+        if (str_has_prefix(m->configuration[i].key, str_of(key)) && table_words_name(m->configuration[i].value, path))
+            return err_set(err, ERR_USAGE, "the column \"%.*s\" is used by the constraint %.*s",
+                           STR_ARG(path.parts[path.n - 1]), STR_ARG(m->configuration[i].key));
+    for (uint32_t i = 0; i < schema->n_fields; i++) {
+        CLEANUP(arena_deinit) struct arena arena = {0};
+        if (table_words_name(delta_field_text(&schema->fields[i], "delta.generationExpression", &arena), path))
+            return err_set(err, ERR_USAGE, "the column \"%.*s\" is used to generate \"%.*s\"",
+                           STR_ARG(path.parts[path.n - 1]), STR_ARG(schema->fields[i].name));
+    }
+    return 0;
+}
+
+struct retyped {
+    const struct delta_metadata *m;
+    const struct schema *schema;
+    struct arena arena; /* of paths */
+};
+
+static struct str part_name(const struct type *of, uint32_t i)
+{
+    static const char *const of_map[] = {"key", "value"};
+
+    return of->id == TYPE_STRUCT ? of->children[i].name : str_of(of->id == TYPE_MAP ? of_map[i] : "element");
+}
+
+static int check_type(struct retyped *r, struct delta_path path, const struct type *was, const struct type *is,
+                      struct err *err)
+{
+    if (!type_is_nested(was) || was->id != is->id)
+        return type_eq(was, is) ? 0 : column_unused_check(r->m, r->schema, path, err);
+    for (uint32_t i = 0; i < was->n_children; i++) {
+        struct str *parts = ARENA_NEW_N(&r->arena, struct str, path.n + 1);
+        memcpy(parts, path.parts, path.n * sizeof *parts);
+        parts[path.n] = part_name(was, i);
+        TRY(check_type(r, (struct delta_path){parts, path.n + 1}, &was->children[i].type, &is->children[i].type, err));
+    }
+    return 0;
+}
+
+int column_retyped_check(const struct delta_metadata *m, const struct schema *schema, const struct schema *next,
+                         struct err *err)
+{
+    struct retyped r = {m, schema, {0}};
+    int rc = 0;
+
+    for (uint32_t i = 0; i < schema->n_fields && rc == 0; i++) {
+        const struct field *f = &schema->fields[i];
+        rc = check_type(&r, (struct delta_path){&f->name, 1}, &f->type, &next->fields[i].type, err);
+        if (rc == 0 && field_meta_get(f, STR("delta.generationExpression")).n &&
+            !type_eq(&f->type, &next->fields[i].type))
+            rc = err_set(err, ERR_USAGE, "\"%.*s\" is generated: its type is that of its expression", STR_ARG(f->name));
+    }
+    arena_deinit(&r.arena);
+    return rc;
 }

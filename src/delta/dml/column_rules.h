@@ -5,6 +5,7 @@
 #ifndef SLUICE_DELTA_COLUMN_RULES_H
 #define SLUICE_DELTA_COLUMN_RULES_H
 
+#include "delta/log/snapshot.h"
 #include "engine/engine.h"
 #include "model/type.h"
 
@@ -15,5 +16,11 @@ int column_default_check(struct engine_conn *conn, const struct field *f, struct
 /* Is the expression a condition on columns of the schema? */
 int column_condition_check(struct engine_conn *conn, const struct schema *schema, struct str expr,
                            struct err *err) MUST_CHECK;
+/* Does no constraint and no generated column name it, so that it may go or get another name or type? ERR_USAGE: one does. */
+int column_unused_check(const struct delta_metadata *m, const struct schema *schema, struct delta_path path,
+                        struct err *err) MUST_CHECK;
+/* The same of what has another type in `next`, which has all columns of `schema` at their places and may have more. */
+int column_retyped_check(const struct delta_metadata *m, const struct schema *schema, const struct schema *next,
+                         struct err *err) MUST_CHECK;
 
 #endif

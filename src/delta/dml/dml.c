@@ -150,6 +150,7 @@ static int check_sets(const struct dml *d, const struct update *u, uint8_t *give
     for (uint32_t k = 0; k < u->n_set; k++) {
         uint32_t field;
         TRY(dml_find_column(d, u->set[k].path[0], &field, err));
+        TRY(dml_check_updatable(d, field, err));
         given[field] = DML_GIVEN;
     }
     return 0;

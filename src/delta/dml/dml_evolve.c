@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "codec/delta_schema.h"
+#include "delta/dml/column_rules.h"
 #include "delta/scan/query_type.h"
 
 static struct field *find(struct field *fields, uint32_t n, struct str name)
@@ -147,6 +148,7 @@ int dml_evolve(struct dml *d, struct engine_result *result, const bool *wanted, 
     TRY(add_columns(d, result, wanted, next, &changed, err));
     if (!changed)
         return 0;
+    TRY(column_retyped_check(&m, d->schema, next, err));
     TRY(map_columns(d, next, &m, err));
     delta_schema_write(next, &json);
     m.schema_json = buf_str(&json);

@@ -264,6 +264,8 @@ static int insert_body(struct dml *d, const void *arg, struct err *err)
     uint8_t *given;
     uint64_t rows;
 
+    if (ins->overwrite) /* though there may be nothing to replace, as Spark */
+        TRY(delta_tx_check_removable(d->tx, d->head, err));
     TRY(find_given(d, ins, &given, err));
     TRY(create_staging(d, ins, err));
     TRY(dml_stage_query(d, ins, err));

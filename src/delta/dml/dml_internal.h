@@ -62,6 +62,8 @@ void dml_add_alias(const struct dml *d, struct buf *sql);
 /* Name of a column's type as SQL knows it here, with logical field names. */
 int dml_add_type(const struct dml *d, uint32_t field, struct buf *sql, struct err *err) MUST_CHECK;
 int dml_find_column(const struct dml *d, struct str name, uint32_t *ret, struct err *err) MUST_CHECK;
+/* ERR_USAGE: an identity column, whose values no statement changes, also where INSERT may give them. */
+int dml_check_updatable(const struct dml *d, uint32_t field, struct err *err) MUST_CHECK;
 int dml_exec(const struct dml *d, const char *sql, struct err *err) MUST_CHECK;
 
 /* Adds to the table what the result's columns have and it lacks (schema evolution), with the statement's commit. Before

@@ -123,6 +123,22 @@ static int check_fields(const struct dml *d, const struct merge *g, const struct
     return 0;
 }
 
+static enum dml_given given_of(const struct dml *d, const struct merge *g, const struct dml_clause *c, uint32_t field)
+{
+    struct str name = d->schema->fields[field].name;
+    bool all = c->action == DML_UPDATE_ALL || c->action == DML_INSERT_ALL;
+    bool inserts = c->action == DML_INSERT || c->action == DML_INSERT_ALL;
+
+    if (all ? find_source_column(g, name) >= 0 : find_set(c, name) != NULL)
+        return DML_GIVEN;
+    return inserts ? DML_ABSENT : DML_OLD;
+}
+
+static bool updates(const struct dml_clause *c)
+{
+    return c->action == DML_UPDATE || c->action == DML_UPDATE_ALL;
+}
+
 /* Assignments must name columns that are there; with UPDATE * and INSERT * the source must have something for each. */
 static int check_clauses(const struct dml *d, const struct merge *g, struct err *err)
 {
@@ -133,6 +149,9 @@ static int check_clauses(const struct dml *d, const struct merge *g, struct err 
         bool all = clause->action == DML_UPDATE_ALL || clause->action == DML_INSERT_ALL;
         for (uint32_t k = 0; k < clause->n_set; k++)
             TRY(dml_find_column(d, clause->set[k].path[0], &field, err));
+        for (uint32_t i = 0; updates(clause) && i < d->schema->n_fields; i++)
+            if (given_of(d, g, clause, i) == DML_GIVEN)
+                TRY(dml_check_updatable(d, i, err));
         TRY(check_fields(d, g, clause, err));
         for (uint32_t i = 0; all && !g->m->schema_evolution && i < d->schema->n_fields; i++) {
             const struct field *f = &d->schema->fields[i];
@@ -144,17 +163,6 @@ static int check_clauses(const struct dml *d, const struct merge *g, struct err 
         }
     }
     return 0;
-}
-
-static enum dml_given given_of(const struct dml *d, const struct merge *g, const struct dml_clause *c, uint32_t field)
-{
-    struct str name = d->schema->fields[field].name;
-    bool all = c->action == DML_UPDATE_ALL || c->action == DML_INSERT_ALL;
-    bool inserts = c->action == DML_INSERT || c->action == DML_INSERT_ALL;
-
-    if (all ? find_source_column(g, name) >= 0 : find_set(c, name) != NULL)
-        return DML_GIVEN;
-    return inserts ? DML_ABSENT : DML_OLD;
 }
 
 static void add_source_column(const struct merge *g, struct str name, struct buf *sql)
@@ -687,6 +695,8 @@ static int merge_body(struct dml *d, const void *arg, struct err *err)
         g.not_matched |= g.m->clauses[c].when == DML_NOT_MATCHED;
         g.by_source |= g.m->clauses[c].when == DML_NOT_MATCHED_BY_SOURCE;
     }
+    if (g.by_source && d->tx->read->n_files)
+        TRY(delta_tx_check_removable(d->tx, d->head, err)); /* though none may be changed, as Spark */
     TRY(stage_source(d, &g, err));
     g.stage_us = (uint64_t)(clock_now_us() - start);
     TRY(check_clauses(d, &g, err));

@@ -105,6 +105,15 @@ static bool meta_i64(const struct field *f, const char *key, int64_t *ret)
     return str_to_i64(field_meta_get(f, str_of(key)), ret);
 }
 
+int dml_check_updatable(const struct dml *d, uint32_t field, struct err *err)
+{
+    const struct field *f = &d->schema->fields[field];
+
+    if (!field_meta_get(f, STR("delta.identity.start")).n)
+        return 0;
+    return err_set(err, ERR_USAGE, "\"%.*s\" is an identity column: its values cannot be changed", STR_ARG(f->name));
+}
+
 /* The highest value given out so far becomes metadata of the column. */
 static void set_high_water_mark(struct dml *d, struct schema **next, uint32_t i, int64_t mark)
 {

@@ -395,3 +395,44 @@ void table_words_plain_texts(struct str s, struct buf *out)
             buf_add_char(out, s.p[i]);
     }
 }
+
+static bool begins_name(struct str s, size_t i)
+{
+    return i < s.n && (s.p[i] == '`' || (in_word(s.p[i]) && !isdigit((unsigned char)s.p[i])));
+}
+
+/* The word or the name in quotes that begins at i; *ret_name is without these. */
+static size_t take_name(struct str s, size_t i, struct str *ret_name)
+{
+    size_t end = s.p[i] == '`' ? skip_quoted(s, i) : i + word_length(s, i), quote = s.p[i] == '`';
+
+    *ret_name = str_make(s.p + i + quote, MAX(end - i, 2 * quote) - 2 * quote);
+    return end;
+}
+
+bool table_words_name(struct str s, struct delta_path path)
+{
+    size_t end;
+
+    for (size_t i = 0; i < s.n; i = end) {
+        bool same = true;
+        struct str name;
+        end = i + 1;
+        if (s.p[i] == '\'' || s.p[i] == '"') {
+            end = skip_quoted(s, i);
+        } else if (isdigit((unsigned char)s.p[i])) {
+            end = i + word_length(s, i);
+        } else if (begins_name(s, i)) {
+            uint32_t k = 0;
+            for (size_t next = i; begins_name(s, next); k++) {
+                end = take_name(s, next, &name);
+                same = same && (k >= path.n || str_eq_nocase(name, path.parts[k]));
+                next = skip_space(s, end);
+                next = next < s.n && s.p[next] == '.' ? skip_space(s, next + 1) : s.n;
+            }
+            if (same)
+                return true;
+        }
+    }
+    return false;
+}

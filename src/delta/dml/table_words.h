@@ -14,10 +14,13 @@
 #define SLUICE_DELTA_TABLE_WORDS_H
 
 #include "base/buf.h"
+#include "delta/log/snapshot.h"
 
 /* Appends the expression with these in DuckDB's words. */
 void table_words(struct str expr, struct buf *out);
 /* Appends it as it is, but for its texts: those are written without Spark's escapes, as the SQL standard has them. */
 void table_words_plain_texts(struct str expr, struct buf *out);
+/* Does the expression name the column at the path, a part of it, or what it is a part of? (Of n.a: n.a, n and n.a.x, not n.b.) */
+bool table_words_name(struct str expr, struct delta_path path);
 
 #endif

@@ -2,9 +2,12 @@
 #include "delta/upkeep/restore.h"
 
 #include "base/mem.h"
+#include "codec/delta_schema.h"
 #include "delta/log/transaction.h"
 
 #include <stdio.h>
+
+#define MARK "delta.identity.highWaterMark"
 
 static bool has(const struct delta_snapshot *s, const struct delta_file *f)
 {
@@ -52,7 +55,42 @@ static int move_files(struct delta_table *t, struct delta_tx *tx, const struct d
     return 0;
 }
 
-/* The old metadata; but column ids that were given out once are never given out again. */
+static bool identity(const struct field *f, int64_t *ret_step, int64_t *ret_mark)
+{
+    return str_to_i64(field_meta_get(f, STR("delta.identity.step")), ret_step) &&
+           str_to_i64(field_meta_get(f, STR(MARK)), ret_mark);
+}
+
+/* Identity columns go on from the furthest value that was ever given out: one that is in a row that the RESTORE takes
+ * away may be known elsewhere. */
+static void keep_marks(const struct schema *now, const struct schema *old, struct delta_metadata *m,
+                       struct arena *arena)
+{
+    CLEANUP(schema_unrefp) struct schema *next = schema_clone(old);
+    CLEANUP(buf_deinit) struct buf json = {0};
+    int64_t step, mark, before;
+    bool changed = false;
+
+    for (uint32_t i = 0; i < next->n_fields; i++) {
+        struct field *f = &next->fields[i];
+        for (uint32_t k = 0; k < now->n_fields; k++) {
+            const struct field *g = &now->fields[k];
+            if (!str_eq_nocase(g->physical, f->physical) || !identity(g, &step, &mark) ||
+                !field_meta_get(f, STR("delta.identity.step")).n)
+                continue;
+            if (identity(f, &step, &before) && (step > 0 ? before >= mark : before <= mark))
+                continue;
+            field_meta_set(f, &next->arena, STR(MARK), field_meta_get(g, STR(MARK)));
+            changed = true;
+        }
+    }
+    if (!changed)
+        return;
+    delta_schema_write(next, &json);
+    m->schema_json = arena_str(arena, buf_str(&json));
+}
+
+/* The old metadata; but column ids and values of identity columns that were given out once are never given out again. */
 static void restore_metadata(struct delta_tx *tx, const struct delta_snapshot *old)
 {
     struct str key = STR("delta.columnMapping.maxColumnId");
@@ -64,6 +102,7 @@ static void restore_metadata(struct delta_tx *tx, const struct delta_snapshot *o
     for (uint32_t i = 0; i < m->n_configuration; i++)
         if (str_eq(m->configuration[i].key, key) && delta_kv_get(now->configuration, now->n_configuration, key).n)
             m->configuration[i].value = delta_kv_get(now->configuration, now->n_configuration, key);
+    keep_marks(tx->read->head->schema, old->head->schema, m, &tx->arena);
     bool same = str_eq(m->schema_json, now->schema_json) && m->n_configuration == now->n_configuration &&
                 str_eq(m->description, now->description);
     for (uint32_t i = 0; same && i < m->n_configuration; i++)
