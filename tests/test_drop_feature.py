@@ -77,3 +77,21 @@ def test_features_that_spark_cannot_drop_either(sluice, folder):
     sql(sluice, folder, "CREATE TABLE t (id INT, g INT GENERATED ALWAYS AS (id + 1)) TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')")
     for feature in ("changeDataFeed", "appendOnly", "invariants", "generatedColumns"):
         assert "cannot be dropped" in sql(sluice, folder, f"ALTER TABLE t DROP FEATURE {feature}", code=None).err
+
+
+@pytest.mark.parametrize("feature, properties, use", [
+    ("deletionVectors", "'delta.enableDeletionVectors' = 'true'", "DELETE FROM t WHERE id = 1"), ("columnMapping", "'delta.columnMapping.mode' = 'name'", "ALTER TABLE t RENAME COLUMN v TO w"),
+    ("typeWidening", "'delta.enableTypeWidening' = 'true'", "ALTER TABLE t ALTER COLUMN id TYPE BIGINT")])
+def test_a_feature_that_came_late_does_not_go_while_the_log_has_its_versions(sluice, folder, feature, properties, use):
+    """The oldest version does not need it: the later ones are looked at too, as by Spark."""
+    sql(sluice, folder, "CREATE TABLE t (id INT, v STRING) TBLPROPERTIES ('delta.enableDeletionVectors' = 'false')", "INSERT INTO t VALUES (1, 'a'), (2, 'b')",
+        f"ALTER TABLE t SET TBLPROPERTIES ({properties})", use)
+    said = sql(sluice, folder, f"ALTER TABLE t DROP FEATURE {feature} TRUNCATE HISTORY", code=3).err
+    assert f'version 2, which is still in the log' in said and f'needs the feature "{feature}"' in said
+    assert protocol(folder, "t")["minReaderVersion"] > 1
+
+
+def test_without_v2_checkpoints_the_policy_is_classic(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT) TBLPROPERTIES ('delta.checkpointPolicy' = 'v2')", "INSERT INTO t VALUES (1)", "ALTER TABLE t DROP FEATURE v2Checkpoint")
+    assert actions(folder, "t")["metaData"][0]["configuration"]["delta.checkpointPolicy"] == "classic"  # as Spark leaves it
+    assert "v2Checkpoint" not in protocol(folder, "t")["readerFeatures"]

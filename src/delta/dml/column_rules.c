@@ -154,7 +154,9 @@ static struct str part_name(const struct type *of, uint32_t i)
 {
     static const char *const of_map[] = {"key", "value"};
 
-    return of->id == TYPE_STRUCT ? of->children[i].name : str_of(of->id == TYPE_MAP ? of_map[i] : "element");
+    if (of->id == TYPE_STRUCT)
+        return of->children[i].name;
+    return str_of(of->id == TYPE_MAP ? of_map[i != 0] : "element");
 }
 
 static int check_type(struct retyped *r, struct delta_path path, const struct type *was, const struct type *is,

@@ -20,6 +20,7 @@ typedef const char *in_use_fn(const struct delta_snapshot *s);
 struct droppable {
     const char *feature;
     const char *properties[4]; /* go with it */
+    const char *becomes;       /* the value that the first of them has instead, where it is set */
     in_use_fn *in_use;
     bool rewrite_masked, rewrite_all; /* files, before */
     bool drop_type_changes;           /* in the schema */
@@ -90,7 +91,7 @@ static const struct droppable droppables[] = {
      .properties = {"delta.enableTypeWidening"},
      .rewrite_all = true,
      .drop_type_changes = true},
-    {.feature = "v2Checkpoint", .properties = {"delta.checkpointPolicy"}},
+    {.feature = "v2Checkpoint", .properties = {"delta.checkpointPolicy"}, .becomes = "classic"},
     {.feature = "vacuumProtocolCheck"},
     {.feature = "inCommitTimestamp",
      .properties = {"delta.enableInCommitTimestamps", "delta.inCommitTimestampEnablementVersion",
@@ -191,7 +192,10 @@ static int commit(struct delta_table *t, const struct droppable *d, bool truncat
     struct arena *arena = &a.tx->arena;
     a.tx->read_whole_table = true; /* a trace that another writer leaves meanwhile */
     for (size_t i = 0; i < ARRAY_LEN(d->properties) && d->properties[i]; i++)
-        alter_property(&a, str_of(d->properties[i]), (struct str){0});
+        if (!d->becomes)
+            alter_property(&a, str_of(d->properties[i]), (struct str){0});
+        else if (delta_kv_get(a.m->configuration, a.m->n_configuration, str_of(d->properties[i])).n)
+            alter_property(&a, str_of(d->properties[i]), str_of(d->becomes)); /* as Spark leaves it */
     if (d->drop_type_changes)
         drop_type_changes(&a.next->arena, a.next->fields, a.next->n_fields);
     const struct delta_ids *ids = a.tx->read->ids;
@@ -223,6 +227,37 @@ static bool needs(const struct delta_snapshot *s, const struct droppable *d)
     return d->properties[0] && delta_snapshot_property_is_true(s, str_of(d->properties[0]));
 }
 
+static bool action_needs(const struct delta_action *a, const struct droppable *d)
+{
+    if (a->kind == DELTA_ADD)
+        return d->rewrite_masked && a->file->dv;
+    if (a->kind != DELTA_METADATA)
+        return false;
+    const struct delta_metadata *m = a->metadata;
+    struct str value = d->properties[0] ? delta_kv_get(m->configuration, m->n_configuration, str_of(d->properties[0]))
+                                        : (struct str){0};
+    if (d->unmap ? value.n && !str_is(value, "none") : str_eq_nocase(value, STR("true")))
+        return true;
+    const char *changes = "\"delta.typeChanges\"";
+    return d->drop_type_changes && memmem(m->schema_json.p, m->schema_json.n, changes, strlen(changes));
+}
+
+/* The first of the commits that needs it; DELTA_NO_VERSION: none does. */
+static int find_needing(struct delta_table *t, const struct delta_log *log, int64_t before, const struct droppable *d,
+                        int64_t *ret, struct err *err)
+{
+    *ret = DELTA_NO_VERSION;
+    for (size_t i = 0; i < log->n_commits && log->commits[i].version < before && *ret == DELTA_NO_VERSION; i++) {
+        CLEANUP(arena_deinit) struct arena arena = {0};
+        struct delta_actions actions = {0};
+        TRY(delta_commit_read(t->store, log->commits[i].version, &arena, &actions, err));
+        for (size_t k = 0; k < actions.n; k++)
+            if (action_needs(&actions.v[k], d))
+                *ret = log->commits[i].version;
+    }
+    return 0;
+}
+
 /* Deletes the older versions that may need the feature, as far as they are old enough, and looks whether any is left. */
 static int truncate_history(struct delta_table *t, const struct droppable *d, struct err *err)
 {
@@ -240,8 +275,13 @@ static int truncate_history(struct delta_table *t, const struct droppable *d, st
     TRY(delta_log_list(t->store, 0, &log, err));
     int64_t first = log.n_commits ? log.commits[0].version : now->version;
     TRY(delta_snapshot_open(t->store, t->engine, first, &oldest, err));
-    if (first == now->version || !needs(oldest, d))
+    if (first == now->version)
         return 0;
+    if (!needs(oldest, d)) { /* it may have come later */
+        TRY(find_needing(t, &log, now->version, d, &first, err));
+        if (first == DELTA_NO_VERSION)
+            return 0;
+    }
     err_set(err, ERR_REFUSED, "version %lld, which is still in the log of %s, needs the feature \"%s\"",
             (long long)first, t->store->name, d->feature);
     return err_hint(err,
