@@ -89,6 +89,10 @@ def test_a_feature_that_came_late_does_not_go_while_the_log_has_its_versions(slu
     said = sql(sluice, folder, f"ALTER TABLE t DROP FEATURE {feature} TRUNCATE HISTORY", code=3).err
     assert f'version 2, which is still in the log' in said and f'needs the feature "{feature}"' in said
     assert protocol(folder, "t")["minReaderVersion"] > 1
+    if feature == "deletionVectors":  # no new ones, and no property, as Spark leaves it
+        sql(sluice, folder, "DELETE FROM t WHERE id = 2", "INSERT INTO t VALUES (3, 'c')")
+        assert "delta.enableDeletionVectors" not in [a["metaData"] for _, done in folder.log("t") for a in done if "metaData" in a][-1]["configuration"]
+        assert not any("deletionVector" in a["add"] for _, done in list(folder.log("t"))[-2:] for a in done if "add" in a)
 
 
 def test_without_v2_checkpoints_the_policy_is_classic(sluice, folder):

@@ -160,7 +160,6 @@ static int clear_files(struct delta_table *t, struct engine_conn *conn, const st
     struct delta_optimize o = {.purge = true, .all = d->rewrite_all};
     struct delta_optimized done;
     struct str key = str_of(d->properties[0]);
-    struct delta_kv off = {key, STR("false")};
 
     CLEANUP(delta_snapshot_unrefp) struct delta_snapshot *s = delta_table_snapshot(t);
     if (d->untrack)
@@ -170,7 +169,7 @@ static int clear_files(struct delta_table *t, struct engine_conn *conn, const st
     if (!d->rewrite_masked && !d->rewrite_all)
         return 0;
     if (delta_snapshot_property_is_true(s, key))
-        TRY(delta_set_properties(t, &off, 1, err));
+        TRY(delta_unset_properties(t, &key, 1, err));
     return delta_optimize(t, conn, &o, &done, err);
 }
 
