@@ -246,3 +246,58 @@ def test_both_refuse_a_file_without_ids_in_a_table_mapped_by_id(sluice, spark, t
     with pytest.raises(SparkError, match="without.parquet"):
         spark.rows(f"SELECT * FROM delta.`{path}`")
     assert "without.parquet has no ids" in sluice.run("sql", "-c", f"SELECT * FROM delta.`{path}`", code=3).err
+
+
+ALL = ("a TINYINT, B SMALLINT, c BIGINT, d FLOAT, e DOUBLE, f BOOLEAN, g BINARY, h DATE, i TIMESTAMP_NTZ, j DECIMAL(38,10), k MAP<STRING, ARRAY<INT>>, `l.x` INT, m STRUCT<`q.r`: INT, S: ARRAY<STRUCT<t: DATE>>>, "
+       "t TIMESTAMP, `ü%` STRING")
+ALL_ROW = ("SELECT CAST(-1 AS TINYINT), CAST(2 AS SMALLINT), 5000000000, CAST('NaN' AS FLOAT), -0.5D, true, X'00FF', DATE '1899-01-02', TIMESTAMP_NTZ '2024-01-02 03:04:05.678901', "
+           "CAST('1234567890123456789012345678.0123456789' AS DECIMAL(38,10)), map('k', array(1, NULL)), 7, named_struct('q.r', 1, 'S', array(named_struct('t', DATE '2024-01-02'), NULL)), "
+           "TIMESTAMP '1969-12-31 23:59:59.999999', 'ü', {p}, 5")
+
+
+@pytest.mark.parametrize("names", ["", ", `a b` INT", ", `a;b` INT", ", `a=b` INT"])
+def test_parquet_of_all_types_becomes_a_table(sluice, spark, tmp_path, names):
+    """Names that Delta has no place for without column mapping are refused by both."""
+    paths = {who: tmp_path / who for who in ("ours", "theirs")}
+    name = f"all_{abs(hash(str(tmp_path)))}"
+    spark.run(f"CREATE TABLE {name} ({ALL}{names}, `P.q` STRING, z SMALLINT) USING parquet PARTITIONED BY (`P.q`, z) LOCATION '{paths['theirs']}'")
+    more = ", 1" if names else ""
+    for p in ("'a b/c%d'", "NULL"):
+        spark.run(f"INSERT INTO {name} {ALL_ROW.format(p=p).replace(', ' + p + ', 5', more + ', ' + p + ', 5')}")
+    shutil.copytree(paths["theirs"], paths["ours"])
+    columns = "PARTITIONED BY (`P.q` STRING, z SMALLINT)"
+    if names:
+        assert refused(spark, f"CONVERT TO DELTA parquet.`{paths['theirs']}` {columns}")
+        assert sluice.run("sql", "-c", f"CONVERT TO DELTA parquet.`{paths['ours']}` {columns}", code=None).code
+        return
+    by_us(sluice, f"CONVERT TO DELTA parquet.`{paths['ours']}` {columns}")
+    spark.run(f"CONVERT TO DELTA parquet.`{paths['theirs']}` {columns}")
+    ours, theirs = (Log(p) for p in paths.values())
+    assert shape(ours.schema()) == shape(theirs.schema()) and told_stats(ours, 0) == told_stats(theirs, 0)
+    mine = our_rows(sluice, paths["ours"], ours, [0])[0]
+    assert mine == our_rows(sluice, paths["theirs"], theirs, [0])[0] == spark_rows(spark, paths["ours"], 0) and len(mine) == 2
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "Spark's"])
+def test_both_ends_of_a_shallow_clone(sluice, spark, tmp_path, ours):
+    """Who made it or not: both read and change the clone and its source, by vectors and by files, and neither touches the other."""
+    paths = tmp_path / "s p%", tmp_path / "clone"
+    source, clone = (f"delta.`{p}`" for p in paths)
+    one, other = (lambda s: by_us(sluice, s)), spark.run
+    one(f"CREATE TABLE {source} (id INT, p STRING) USING delta PARTITIONED BY (p) TBLPROPERTIES ('delta.enableDeletionVectors' = 'true', 'delta.enableRowTracking' = 'true')")
+    one(f"INSERT INTO {source} VALUES (1, 'a b/%'), (2, 'a b/%'), (3, NULL), (4, 'c')")
+    other(f"INSERT INTO {source} VALUES (5, 'a b/%'), (6, 'c'), (7, 'c')")
+    one(f"DELETE FROM {source} WHERE id = 1")
+    other(f"DELETE FROM {source} WHERE id = 6")
+    (one if ours else other)(f"CREATE TABLE {clone} SHALLOW CLONE {source}")
+    for by, also in ((one, other), (other, one)):
+        for t in (clone, source):
+            last = max(r[0] for r in spark.rows(f"SELECT id FROM {t}"))
+            by(f"DELETE FROM {t} WHERE id = {2 if by is one else 7}")
+            also(f"UPDATE {t} SET id = id + 100 WHERE id = {5 if by is one else 4}")
+            by(f"INSERT INTO {t} VALUES ({last + 200}, 'a b/%')")
+    other(f"OPTIMIZE {clone}") if ours else one(f"OPTIMIZE {clone}")
+    for path in paths:
+        same_rows(sluice, spark, path, list(Log(path).versions))
+    ids = [sorted(r[0] for r in spark.rows(f"SELECT id FROM {t}")) for t in (clone, source)]
+    assert ids[0] == ids[1] == [3, 104, 105, 207, 407], ids
