@@ -1,9 +1,13 @@
 """Expressions that a table brings with it are Spark's SQL: a CAST in them cuts off what DuckDB's would round."""
 import json
+from decimal import Decimal
 
 import pytest
 
+from lib.expressions import COLUMNS as SPARK_COLUMNS
+from lib.expressions import EXPRESSIONS, OURS
 from lib.sluice import USAGE
+from lib.spark import Log, plain
 from test_dml import folder, sql  # noqa: F401
 
 COLUMNS = ("id INT, x DOUBLE, s STRING, i INT GENERATED ALWAYS AS (CAST(x AS INT)), l BIGINT GENERATED ALWAYS AS (2 * cast(`x` * 10 AS long)), "
@@ -115,7 +119,7 @@ ONE_OF_EACH = ("i INT, j INT, d DOUBLE, s STRING, l ARRAY<INT>, mp MAP<STRING, I
 def generated(sluice, folder, expression, kind, code=0):
     """The value of the expression, stored as Spark's text is, in a row with one of each type."""
     columns, row = ONE_OF_EACH
-    sql(sluice, folder, f"CREATE TABLE t ({columns}, g {kind} GENERATED ALWAYS AS (1))" if kind != "STRING" else f"CREATE TABLE t ({columns}, g STRING GENERATED ALWAYS AS ('x'))")
+    sql(sluice, folder, f"CREATE TABLE t ({columns}, g {kind} GENERATED ALWAYS AS ({'[1]' if kind == 'ARRAY<INT>' else f'CAST(NULL AS {kind})'}))")
     log = folder.table_path("t") / "_delta_log" / f"{0:020}.json"
     actions = [json.loads(line) for line in log.read_text().splitlines()]
     for a in actions:
@@ -136,14 +140,14 @@ def generated(sluice, folder, expression, kind, code=0):
     ("l[element_at(l, 1) - 8]", "INT", 30), (r"s LIKE 'a\\%b%'", "BOOLEAN", True), (r"s LIKE '%b\_c'", "BOOLEAN", True), (r"s LIKE 'ax\\%b%'", "BOOLEAN", False), (r"s NOT ILIKE 'A\\%B%'", "BOOLEAN", False),
     ("s LIKE 'a|%b%' ESCAPE '|'", "BOOLEAN", True), ("i / j * 3", "DOUBLE", -7.0), ("i / (j - 1)", "DOUBLE", -3.5), ("i / 2 / -2", "DOUBLE", 1.75), ("i % j", "INT", -1), ("i div 2", "BIGINT", -3),
     ("i % CASE WHEN i < 0 THEN 4 ELSE 3 END", "INT", -3), ("st.x / 2", "DOUBLE", 2.5), ("j / size(l)", "DOUBLE", 1.0), ("'a/b[0]%^' || s", "STRING", "a/b[0]%^a%b_c"), ("d / -2", "DOUBLE", 1.25),
-    ("1e-5D", "DOUBLE", 1e-5), ("1.5e2D + 2.5e3", "DOUBLE", 2650.0), ("ln(i)", "DOUBLE", None)])
+    (r"R'a\d'", "STRING", r"a\d"), ("1e-5D", "DOUBLE", 1e-5), ("1.5e2D + 2.5e3", "DOUBLE", 2650.0), ("ln(i)", "DOUBLE", None)])
 def test_values_are_those_of_spark(sluice, folder, expression, kind, expected):
     assert generated(sluice, folder, expression, kind) == expected
 
 
 @pytest.mark.parametrize("expression,kind,said", [
     ("l[i]", "INT", "no element -7"), ("l[3]", "INT", "no element 3"), ("element_at(l, 0)", "INT", "no element 0"), ("element_at(l, 4)", "INT", "no element 4"), ("i / 0", "DOUBLE", "division by zero"),
-    ("i % (j - 3)", "INT", "division by zero"), ("i DIV 0", "BIGINT", "division by zero"), ("d / 0.0", "DOUBLE", "division by zero"), ("i ^ 3", "INT", "spark_xor"), ("typeof(i)", "STRING", "spark_typeof")])
+    ("i % (j - 3)", "INT", "division by zero"), ("i DIV 0", "BIGINT", "division by zero"), ("d / 0.0", "DOUBLE", "division by zero"), ("i ^ 3", "INT", "spark_xor"), ("typeof(i)", "STRING", "typeof()")])
 def test_what_has_no_value_is_refused(sluice, folder, expression, kind, said):
     """Spark's ANSI mode raises an error; of the last two we would have another value."""
     assert said in generated(sluice, folder, expression, kind, code=USAGE)
@@ -152,3 +156,35 @@ def test_what_has_no_value_is_refused(sluice, folder, expression, kind, said):
 @pytest.mark.parametrize("expression", ["l[", "l[0", "[", "]", "l]", "element_at(", "element_at(l", "element_at(l)", "l[]", "i /", "i % (", "/", "s LIKE '", "'a'[0]", "l[0][0]", "element_at", "1e", "1e-", "`[0]", "i / -"])
 def test_broken_parts_of_expressions(sluice, folder, expression):
     generated(sluice, folder, expression, "INT", code=(0, USAGE))
+
+
+@pytest.mark.parametrize("chunk", range(8))
+def test_values_that_spark_was_asked_for(sluice, folder, chunk):
+    """In generated columns of one row; tests/spark asks Spark for the same."""
+    asked = EXPRESSIONS[chunk::8]
+    generated_columns = ", ".join(f"g{i} {kind} GENERATED ALWAYS AS ({expression})" for i, (expression, kind, _) in enumerate(asked))
+    names = ", ".join(c.split()[0] for c in SPARK_COLUMNS.replace("10,2", "10.2").replace("STRING, INT", "STRING. INT").split(", "))
+    sql(sluice, folder, f"CREATE TABLE t ({SPARK_COLUMNS}, {generated_columns})", f"INSERT INTO t ({names}) VALUES ({OURS})")
+    (row,) = [json.loads(line, parse_float=Decimal) for line in sql(sluice, folder, "FROM t").out.splitlines() if '"g0"' in line]
+    kinds = {f["name"]: f["type"] for f in Log(folder.table_path("t")).schema()["fields"]}
+    found = [plain(kinds[f"g{i}"], row[f"g{i}"]) for i in range(len(asked))]
+    assert [(e, v) for (e, _, _), v in zip(asked, found)] == [(e, plain(kinds[f"g{i}"], v) if "DOUBLE" in k or "FLOAT" in k else v) for i, (e, k, v) in enumerate(asked)]
+
+
+@pytest.mark.parametrize("expression,kind,said", [
+    ("levenshtein(s, 'x')", "INT", "levenshtein()"), ("array_distinct(l)", "ARRAY<INT>", "array_distinct()"), ("to_json(st)", "STRING", "to_json()"), ("xxhash64(s)", "BIGINT", "xxhash64"),
+    ("sha2(s, 512)", "STRING", "sha2() of 512 bits"), ("date_part('nope', s)", "INT", "date_part()"), ("concat(s, l)", "STRING", "concat()"), ("CAST(l AS STRING)", "STRING", "array, map or struct"),
+    ("round(d, 2)", "DOUBLE", "round()"), ("upper()", "STRING", "upper()"), ("TRY_CAST(s AS ARRAY<INT>)", "ARRAY<INT>", "ARRAY<INT>"), ("regexp_replace(s, 'a', '\\\\\\\\$')", "STRING", "regexp_replace()"),
+    ("CAST(12.5 AS DECIMAL(20,5)) / 3", "DECIMAL(26,10)", "more than 15 digits"), ("CAST(12.5 AS DECIMAL(4,1)) DIV 2", "BIGINT", "DIV of decimals"), ("user()", "STRING", "user()")])
+def test_what_is_not_computed_alike_is_refused_by_name(sluice, folder, expression, kind, said):
+    assert said in generated(sluice, folder, expression, kind, code=USAGE)
+
+
+@pytest.mark.parametrize("kind,expression", [
+    ("BIGINT", "a + 1"), ("STRING", "a + 1"), ("DATE", "ts"), ("TIMESTAMP", "d"), ("INT", "s"), ("BOOLEAN", "a"), ("DOUBLE", "a"), ("DECIMAL(10,0)", "a"), ("STRING", "d")])
+def test_a_generated_column_has_the_type_of_its_expression(sluice, folder, kind, expression):
+    """Spark's DeltaTable.create() refuses these (its SQL makes no generated columns)."""
+    said = sql(sluice, folder, f"CREATE TABLE t (a INT, ts TIMESTAMP, d DATE, s STRING, g {kind} GENERATED ALWAYS AS ({expression}))", code=USAGE).err
+    assert 'generated column "g": the type of the expression is not that of the column' in said
+    sql(sluice, folder, f"CREATE TABLE t (a INT, ts TIMESTAMP, d DATE, s STRING, g {kind} GENERATED ALWAYS AS (CAST({expression} AS {kind})))" if (kind, expression) not in
+        (("BOOLEAN", "a"), ("INT", "s")) else "CREATE TABLE t (a INT)")

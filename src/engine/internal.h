@@ -65,6 +65,7 @@ int scan_functions_register(struct engine_conn *conn, struct err *err) MUST_CHEC
 int stub_functions_register(struct engine_conn *conn, struct err *err) MUST_CHECK;
 int visit_function_register(struct engine_conn *conn, struct err *err) MUST_CHECK;
 int variant_functions_register(struct engine_conn *conn, struct err *err) MUST_CHECK;
+int spark_text_register(struct engine_conn *conn, struct err *err) MUST_CHECK;
 int spark_functions_register(struct engine_conn *conn, struct err *err) MUST_CHECK;
 
 static inline bool valid_bit(const uint64_t *valid, uint64_t i)

@@ -81,15 +81,71 @@ static int add_nothing(const struct schema *schema, bool with_generated, struct 
     return 0;
 }
 
+/* What a type is at least; 0: something else. Of numbers DuckDB does not tell as Spark does which they are among their kind. */
+static char kind_of(enum engine_kind kind)
+{
+    switch (kind) {
+    case ENGINE_TINYINT:
+    case ENGINE_SMALLINT:
+    case ENGINE_INTEGER:
+    case ENGINE_BIGINT:
+    case ENGINE_HUGEINT:
+        return 'i';
+    case ENGINE_FLOAT:
+    case ENGINE_DOUBLE:
+        return 'n';
+    case ENGINE_LIST:
+    case ENGINE_ARRAY:
+        return 'l';
+    case ENGINE_DECIMAL:
+        return 'c';
+    case ENGINE_VARCHAR:
+        return 's';
+    case ENGINE_BLOB:
+        return 'b';
+    case ENGINE_BOOLEAN:
+        return 'B';
+    case ENGINE_DATE:
+        return 'd';
+    case ENGINE_TIMESTAMP_TZ:
+        return 't';
+    case ENGINE_TIMESTAMP:
+        return 'z';
+    case ENGINE_SQLNULL: /* it may be of any */
+        return 'N';
+    default:
+        return 0;
+    }
+}
+
+/* Spark has no generated column whose type is not its expression's. A quotient of decimals is a double to DuckDB, and DIV an INT. */
+static int check_value_type(struct engine_conn *conn, struct str value, struct str from, const struct type *type,
+                            struct err *err)
+{
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+    CLEANUP(buf_deinit) struct buf sql = {0}, name = {0};
+
+    TRY(parquet_type_sql(type, &name, err));
+    buf_printf(&sql, "SELECT (%.*s\n), CAST(NULL AS %s) FROM %.*s LIMIT 0", STR_ARG(value), name.p, STR_ARG(from));
+    TRY(engine_query(conn, sql.p, &result, err));
+    enum engine_kind is = engine_result_column(result, 0)->type.kind, want = engine_result_column(result, 1)->type.kind;
+    char a = kind_of(is), b = kind_of(want);
+    bool quotient = strchr(sql.p, '/') != NULL;
+    if (a == 'N' || (a == b && (a != 'i' || is >= want || quotient)) || (a == 'n' && b == 'c' && quotient))
+        return 0;
+    return err_set(err, ERR_USAGE, "the type of the expression is not that of the column, %s", name.p);
+}
+
 static int check_expr(struct engine_conn *conn, const struct schema *schema, bool with_generated, struct str expr,
                       const struct type *type, struct err *err)
 {
-    CLEANUP(buf_deinit) struct buf from = {0}, sql = {0};
+    CLEANUP(buf_deinit) struct buf from = {0}, sql = {0}, value = {0};
 
     TRY(add_nothing(schema, with_generated, &from, err));
-    buf_add_cstr(&sql, "SELECT CAST((");
-    TRY(table_expr_sql(conn, buf_str(&from), expr, &sql, err));
-    buf_add_cstr(&sql, "\n) AS ");
+    TRY(table_expr_sql(conn, buf_str(&from), expr, &value, err));
+    if (!with_generated)
+        TRY(check_value_type(conn, buf_str(&value), buf_str(&from), type, err));
+    buf_printf(&sql, "SELECT CAST((%s\n) AS ", value.n ? value.p : "");
     TRY(parquet_type_sql(type, &sql, err));
     buf_printf(&sql, ") FROM %s", from.p);
     return engine_exec(conn, sql.p, err); /* not only planned: that there is no such cast is found by the first row */

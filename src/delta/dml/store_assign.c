@@ -16,7 +16,14 @@ static bool is_whole(enum type_id id)
 }
 
 /* A text that matches (all of it) is put into quotes, so that the cast refuses it and says it. */
-#define REFUSE(pattern) ((struct form){"regexp_replace(", ", '^(" pattern ")$', '\"\\1\"', 's')"})
+#define REFUSE(pattern) REFUSE_AFTER("", "", pattern)
+#define REFUSE_AFTER(before, after, pattern) \
+    ((struct form){"regexp_replace(" before, after ", '^(" pattern ")$', '\"\\1\"', 's')"})
+/* Years and months are their first days. */
+#define REFUSE_SHORT(before, after, pattern)              \
+    REFUSE_AFTER("regexp_replace(regexp_replace(" before, \
+                 after ", '^\\s*(\\d{4,7})\\s*$', '\\1-01-01'), '^\\s*(\\d{4,7}-\\d{1,2})\\s*$', '\\1-01')", pattern)
+#define NO_TIME "\\s*-?[A-Za-z].*" /* infinity, epoch */
 
 static struct form form_of_text(enum type_id to)
 {
@@ -31,9 +38,13 @@ static struct form form_of_text(enum type_id to)
     case TYPE_DECIMAL:
         return REFUSE(".*_.*");
     case TYPE_DATE:
+        return REFUSE_SHORT("", "", NO_TIME);
     case TYPE_TIMESTAMP:
     case TYPE_TIMESTAMP_NTZ:
-        return REFUSE("\\s*-?[A-Za-z].*"); /* infinity, epoch */
+        return REFUSE_SHORT("regexp_replace(", ", '^\\s*(\\d{4,}-\\d{1,2}-\\d{1,2}[ T]\\d{1,2})\\s*$', '\\1:00')",
+                            NO_TIME);
+    case TYPE_BOOLEAN:
+        return (struct form){"trim(", ", E' \\t\\n\\r')"};
     case TYPE_BINARY:
         return (struct form){"encode(", ")"};
     default:
@@ -41,9 +52,31 @@ static struct form form_of_text(enum type_id to)
     }
 }
 
+/* Numbers are seconds. Nothing: it is another. */
+static struct form form_of_seconds(const struct engine_type *from, const struct type *to)
+{
+    bool whole = from->kind >= ENGINE_TINYINT && from->kind <= ENGINE_BIGINT;
+    bool exact = from->kind == ENGINE_DECIMAL, real = from->kind == ENGINE_DOUBLE || from->kind == ENGINE_FLOAT;
+    bool number = to->id == TYPE_DECIMAL || to->id == TYPE_FLOAT || to->id == TYPE_DOUBLE;
+
+    if (to->id == TYPE_TIMESTAMP && whole)
+        return (struct form){"make_timestamptz(CAST(", " AS BIGINT) * 1000000)"};
+    if (to->id == TYPE_TIMESTAMP && exact)
+        return (struct form){"make_timestamptz(CAST(trunc(", " * CAST(1000000 AS DECIMAL(38,0))) AS BIGINT))"};
+    if (to->id == TYPE_TIMESTAMP && real)
+        return (struct form){"make_timestamptz(CAST(trunc(CAST(", " AS DOUBLE) * 1e6) AS BIGINT))"};
+    if (from->kind == ENGINE_TIMESTAMP_TZ && (number || is_whole(to->id)))
+        return (struct form){number ? "epoch(" : "floor(epoch(", number ? ")" : "))"};
+    return (struct form){0};
+}
+
 /* The same for all types; nothing: the cast is enough. */
 static struct form form_of(const struct engine_type *from, const struct type *to)
 {
+    struct form seconds = form_of_seconds(from, to);
+
+    if (seconds.before)
+        return seconds;
     if (from->kind == ENGINE_VARCHAR)
         return form_of_text(to->id);
     if (is_whole(to->id) &&
@@ -54,6 +87,8 @@ static struct form form_of(const struct engine_type *from, const struct type *to
                              " AS DOUBLE) AS VARCHAR), 'nan'), 'inf'), '-inf')"};
     if (to->id == TYPE_STRING && from->kind == ENGINE_DECIMAL && from->precision == from->scale)
         return (struct form){"regexp_replace(CAST(", " AS VARCHAR), '^(-?)\\.', '\\10.')"}; /* DuckDB's -.125 */
+    if (to->id == TYPE_STRING && (from->kind == ENGINE_DOUBLE || from->kind == ENGINE_FLOAT))
+        return (struct form){from->kind == ENGINE_FLOAT ? "spark_float_text(" : "spark_double_text(", ")"};
     if (to->id == TYPE_STRING && from->kind == ENGINE_TIMESTAMP_TZ)
         return (struct form){"CAST(", " AS TIMESTAMP)"};
     return to->id == TYPE_STRING && from->kind == ENGINE_BLOB ? (struct form){"decode(", ")"} : (struct form){0};

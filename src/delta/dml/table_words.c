@@ -5,46 +5,6 @@
 
 #include <ctype.h>
 
-static const struct {
-    const char *spark, *ours;
-} FUNCTIONS[] = {
-    {"add_months", "spark_add_months"},
-    {"array", "list_value"},
-    {"concat", "spark_concat"},
-    {"date_diff", "spark_datediff"},
-    {"datediff", "spark_datediff"},
-    {"date_sub", "spark_date_sub"},
-    {"dayofweek", "spark_dayofweek"},
-    {"endswith", "ends_with"},
-    {"hash", "spark_hash"},
-    {"isnotnull", "spark_isnotnull"},
-    {"isnull", "spark_isnull"},
-    {"lcase", "lower"},
-    {"ln", "spark_log"},
-    {"locate", "spark_locate"},
-    {"log", "spark_log"},
-    {"nvl", "coalesce"},
-    {"nvl2", "spark_nvl2"},
-    {"pmod", "spark_pmod"},
-    {"regexp", "regexp_matches"},
-    {"regexp_like", "regexp_matches"},
-    {"regexp_replace", "spark_regexp_replace"},
-    {"rlike", "regexp_matches"},
-    {"shiftleft", "spark_shiftleft"},
-    {"shiftright", "spark_shiftright"},
-    {"size", "spark_size"},
-    {"split", "regexp_split_to_array"},
-    {"startswith", "starts_with"},
-    {"substr", "spark_substring"},
-    {"substring", "spark_substring"},
-    {"to_date", "spark_to_date"},
-    {"trunc", "spark_trunc"},
-    {"typeof", "spark_typeof"},
-    {"ucase", "upper"},
-    {"unix_timestamp", "spark_unix_timestamp"},
-    {"weekday", "spark_weekday"},
-};
-
 /* Letters of date_format() and what strftime() has for them. */
 static const struct {
     const char *spark, *ours;
@@ -229,19 +189,22 @@ static size_t skip_number(struct str s, size_t i)
     return power;
 }
 
-/* The number at i, without a letter for its type. */
+/* The number at i; a letter behind it says its type. */
 static size_t add_number(struct str s, size_t i, struct buf *out)
 {
+    static const struct {
+        const char *letters, *type;
+    } types[] = {{"L", "BIGINT"}, {"S", "SMALLINT"}, {"Y", "TINYINT"}, {"D", "DOUBLE"}, {"F", "FLOAT"}, {"BD", NULL}};
     size_t end = skip_number(s, i), more = word_length(s, end);
-    bool power = memchr(s.p + i, 'e', end - i) || memchr(s.p + i, 'E', end - i);
+    struct str number = str_make(s.p + i, end - i), letters = str_make(s.p + end, more);
 
-    buf_add(out, s.p + i, end - i);
-    bool real = more == 1 && strchr("dDfF", s.p[end]), whole = more == 1 && strchr("lLsSyY", s.p[end]);
-    bool exact = more == 2 && str_eq_nocase(str_make(s.p + end, 2), STR("BD"));
-    if (real)
-        buf_add_cstr(out, power ? "" : "e0");
-    else if (!whole && !exact)
-        buf_add(out, s.p + end, more);
+    for (size_t k = 0; k < ARRAY_LEN(types); k++) {
+        if (!str_eq_nocase(letters, str_of(types[k].letters)))
+            continue;
+        buf_printf(out, types[k].type ? "CAST(%.*s AS %s)" : "%.*s", STR_ARG(number), types[k].type);
+        return end + more;
+    }
+    buf_printf(out, "%.*s%.*s", STR_ARG(number), STR_ARG(letters));
     return end + more;
 }
 
@@ -266,7 +229,7 @@ static size_t skip_brackets(struct str s, size_t i)
 }
 
 /* Behind what an operator at i applies to: a sign, a name or call or number or brackets, what is taken out of it. i: another thing. */
-static size_t skip_operand(struct str s, size_t i)
+size_t table_words_operand(struct str s, size_t i)
 {
     size_t at = skip_space(s, i), start;
 
@@ -293,7 +256,7 @@ static size_t skip_operand(struct str s, size_t i)
 /* An operator that divides, and what it divides by, behind i: by zero is an error. Where that ends. */
 static size_t add_division(struct str s, size_t i, const char *symbol, struct buf *out)
 {
-    size_t end = skip_operand(s, i);
+    size_t end = table_words_operand(s, i);
     CLEANUP(buf_deinit) struct buf by = {0};
 
     buf_add_cstr(out, symbol);
@@ -329,6 +292,20 @@ static size_t add_like(struct str s, struct str word, size_t i, struct buf *out)
     return end;
 }
 
+/* X'4142' and R'raw text', whose quote is at i. Where it ends, 0: it is another. */
+static size_t add_marked(struct str s, struct str mark, size_t i, struct buf *out)
+{
+    const char *close = memchr(s.p + i + 1, s.p[i], s.n - i - 1);
+    bool bytes = str_eq_nocase(mark, STR("X"));
+
+    if (!close || (!bytes && !str_eq_nocase(mark, STR("R"))))
+        return 0;
+    buf_add_cstr(out, bytes ? "unhex(" : "");
+    buf_add_sql_literal(out, str_make(s.p + i + 1, (size_t)(close - s.p) - i - 1));
+    buf_add_cstr(out, bytes ? ")" : "");
+    return (size_t)(close - s.p) + 1;
+}
+
 static size_t add_word(struct str s, size_t i, struct buf *out)
 {
     struct str word = str_make(s.p + i, word_length(s, i));
@@ -345,12 +322,8 @@ static size_t add_word(struct str s, size_t i, struct buf *out)
         return done;
     if (str_eq_nocase(word, STR("DIV")) && i)
         return add_division(s, end, "//", out);
-    for (size_t k = 0; call && k < ARRAY_LEN(FUNCTIONS); k++) {
-        if (!str_eq_nocase(word, str_of(FUNCTIONS[k].spark)))
-            continue;
-        buf_add_cstr(out, FUNCTIONS[k].ours);
-        return end;
-    }
+    if (end < s.n && (s.p[end] == '\'' || s.p[end] == '"') && (done = add_marked(s, word, end, out)))
+        return done;
     buf_add_str(out, word);
     return end;
 }
