@@ -197,3 +197,11 @@ def test_an_empty_text_is_null_as_a_partition_before_rules_are_asked(sluice, fol
         "CREATE TABLE u (id INT, p STRING) PARTITIONED BY (p)", "ALTER TABLE u ADD CONSTRAINT small CHECK (length(p) < 2)",
         "CREATE TABLE w (id INT, p STRING) PARTITIONED BY (p)")
     assert error in sql(sluice, folder, statement, code=USAGE).err
+
+
+def test_history_tells_what_a_partition_clause_replaced(sluice, folder):
+    sql(sluice, folder, "CREATE TABLE t (id INT, p STRING, q INT, d DATE) PARTITIONED BY (p, q, d)", "INSERT OVERWRITE t PARTITION (p = 'a', q, d) VALUES (9, 5, NULL)",
+        r"INSERT OVERWRITE t PARTITION (q = -5, p = 'o''x\') (id, d) VALUES (10, NULL)", "INSERT OVERWRITE t PARTITION (d = DATE '2024-01-02', p = NULL, q) VALUES (1, 2)", "INSERT OVERWRITE t VALUES (1, 'a', 1, NULL)",
+        "INSERT INTO t PARTITION (p = 'a', q = 1, d = NULL) VALUES (9)")
+    told = [a["commitInfo"]["operationParameters"].get("predicate") for _, actions in folder.log("t") for a in actions if "commitInfo" in a]
+    assert told == [None, "(p <=> 'a')", r"((q <=> -5) AND (p <=> 'o\'x\\'))", "((d <=> DATE '2024-01-02') AND (p IS NULL))", None, None]

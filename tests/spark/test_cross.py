@@ -126,6 +126,10 @@ FEATURES = {
     "insert replace where": [table(DV, more="PARTITIONED BY (s)"), ROWS, "INSERT INTO {t} REPLACE WHERE s = 'a' SELECT 5, CAST(2.5 AS DECIMAL(10,2)), 'a'"],
     "insert overwrite of partitions": [table(DV, more="PARTITIONED BY (s)"), "INSERT INTO {t} VALUES (1, 1.5, 'a'), (2, 2.5, 'b')",
                                        "DYNAMIC INSERT OVERWRITE {t} VALUES (3, 3.5, 'b'), (4, 4.5, 'c')"],
+    "insert overwrite of static partitions": [
+        table(DV, more="PARTITIONED BY (p, q, d)", columns="id INT, p STRING, q INT, d DATE"), "INSERT INTO {t} VALUES (1, 'a', 1, NULL), (2, 'b', 1, NULL), (3, 'a', 2, NULL)",
+        *[f"INSERT OVERWRITE {{t}} PARTITION ({p}) VALUES {v}" for p, v in {
+            "p = 'a', q, d": "(9, 5, DATE '2024-01-02')", "q = 5, p = 'a', d": "(10, NULL)", "q = -7, p = 'x y', d = NULL": "(10)", "q = 7, p, d = DATE '2024-01-02'": "(10, 'x')"}.items()]],
     "insert partition clause": [table(DV, more="PARTITIONED BY (s)"), "INSERT INTO {t} PARTITION (s = 'k') VALUES (1, 1.5)"],
     "store assignment": [
         table(DV, "'delta.feature.allowColumnDefaults' = 'supported'", columns="id INT DEFAULT 1.7, b BIGINT, c DECIMAL(5,2), s STRING, n STRUCT<a: INT, b: STRING>, l ARRAY<INT>"),

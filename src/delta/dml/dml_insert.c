@@ -230,7 +230,55 @@ static int write_replace_changes(struct dml *d, struct err *err)
     return dml_write_changes(d, sql.p, err);
 }
 
-static void set_info(struct dml *d, const struct dml_insert *ins, bool some, uint64_t rows)
+/* "(p <=> 'a')" or "(p IS NULL)", of the value that PARTITION gives. */
+static int add_given_partition(const struct dml *d, const struct dml_partition *given, struct buf *out, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf value = {0}, sql = {0};
+    uint32_t i;
+
+    TRY(dml_find_column(d, given->column, &i, err));
+    struct str name = d->logical->fields[i].name;
+    enum type_id type = d->logical->fields[i].type.id;
+    bool date = type == TYPE_DATE, time = type == TYPE_TIMESTAMP || type == TYPE_TIMESTAMP_NTZ;
+    TRY(dml_add_constant(d, i, given->expr, &value, err));
+    buf_add_cstr(&sql, "SELECT coalesce(");
+    buf_add_sql_literal(&sql, name);
+    buf_printf(&sql, " || ' <=> %s' || ", date ? "DATE " : time ? "TIMESTAMP " : "");
+    if (type == TYPE_STRING || date || time)
+        buf_add_cstr(&sql, "'''' || replace(replace(CAST(v AS VARCHAR), '\\', '\\\\'), '''', '\\''') || ''''");
+    else
+        buf_add_cstr(&sql, "CAST(v AS VARCHAR)");
+    buf_add_cstr(&sql, ", ");
+    buf_add_sql_literal(&sql, name);
+    buf_printf(&sql, " || ' IS NULL') FROM (SELECT %s AS v)", value.p);
+    buf_add_char(out, '(');
+    TRY(engine_query_text(d->t->conn, sql.p, out, err));
+    buf_add_char(out, ')');
+    return 0;
+}
+
+/* What a static PARTITION clause replaces, as Spark tells it: "((p <=> 'a') AND (q IS NULL))". */
+static int add_static_predicate(const struct dml *d, const struct dml_insert *ins, struct buf *json, struct err *err)
+{
+    CLEANUP(buf_deinit) struct buf all = {0};
+
+    for (uint32_t k = 0; k < ins->n_partition; k++) {
+        CLEANUP(buf_deinit) struct buf both = {0};
+        if (!ins->partition[k].expr.n)
+            continue;
+        if (all.n)
+            buf_printf(&both, "(%s AND ", all.p);
+        TRY(add_given_partition(d, &ins->partition[k], &both, err));
+        buf_add_cstr(&both, all.n ? ")" : "");
+        buf_reset(&all);
+        buf_add_str(&all, buf_str(&both));
+    }
+    buf_add_cstr(json, ",\"predicate\":");
+    buf_add_json_str(json, buf_str(&all));
+    return 0;
+}
+
+static int set_info(struct dml *d, const struct dml_insert *ins, bool some, uint64_t rows, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf json = {0};
     struct dml_result *r = &d->result;
@@ -239,6 +287,8 @@ static void set_info(struct dml *d, const struct dml_insert *ins, bool some, uin
     if (ins->replace_where.n) {
         buf_add_cstr(&json, ",\"predicate\":");
         buf_add_json_str(&json, ins->replace_where);
+    } else if (ins->overwrite && !ins->dynamic && !ins->n_replace_using && has_static(ins)) {
+        TRY(add_static_predicate(d, ins, &json, err));
     }
     if (ins->dynamic && d->head->metadata->n_partition_columns && !ins->replace_where.n && !ins->n_replace_using)
         buf_add_cstr(&json, ",\"isDynamicPartitionOverwrite\":true");
@@ -255,6 +305,7 @@ static void set_info(struct dml *d, const struct dml_insert *ins, bool some, uin
                    (unsigned long long)d->n_hits, (unsigned long long)r->copied, (unsigned long long)d->cdc_files);
     buf_add_char(&json, '}');
     delta_tx_set_metrics(d->tx, buf_str(&json));
+    return 0;
 }
 
 static int insert_body(struct dml *d, const void *arg, struct err *err)
@@ -283,8 +334,7 @@ static int insert_body(struct dml *d, const void *arg, struct err *err)
     d->tx->blind_append = !ins->overwrite && !ins->reads_target;
     d->result.inserted = rows;
     d->result.deleted = d->n_hits;
-    set_info(d, ins, some, rows);
-    return 0;
+    return set_info(d, ins, some, rows, err);
 }
 
 int delta_insert(const struct dml_target *t, const struct dml_insert *insert, struct dml_result *ret, struct err *err)
