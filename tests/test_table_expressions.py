@@ -6,7 +6,7 @@ import pytest
 
 from lib.expressions import COLUMNS as SPARK_COLUMNS
 from lib.expressions import EXPRESSIONS, OURS
-from lib.sluice import USAGE
+from lib.sluice import REFUSED, USAGE
 from lib.spark import Log, plain
 from test_dml import folder, sql  # noqa: F401
 
@@ -188,3 +188,18 @@ def test_a_generated_column_has_the_type_of_its_expression(sluice, folder, kind,
     assert 'generated column "g": the type of the expression is not that of the column' in said
     sql(sluice, folder, f"CREATE TABLE t (a INT, ts TIMESTAMP, d DATE, s STRING, g {kind} GENERATED ALWAYS AS (CAST({expression} AS {kind})))" if (kind, expression) not in
         (("BOOLEAN", "a"), ("INT", "s")) else "CREATE TABLE t (a INT)")
+
+
+@pytest.mark.parametrize("call,depth,said", [("CAST({} AS STRING)", 60, None), ("CAST({} AS STRING)", 70, "more than 64 calls"), ("upper({})", 5000, "more than 64 calls"),
+                                             ("substring({}, 2, 3)", 5, None), ("substring({}, 2, 3)", 12, "longer than 262144 bytes")])
+def test_expressions_in_each_other(sluice, folder, call, depth, said):
+    """Who wrote the log decides how deep they are: neither the stack nor the memory is theirs."""
+    expression = "s"
+    for _ in range(depth):
+        expression = call.format(expression)
+    sql(sluice, folder, "CREATE TABLE t (s STRING)")
+    add = f"ALTER TABLE t ADD CONSTRAINT c CHECK ({expression} <> 'x')"
+    if said:
+        assert said in sql(sluice, folder, add, code=REFUSED).err
+    else:
+        sql(sluice, folder, add, "INSERT INTO t VALUES ('yy')")

@@ -21,12 +21,15 @@ struct cast {
 struct reading {
     struct engine_conn *conn;
     struct str from; /* what its columns are of */
+    unsigned depth;  /* brackets that it stands in */
     struct str expr;
     size_t at; /* all before it is in `out` */
     struct buf *out;
 };
 
-enum { MAX_ARGS = 32 };
+/* An expression stands in the log of the table, and whoever wrote that decides on it. A form may have an argument several times, so that
+ * a few calls in each other become long. */
+enum { MAX_ARGS = 32, MAX_DEPTH = 64, MAX_SQL = 1 << 18 };
 
 /* The commas between brackets. */
 struct commas {
@@ -166,12 +169,16 @@ void table_expr_names(struct str expr, struct buf *sql)
     }
 }
 
-static int read_expr(struct engine_conn *conn, struct str from, struct str expr, struct buf *out, struct err *err);
+static int read_all(struct reading *r, struct buf *out, struct err *err);
 
 /* A part of what is read, by itself. */
 static int read_part(const struct reading *r, struct str part, struct buf *out, struct err *err)
 {
-    return read_expr(r->conn, r->from, part, out, err);
+    struct reading inner = {.conn = r->conn, .from = r->from, .depth = r->depth + 1, .expr = part};
+
+    if (inner.depth > MAX_DEPTH)
+        return err_set(err, ERR_LIMIT, "more than %d calls and casts stand in each other", MAX_DEPTH);
+    return read_all(&inner, out, err);
 }
 
 static int ask_type(const struct reading *r, struct str value, struct engine_result **ret, struct err *err)
@@ -662,13 +669,16 @@ static int add_next(struct reading *r, struct err *err)
     return 0;
 }
 
-static int read_expr(struct engine_conn *conn, struct str from, struct str expr, struct buf *out, struct err *err)
+static int read_all(struct reading *r, struct buf *out, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0}; /* what is looked back at is of this expression */
-    struct reading r = {conn, from, expr, 0, &sql};
 
-    while (r.at < expr.n)
-        TRY(add_next(&r, err));
+    r->out = &sql;
+    while (r->at < r->expr.n) {
+        TRY(add_next(r, err));
+        if (sql.n > MAX_SQL)
+            return err_set(err, ERR_LIMIT, "written out for DuckDB it is longer than %d bytes", MAX_SQL);
+    }
     buf_add_str(out, buf_str(&sql));
     return 0;
 }
@@ -678,5 +688,6 @@ int table_expr_sql(struct engine_conn *conn, struct str from, struct str expr, s
     CLEANUP(buf_deinit) struct buf words = {0};
 
     table_words(expr, &words);
-    return read_expr(conn, from, buf_str(&words), out, err);
+    struct reading r = {.conn = conn, .from = from, .expr = buf_str(&words)};
+    return read_all(&r, out, err);
 }
