@@ -383,15 +383,21 @@ static void add_stored(struct str value, char quote, struct buf *out)
     buf_add_char(out, quote);
 }
 
+/* R'text': Spark's, in which nothing escapes. */
+static bool is_raw(const struct token *before, const struct token *t)
+{
+    return t->kind == TOKEN_STRING && str_eq_nocase(before->text, STR("R")) && before->at + 1 == t->at;
+}
+
 struct str parser_stored(struct parser *p, struct str expr)
 {
     CLEANUP(buf_deinit) struct buf out = {0};
     struct lexer lx = lexer_of(expr);
-    struct token t;
+    struct token t, before = {0};
     size_t copied = 0;
 
-    while (lexer_next(&lx, &t, NULL) == 0) {
-        if (t.kind != TOKEN_QUOTED && t.kind != TOKEN_STRING)
+    for (; lexer_next(&lx, &t, NULL) == 0; before = t) {
+        if ((t.kind != TOKEN_QUOTED && t.kind != TOKEN_STRING) || is_raw(&before, &t))
             continue;
         buf_add(&out, expr.p + copied, t.at - copied);
         if (t.kind == TOKEN_QUOTED)

@@ -5,6 +5,10 @@
 
 #include <ctype.h>
 
+enum { MAX_DEPTH = 64 };
+
+static void add_words(struct str s, unsigned depth_left, struct buf *out);
+
 /* Letters of date_format() and what strftime() has for them. */
 static const struct {
     const char *spark, *ours;
@@ -114,7 +118,7 @@ static bool add_format(struct str pattern, struct buf *out)
 }
 
 /* date_format(value, 'pattern') whose bracket is at `open`; where it ends, 0: it is another. */
-static size_t add_date_format(struct str s, size_t open, struct buf *out)
+static size_t add_date_format(struct str s, size_t open, unsigned depth_left, struct buf *out)
 {
     CLEANUP(buf_deinit) struct buf format = {0}, pattern = {0};
     size_t depth = 0, comma = 0, literal = 0, end = open;
@@ -139,23 +143,50 @@ static size_t add_date_format(struct str s, size_t open, struct buf *out)
     if (!add_format(buf_str(&pattern), &format))
         return 0;
     buf_add_cstr(out, "strftime(CAST(");
-    table_words(str_make(s.p + open + 1, comma - open - 1), out);
+    add_words(str_make(s.p + open + 1, comma - open - 1), depth_left, out);
     buf_add_cstr(out, " AS TIMESTAMP), ");
     buf_add_sql_literal(out, buf_str(&format));
     buf_add_char(out, ')');
     return end + 1;
 }
 
+/* A text in which nothing escapes, whose quote is at i. Where it ends, 0: it does not. */
+static size_t take_raw(struct str s, size_t i, struct buf *ret)
+{
+    const char *close = memchr(s.p + i + 1, s.p[i], s.n - i - 1);
+
+    if (!close)
+        return 0;
+    buf_add(ret, s.p + i + 1, (size_t)(close - s.p) - i - 1);
+    return (size_t)(close - s.p) + 1;
+}
+
+static bool is_quote_at(struct str s, size_t i)
+{
+    return i < s.n && (s.p[i] == '\'' || s.p[i] == '"');
+}
+
+/* The value of the text at i, 'quoted' or R'raw'. Where it ends, 0: there is none. */
+static size_t take_text(struct str s, size_t i, struct buf *ret)
+{
+    if (i < s.n && toupper((unsigned char)s.p[i]) == 'R' && is_quote_at(s, i + 1))
+        return take_raw(s, i + 1, ret);
+    if (!is_quote_at(s, i))
+        return 0;
+    size_t end = skip_quoted(s, i);
+    text_value(str_make(s.p + i, end - i), ret);
+    return end;
+}
+
 /* a [NOT] RLIKE 'pattern', behind the word at i; where it ends, 0: it is another. */
 static size_t add_match(struct str s, size_t i, struct buf *out)
 {
-    CLEANUP(buf_deinit) struct buf pattern = {0};
-    size_t at = skip_space(s, i), end;
+    CLEANUP(buf_deinit) struct buf pattern = {0}, text = {0};
+    size_t end = take_text(s, skip_space(s, i), &text);
     bool negated = false;
 
-    if (at == s.n || (s.p[at] != '\'' && s.p[at] != '"'))
+    if (!end)
         return 0;
-    end = skip_quoted(s, at);
     while (out->n && isspace((unsigned char)out->p[out->n - 1]))
         out->n--;
     if (out->n > 3 && str_eq_nocase(str_make(out->p + out->n - 3, 3), STR("NOT")) && !in_word(out->p[out->n - 4])) {
@@ -163,7 +194,7 @@ static size_t add_match(struct str s, size_t i, struct buf *out)
         out->n -= 3;
     }
     buf_add_cstr(&pattern, "(?s:.*)(?:");
-    text_value(str_make(s.p + at, end - at), &pattern);
+    buf_add_str(&pattern, buf_str(&text));
     buf_add_cstr(&pattern, ")(?s:.*)");
     buf_add_cstr(out, negated ? " !~ " : " ~ ");
     buf_add_sql_literal(out, buf_str(&pattern));
@@ -254,13 +285,13 @@ size_t table_words_operand(struct str s, size_t i)
 }
 
 /* An operator that divides, and what it divides by, behind i: by zero is an error. Where that ends. */
-static size_t add_division(struct str s, size_t i, const char *symbol, struct buf *out)
+static size_t add_division(struct str s, size_t i, const char *symbol, unsigned depth_left, struct buf *out)
 {
     size_t end = table_words_operand(s, i);
     CLEANUP(buf_deinit) struct buf by = {0};
 
     buf_add_cstr(out, symbol);
-    table_words(str_make(s.p + i, end - i), &by);
+    add_words(str_make(s.p + i, end - i), depth_left, &by);
     struct str number = str_trim(buf_str(&by));
     size_t zeros = 0;
     while (zeros < number.n && strchr("0.", number.p[zeros]))
@@ -276,14 +307,9 @@ static size_t add_division(struct str s, size_t i, const char *symbol, struct bu
 static size_t add_like(struct str s, struct str word, size_t i, struct buf *out)
 {
     CLEANUP(buf_deinit) struct buf pattern = {0};
-    size_t at = skip_space(s, i), end, next;
+    size_t end = take_text(s, skip_space(s, i), &pattern), next = skip_space(s, end);
 
-    if (at == s.n || (s.p[at] != '\'' && s.p[at] != '"'))
-        return 0;
-    end = skip_quoted(s, at);
-    next = skip_space(s, end);
-    text_value(str_make(s.p + at, end - at), &pattern);
-    if (!pattern.n || !memchr(pattern.p, '\\', pattern.n) ||
+    if (!end || !pattern.n || !memchr(pattern.p, '\\', pattern.n) ||
         str_eq_nocase(str_make(s.p + next, word_length(s, next)), STR("ESCAPE")))
         return 0;
     buf_printf(out, "%.*s ", STR_ARG(word));
@@ -295,18 +321,19 @@ static size_t add_like(struct str s, struct str word, size_t i, struct buf *out)
 /* X'4142' and R'raw text', whose quote is at i. Where it ends, 0: it is another. */
 static size_t add_marked(struct str s, struct str mark, size_t i, struct buf *out)
 {
-    const char *close = memchr(s.p + i + 1, s.p[i], s.n - i - 1);
+    CLEANUP(buf_deinit) struct buf text = {0};
     bool bytes = str_eq_nocase(mark, STR("X"));
+    size_t end = bytes || str_eq_nocase(mark, STR("R")) ? take_raw(s, i, &text) : 0;
 
-    if (!close || (!bytes && !str_eq_nocase(mark, STR("R"))))
+    if (!end)
         return 0;
     buf_add_cstr(out, bytes ? "unhex(" : "");
-    buf_add_sql_literal(out, str_make(s.p + i + 1, (size_t)(close - s.p) - i - 1));
+    buf_add_sql_literal(out, buf_str(&text));
     buf_add_cstr(out, bytes ? ")" : "");
-    return (size_t)(close - s.p) + 1;
+    return end;
 }
 
-static size_t add_word(struct str s, size_t i, struct buf *out)
+static size_t add_word(struct str s, size_t i, unsigned depth_left, struct buf *out)
 {
     struct str word = str_make(s.p + i, word_length(s, i));
     size_t end = i + word.n, next = skip_space(s, end), done = 0;
@@ -317,21 +344,26 @@ static size_t add_word(struct str s, size_t i, struct buf *out)
     else if (!call && (str_eq_nocase(word, STR("LIKE")) || str_eq_nocase(word, STR("ILIKE"))))
         done = add_like(s, word, end, out);
     else if (call && str_eq_nocase(word, STR("date_format")))
-        done = add_date_format(s, next, out);
+        done = add_date_format(s, next, depth_left, out);
     if (done)
         return done;
     if (str_eq_nocase(word, STR("DIV")) && i)
-        return add_division(s, end, "//", out);
+        return add_division(s, end, "//", depth_left, out);
     if (end < s.n && (s.p[end] == '\'' || s.p[end] == '"') && (done = add_marked(s, word, end, out)))
         return done;
     buf_add_str(out, word);
     return end;
 }
 
-void table_words(struct str s, struct buf *out)
+/* The depth is that of what divides, or is formatted, in each other. */
+static void add_words(struct str s, unsigned depth_left, struct buf *out)
 {
     size_t end;
 
+    if (!depth_left--) {
+        buf_add_cstr(out, " spark_too_deep "); /* refused */
+        return;
+    }
     for (size_t i = 0; i < s.n; i = end) {
         char c = s.p[i];
         end = i + 1;
@@ -341,18 +373,23 @@ void table_words(struct str s, struct buf *out)
         } else if (isdigit((unsigned char)c)) {
             end = add_number(s, i, out);
         } else if (in_word(c)) {
-            end = add_word(s, i, out);
+            end = add_word(s, i, depth_left, out);
         } else if (i + 3 <= s.n && memcmp(s.p + i, "<=>", 3) == 0) {
             end = i + 3;
             buf_add_cstr(out, " IS NOT DISTINCT FROM ");
         } else if (c == '/' || c == '%') {
-            end = add_division(s, i + 1, c == '/' ? "/" : "%", out);
+            end = add_division(s, i + 1, c == '/' ? "/" : "%", depth_left, out);
         } else if (c == '^') { /* Spark's XOR, DuckDB's power: refused */
             buf_add_cstr(out, " spark_xor ");
         } else {
             buf_add_char(out, c);
         }
     }
+}
+
+void table_words(struct str s, struct buf *out)
+{
+    add_words(s, MAX_DEPTH, out);
 }
 
 void table_words_plain_texts(struct str s, struct buf *out)
