@@ -169,7 +169,7 @@ void table_expr_names(struct str expr, struct buf *sql)
     }
 }
 
-static int read_all(struct reading *r, struct buf *out, struct err *err);
+static int read_all(struct reading r, struct buf *out, struct err *err);
 
 /* A part of what is read, by itself. */
 static int read_part(const struct reading *r, struct str part, struct buf *out, struct err *err)
@@ -178,7 +178,7 @@ static int read_part(const struct reading *r, struct str part, struct buf *out, 
 
     if (inner.depth > MAX_DEPTH)
         return err_set(err, ERR_LIMIT, "more than %d calls and casts stand in each other", MAX_DEPTH);
-    return read_all(&inner, out, err);
+    return read_all(inner, out, err);
 }
 
 static int ask_type(const struct reading *r, struct str value, struct engine_result **ret, struct err *err)
@@ -669,13 +669,13 @@ static int add_next(struct reading *r, struct err *err)
     return 0;
 }
 
-static int read_all(struct reading *r, struct buf *out, struct err *err)
+static int read_all(struct reading r, struct buf *out, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0}; /* what is looked back at is of this expression */
 
-    r->out = &sql;
-    while (r->at < r->expr.n) {
-        TRY(add_next(r, err));
+    r.out = &sql;
+    while (r.at < r.expr.n) {
+        TRY(add_next(&r, err));
         if (sql.n > MAX_SQL)
             return err_set(err, ERR_LIMIT, "written out for DuckDB it is longer than %d bytes", MAX_SQL);
     }
@@ -688,6 +688,5 @@ int table_expr_sql(struct engine_conn *conn, struct str from, struct str expr, s
     CLEANUP(buf_deinit) struct buf words = {0};
 
     table_words(expr, &words);
-    struct reading r = {.conn = conn, .from = from, .expr = buf_str(&words)};
-    return read_all(&r, out, err);
+    return read_all((struct reading){.conn = conn, .from = from, .expr = buf_str(&words)}, out, err);
 }
