@@ -17,7 +17,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-THREADED = ["tests/test_sync_basic.py", "tests/test_restart.py"]  # receive, copy, apply, stop
+THREADED = ["tests/test_sync_basic.py", "tests/test_restart.py", "tests/test_network.py"]  # receive, copy, apply, stop
 total = {"passed": 0, "failed": 0, "skipped": 0}
 
 

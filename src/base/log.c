@@ -4,10 +4,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
 static atomic_int level_now = LOG_INFO;
+static pthread_mutex_t lock =
+    PTHREAD_MUTEX_INITIALIZER; /* of the hooks, and while they run: their argument may go after them */
 static void (*hook_before)(void *), (*hook_after)(void *);
 static void *hook_arg;
 
@@ -23,9 +26,11 @@ bool log_enabled(enum log_level level)
 
 void log_set_hooks(void (*before)(void *), void (*after)(void *), void *arg)
 {
+    pthread_mutex_lock(&lock);
     hook_before = before;
     hook_after = after;
     hook_arg = arg;
+    pthread_mutex_unlock(&lock);
 }
 
 void log_line(enum log_level level, const char *event, const char *fmt, ...)
@@ -44,6 +49,7 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
     while (b.n && b.p[b.n - 1] == ' ')
         b.n--;
     buf_add_char(&b, '\n');
+    pthread_mutex_lock(&lock);
     if (hook_before)
         hook_before(hook_arg);
     for (size_t done = 0; done < b.n;) {
@@ -54,6 +60,7 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
     }
     if (hook_after)
         hook_after(hook_arg);
+    pthread_mutex_unlock(&lock);
 }
 
 const char *log_quote(const char *text)

@@ -24,7 +24,8 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...) PRI
 const char *log_quote(const char *text);
 /* "<event> error=… code=… [hint=…]" at the level given. */
 void log_err(enum log_level level, const char *event, const struct err *err);
-/* A hook around each line, so that a live progress line can be cleared and redrawn. NULL removes it. */
+/* A hook around each line, so that a live progress line can be cleared and redrawn. NULL removes it: once this has returned, it does
+ * not run, and will not. It must not log. */
 void log_set_hooks(void (*before)(void *), void (*after)(void *), void *arg);
 
 #endif
