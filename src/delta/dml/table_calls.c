@@ -30,36 +30,23 @@ static const struct table_call CALLS[] = {
     {"bit_length", "s", "CAST(bit_length($1) AS INTEGER)"},
     {"btrim", "s", "trim($1, ' ')"},
     {"btrim", "ss", "trim($1, $2)"},
-    {"cardinality", "l", "CAST(len($1) AS INTEGER)"},
-    {"cardinality", "m", "CAST(cardinality($1) AS INTEGER)"},
-    {"ceil", "c", "ceil($1)"},
-    {"ceil", "f", "CAST(ceil($1) AS BIGINT)"},
-    {"ceil", "w", "CAST($1 AS BIGINT)"},
-    {"ceiling", "c", "ceil($1)"},
-    {"ceiling", "f", "CAST(ceil($1) AS BIGINT)"},
-    {"ceiling", "w", "CAST($1 AS BIGINT)"},
-    {"char", "w", "CASE WHEN $1 < 0 THEN '' ELSE chr(CAST($1 % 256 AS INTEGER)) END"},
-    {"char_length", "b", "octet_length($1)"},
-    {"char_length", "s", "length($1)"},
-    {"character_length", "b", "octet_length($1)"},
-    {"character_length", "s", "length($1)"},
-    {"chr", "w", "CASE WHEN $1 < 0 THEN '' ELSE chr(CAST($1 % 256 AS INTEGER)) END"},
+    {"ceil ceiling", "c", "ceil($1)"},
+    {"ceil ceiling", "f", "CAST(ceil($1) AS BIGINT)"},
+    {"ceil ceiling", "w", "CAST($1 AS BIGINT)"},
+    {"chr char", "w", "CASE WHEN $1 < 0 THEN '' ELSE chr(CAST($1 % 256 AS INTEGER)) END"},
     {"concat", "b*", "$|"},
     {"concat", "s*", "$|"},
     {"concat_ws", "s*", "concat_ws($*)"},
-    {"date_add", "di", "$1 + $2"},
-    {"date_diff", "dd", "CAST($1 - $2 AS INTEGER)"},
+    {"date_add dateadd", "di", "$1 + $2"},
     {"date_from_unix_date", "i", "DATE '1970-01-01' + $1"},
     {"date_sub", "di", "$1 - $2"},
     {"date_trunc", "st",
      UNIT(
          "$1") " WHEN 'DD' THEN 'day' WHEN 'DAY' THEN 'day' WHEN 'HOUR' THEN 'hour' WHEN 'MINUTE' THEN 'minute' "
                "WHEN 'SECOND' THEN 'second' WHEN 'MILLISECOND' THEN 'millisecond' WHEN 'MICROSECOND' THEN 'microsecond' END, $2)"},
-    {"dateadd", "di", "$1 + $2"},
-    {"datediff", "dd", "CAST($1 - $2 AS INTEGER)"},
-    {"day", "d", "day($1)"},
+    {"datediff date_diff", "dd", "CAST($1 - $2 AS INTEGER)"},
+    {"day dayofmonth", "d", "day($1)"},
     {"dayname", "d", "left(dayname($1), 3)"},
-    {"dayofmonth", "d", "day($1)"},
     {"dayofweek", "d", "dayofweek($1) + 1"}, /* Sunday is 1 */
     {"dayofyear", "d", "dayofyear($1)"},
     {"e", "", "exp(CAST(1 AS DOUBLE))"},
@@ -79,19 +66,16 @@ static const struct table_call CALLS[] = {
     {"isnotnull", ".", "($1 IS NOT NULL)"},
     {"isnull", ".", "($1 IS NULL)"},
     {"last_day", "d", "last_day($1)"},
-    {"lcase", "s", "lower(replace($1, 'İ', 'i̇'))"},
     {"left", "si", "left($1, greatest($2, 0))"},
-    {"len", "b", "octet_length($1)"},
-    {"len", "s", "length($1)"},
-    {"length", "b", "octet_length($1)"},
-    {"length", "s", "length($1)"},
+    {"length len char_length character_length", "b", "octet_length($1)"},
+    {"length len char_length character_length", "s", "length($1)"},
     {"ln", "n", "CASE WHEN $1 > 0 THEN ln($1) END"},
-    {"locate", "ss", "instr($2, $1)"},
+    {"locate position", "ss", "instr($2, $1)"},
     {"log", "n", "CASE WHEN $1 > 0 THEN ln($1) END"},
     {"log", "nn", "CASE WHEN $2 > 0 AND $1 > 0 THEN ln($2) / ln($1) END"},
     {"log10", "n", "CASE WHEN $1 > 0 THEN log10($1) END"},
     {"log2", "n", "CASE WHEN $1 > 0 THEN ln($1) / ln(CAST(2 AS DOUBLE)) END"},
-    {"lower", "s", "lower(replace($1, 'İ', 'i̇'))"},
+    {"lower lcase", "s", "lower(replace($1, 'İ', 'i̇'))"},
     {"lpad", "si", "lpad($1, $2, ' ')"},
     {"lpad", "sis", "lpad($1, $2, $3)"},
     {"ltrim", "s", "ltrim($1, ' ')"},
@@ -108,13 +92,10 @@ static const struct table_call CALLS[] = {
     {"octet_length", "s", "strlen($1)"},
     {"pmod", "..",
      "CASE WHEN $1 % spark_divisor($2) < 0 THEN ($1 % spark_divisor($2) + $2) % spark_divisor($2) ELSE $1 % spark_divisor($2) END"},
-    {"position", "ss", "instr($2, $1)"},
     {"positive", ".", "($1)"},
     {"quarter", "d", "quarter($1)"},
-    {"regexp", "ss", "regexp_matches($1, $2)"},
     {"regexp_extract", "ss", "regexp_extract($1, $2, 1)"},
     {"regexp_extract", "ssi", "regexp_extract($1, $2, $3)"},
-    {"regexp_like", "ss", "regexp_matches($1, $2)"},
     {"regexp_replace", "sss",
      "regexp_replace($1, $2, CASE WHEN contains($3, '\\') THEN error('regexp_replace() with a backslash in what is put in') "
      "ELSE regexp_replace($3, '\\$([0-9])', '\\\\\\1', 'g') END, 'g')"},
@@ -123,7 +104,7 @@ static const struct table_call CALLS[] = {
     {"reverse", "l", "list_reverse($1)"},
     {"reverse", "s", "reverse($1)"},
     {"right", "si", "right($1, greatest($2, 0))"},
-    {"rlike", "ss", "regexp_matches($1, $2)"},
+    {"rlike regexp regexp_like", "ss", "regexp_matches($1, $2)"},
     {"round", "c", "round($1)"},
     {"round", "cw", "round($1, $2)"},
     {"round", "f", "round($1)"}, /* of digits behind the point, Spark's goes by the double's text */
@@ -139,34 +120,28 @@ static const struct table_call CALLS[] = {
      "CASE WHEN $2 IN (0, 256) THEN sha256($1) WHEN $2 IN (224, 384, 512) THEN error('sha2() of ' || $2 || ' bits is not computed here') END"},
     {"shiftleft", "w.", "$1 << $2"},
     {"shiftright", "w.", "$1 >> $2"},
-    {"sign", "n", "CAST(sign($1) AS DOUBLE)"},
-    {"signum", "n", "CAST(sign($1) AS DOUBLE)"},
-    {"size", "l", "CAST(len($1) AS INTEGER)"},
-    {"size", "m", "CAST(cardinality($1) AS INTEGER)"},
+    {"sign signum", "n", "CAST(sign($1) AS DOUBLE)"},
+    {"size cardinality", "l", "CAST(len($1) AS INTEGER)"},
+    {"size cardinality", "m", "CAST(cardinality($1) AS INTEGER)"},
     {"space", "i", "repeat(' ', $1)"},
     {"split", "ss", "regexp_split_to_array($1, $2)"},
     {"startswith", "ss", "starts_with($1, $2)"},
-    {"substr", "si", "substring($1, greatest(" START ", 0) + 1)"},
-    {"substr", "sii",
-     "substring($1, greatest(" START ", 0) + 1, greatest(" START " + greatest($3, 0), 0) - greatest(" START ", 0))"},
-    {"substring", "si", "substring($1, greatest(" START ", 0) + 1)"},
-    {"substring", "sii",
+    {"substring substr", "si", "substring($1, greatest(" START ", 0) + 1)"},
+    {"substring substr", "sii",
      "substring($1, greatest(" START ", 0) + 1, greatest(" START " + greatest($3, 0), 0) - greatest(" START ", 0))"},
     {"timestamp_micros", "w", "make_timestamptz(CAST($1 AS BIGINT))"},
     {"timestamp_millis", "w", "make_timestamptz(CAST($1 AS BIGINT) * 1000)"},
     {"to_date", "d", "$1"},
     {"to_timestamp", "t", "$1"},
-    {"to_unix_timestamp", "t", "epoch_us($1) // 1000000"},
     {"trim", "s", "trim($1, ' ')"},
     {"trunc", "ds", "CAST(" UNIT("$2") " END, $1) AS DATE)"},
     {"try_divide", "nn", "CASE WHEN $2 <> 0 THEN $1 / $2 END"},
-    {"ucase", "s", "upper(replace($1, 'ß', 'SS'))"},
     {"unbase64", "s", "from_base64($1)"},
     {"unix_date", "d", "CAST($1 - DATE '1970-01-01' AS INTEGER)"},
     {"unix_micros", "t", "epoch_us($1)"},
     {"unix_seconds", "t", "CAST(floor(epoch($1)) AS BIGINT)"},
-    {"unix_timestamp", "t", "epoch_us($1) // 1000000"},
-    {"upper", "s", "upper(replace($1, 'ß', 'SS'))"},
+    {"unix_timestamp to_unix_timestamp", "t", "epoch_us($1) // 1000000"},
+    {"upper ucase", "s", "upper(replace($1, 'ß', 'SS'))"},
     {"weekday", "d", "isodow($1) - 1"}, /* Monday is 0 */
     {"weekofyear", "d", "weekofyear($1)"},
     {"year", "d", "year($1)"},
@@ -183,22 +158,20 @@ static const char *const REFUSED[] = {
     "version",
 };
 
-static const struct {
-    const char *names;
-    struct table_call call;
-} FIELDS[] = {
-    {"year years yr yrs y", {"year", "d", "year($1)"}},
-    {"yearofweek", {"yearofweek", "d", "isoyear($1)"}},
-    {"quarter qtr", {"quarter", "d", "quarter($1)"}},
-    {"month months mon mons", {"month", "d", "month($1)"}},
-    {"week weeks w", {"week", "d", "weekofyear($1)"}},
-    {"day days d", {"day", "d", "day($1)"}},
-    {"dayofweek dow", {"dayofweek", "d", "dayofweek($1) + 1"}},
-    {"dayofweek_iso dow_iso", {"dayofweek_iso", "d", "isodow($1)"}},
-    {"doy", {"doy", "d", "dayofyear($1)"}},
-    {"hour hours hr hrs h", {"hour", "t", "hour($1)"}},
-    {"minute minutes min mins m", {"minute", "t", "minute($1)"}},
-    {"second seconds sec secs s", {"second", "t", SECONDS}},
+/* Of EXTRACT. */
+static const struct table_call FIELDS[] = {
+    {"year years yr yrs y", "d", "year($1)"},
+    {"yearofweek", "d", "isoyear($1)"},
+    {"quarter qtr", "d", "quarter($1)"},
+    {"month months mon mons", "d", "month($1)"},
+    {"week weeks w", "d", "weekofyear($1)"},
+    {"day days d", "d", "day($1)"},
+    {"dayofweek dow", "d", "dayofweek($1) + 1"},
+    {"dayofweek_iso dow_iso", "d", "isodow($1)"},
+    {"doy", "d", "dayofyear($1)"},
+    {"hour hours hr hrs h", "t", "hour($1)"},
+    {"minute minutes min mins m", "t", "minute($1)"},
+    {"second seconds sec secs s", "t", SECONDS},
 };
 
 static bool is_number(enum engine_kind kind)
@@ -243,10 +216,21 @@ static bool fits(char takes, enum engine_kind kind)
     }
 }
 
+/* Is the name one of those, which have a space between them? */
+static bool is_one_of(struct str name, const char *names)
+{
+    for (size_t n; *names; names += n + (names[n] == ' ')) {
+        n = strcspn(names, " ");
+        if (str_eq_nocase(name, str_make(names, n)))
+            return true;
+    }
+    return false;
+}
+
 bool table_call_known(struct str name)
 {
     for (size_t i = 0; i < ARRAY_LEN(CALLS); i++)
-        if (str_eq_nocase(name, str_of(CALLS[i].name)))
+        if (is_one_of(name, CALLS[i].names))
             return true;
     for (size_t i = 0; i < ARRAY_LEN(REFUSED); i++)
         if (str_eq_nocase(name, str_of(REFUSED[i])))
@@ -268,7 +252,7 @@ const struct table_call *table_call_find(struct str name, const struct engine_ty
 {
     for (size_t k = 0; k < ARRAY_LEN(CALLS); k++) {
         const struct table_call *call = &CALLS[k];
-        bool right = str_eq_nocase(name, str_of(call->name)) && !(strlen(call->takes) > n && !strchr(call->takes, '*'));
+        bool right = is_one_of(name, call->names) && !(strlen(call->takes) > n && !strchr(call->takes, '*'));
         for (size_t i = 0; i < n && right; i++) {
             char takes = table_call_takes(call, i);
             right = takes && fits(takes, types[i]->kind);
@@ -297,14 +281,8 @@ void table_call_sql(const struct table_call *call, const struct str *args, size_
 
 const struct table_call *table_call_field(struct str field)
 {
-    for (size_t i = 0; i < ARRAY_LEN(FIELDS); i++) {
-        const char *name = FIELDS[i].names;
-        while (*name) {
-            size_t n = strcspn(name, " ");
-            if (str_eq_nocase(field, str_make(name, n)))
-                return &FIELDS[i].call;
-            name += n + (name[n] == ' ');
-        }
-    }
+    for (size_t i = 0; i < ARRAY_LEN(FIELDS); i++)
+        if (is_one_of(field, FIELDS[i].names))
+            return &FIELDS[i];
     return NULL;
 }

@@ -8,7 +8,7 @@
 #include "engine/engine.h"
 
 struct table_call {
-    const char *name;
+    const char *names; /* a space between them */
     /* A letter for each argument, of what it becomes: s text, d date, t timestamp, n double, i INT; or of what it has to be:
      * f double or float, c decimal, w whole number, l array, m map, b bytes, . anything. * behind one: any number of them. */
     const char *takes;
