@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 static atomic_int level_now = LOG_INFO;
-static pthread_mutex_t lock =
-    PTHREAD_MUTEX_INITIALIZER; /* of the hooks, and while they run: their argument may go after them */
+/* Of the hooks, and while they run: their argument may go after them. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void (*hook_before)(void *), (*hook_after)(void *);
 static void *hook_arg;
 

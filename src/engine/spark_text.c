@@ -1,6 +1,4 @@
-/* The text of doubles and floats as Spark has it (Java's): 1.0E10, 1.0E-4, 123456.789, NaN, -Infinity. */
-#include "engine/spark_text.h"
-
+/* spark_double_text(x), spark_float_text(x) in SQL: the text of numbers as Spark has it (Java's): 1.0E10, 1.0E-4, 123456.789, NaN, -Infinity. */
 #include "engine/internal.h"
 
 #include <math.h>
@@ -30,7 +28,7 @@ static int shortest(double d, bool is_float, char digits[24])
     return (int)strtol(power + 1, NULL, 10);
 }
 
-void spark_float_text(double d, bool is_float, struct buf *out)
+static void add_text(double d, bool is_float, struct buf *out)
 {
     char digits[24];
 
@@ -70,7 +68,7 @@ static void text_run(duckdb_data_chunk in, duckdb_vector out, bool is_float)
             continue;
         }
         buf_reset(&text);
-        spark_float_text(is_float ? (double)((const float *)values)[i] : ((const double *)values)[i], is_float, &text);
+        add_text(is_float ? (double)((const float *)values)[i] : ((const double *)values)[i], is_float, &text);
         duckdb_vector_assign_string_element_len(out, i, text.p, text.n);
     }
 }

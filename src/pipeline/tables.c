@@ -93,7 +93,7 @@ static bool is_gone(const struct relation *r)
 static const char *cannot_follow(const struct relation *r)
 {
     if (!r->n_columns)
-        return "the table has no columns";
+        return "the table " LAKE_NO_COLUMNS;
     if (!r->published && r->identity == IDENTITY_NONE)
         return "the table has no replica identity and is not published: give it a primary key or REPLICA IDENTITY FULL";
     if (!r->published)
@@ -125,8 +125,7 @@ static bool gained_identity(const struct state_table *st, const struct relation 
 /* It had none when it came (see above), or had lost all (sink/lake_schema.c). */
 static bool gained_columns(const struct state_table *st, const struct relation *r)
 {
-    return st && st->state == TABLE_QUARANTINED && str_has_suffix(st->reason, STR("has no columns")) &&
-           r->n_columns > 0;
+    return st && st->state == TABLE_QUARANTINED && str_has_suffix(st->reason, STR(LAKE_NO_COLUMNS)) && r->n_columns > 0;
 }
 
 /* Is the table to be copied now, though it is in the lake already? */

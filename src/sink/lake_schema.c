@@ -208,7 +208,7 @@ int lake_schema_evolve(struct lake_table *t, const struct relation *rel, const s
     CLEANUP(schema_unrefp) struct schema *s = schema_clone(fresh ? source : t->lake);
 
     if (!source->n_fields)
-        return err_set(err, ERR_UNSUPPORTED, "table %s has no columns", t->name);
+        return err_set(err, ERR_UNSUPPORTED, "table %s " LAKE_NO_COLUMNS, t->name);
     t->max_column_id = highest_id(s, t->max_column_id);
     bool maps = fresh ? t->mapped || has_odd_name(source) /* the copy's files have the names of now */
                       : !t->mapped && (needs_mapping(s, source) || has_odd_name(source));

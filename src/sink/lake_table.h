@@ -84,9 +84,9 @@ static inline bool lake_has_vectors(const struct lake_env *env, struct table_nam
 }
 
 enum { LAKE_FOREIGN = 1u << 31 };
-#define LAKE_FILES_APP "/files" /* after the app id: the txn action that says the next file number */
-#define LAKE_GONE_APP \
-    "/gone" /* in a history: the one that says up to which position it has rows of partitions that went */
+#define LAKE_FILES_APP "/files"          /* after the app id: the txn action that says the next file number */
+#define LAKE_GONE_APP "/gone"            /* in a history: up to which position it has rows of partitions that went */
+#define LAKE_NO_COLUMNS "has no columns" /* ends the reason of a table that is set aside for it, until it has one */
 
 enum lake_state {
     LAKE_STREAMING,

@@ -129,12 +129,6 @@ static int need_mapping(const struct alter *a, const char *what, struct err *err
     return err_hint(err, "ALTER TABLE … SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')");
 }
 
-/* A column that a constraint or a generated column is made of must stay as it is. */
-static int check_unused(const struct alter *a, struct delta_path path, struct err *err)
-{
-    return column_unused_check(a->m, a->next, path, err);
-}
-
 static int partition_of(const struct alter *a, struct str name)
 {
     for (uint32_t i = 0; i < a->m->n_partition_columns; i++)
@@ -176,7 +170,7 @@ int alter_droppable(struct alter *a, struct delta_path path, struct err *err)
     TRY(need_mapping(a, "dropping a column", err));
     if (path.n == 1 && partition_of(a, path.parts[0]) >= 0)
         return err_set(err, ERR_USAGE, "\"%.*s\" is a partition column: it cannot be dropped", STR_ARG(path.parts[0]));
-    TRY(check_unused(a, path, err));
+    TRY(column_unused_check(a->m, a->next, path, err));
     TRY(check_not_clustered(a, path, err));
     rename_in_stats(a, path, (struct str){0});
     return 0;
@@ -231,7 +225,7 @@ int delta_rename_column(struct delta_table *t, struct delta_path path, struct st
     TRY(alter_find(&a, (struct delta_path){parts, path.n}, &other, &clash, err));
     if (clash >= 0 && clash != i)
         return err_set(err, ERR_USAGE, "there is a column \"%.*s\" already", STR_ARG(name));
-    TRY(check_unused(&a, path, err));
+    TRY(column_unused_check(a.m, a.next, path, err));
     int partition = path.n == 1 ? partition_of(&a, path.parts[0]) : -1;
     if (partition >= 0)
         a.m->partition_columns[partition] = arena_str(&a.tx->arena, name);
@@ -288,7 +282,7 @@ int alter_type(struct alter *a, struct delta_path path, struct field *f, const s
                 from_text.p, to_text.p);
         return err_hint(err, "ALTER TABLE … SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')");
     }
-    TRY(check_unused(a, path, err));
+    TRY(column_unused_check(a->m, a->next, path, err));
     if (field_meta_get(f, STR("delta.generationExpression")).n)
         return err_set(err, ERR_USAGE, "\"%.*s\" is generated: its type is that of its expression", STR_ARG(f->name));
     note_widening(a, path, &f->type, to);

@@ -42,13 +42,33 @@ static int mark_of(int64_t start, int64_t step, int64_t value, int64_t *ret)
     return 0;
 }
 
+/* To the furthest value that rows have, where it is not there yet. */
+static int move_mark(struct alter *a, struct engine_conn *conn, struct field *f, int64_t start, int64_t step,
+                     struct err *err)
+{
+    int64_t value, mark, old;
+    int rc = furthest(a, conn, f, step, &value, err);
+
+    if (rc == ERR_NOT_FOUND)
+        return 0;
+    TRY(rc);
+    if (mark_of(start, step, value, &mark) < 0)
+        return err_set(err, ERR_LIMIT, "the identity column \"%.*s\" has no more values", STR_ARG(f->name));
+    if (step > 0 ? value < start : value > start)
+        return 0; /* all values are before the first */
+    if (meta_i64(f, "delta.identity.highWaterMark", &old) && (step > 0 ? old >= mark : old <= mark))
+        return 0;
+    field_meta_set(f, &a->next->arena, STR("delta.identity.highWaterMark"),
+                   str_of(arena_printf(&a->next->arena, "%lld", (long long)mark)));
+    return 0;
+}
+
 int delta_sync_identity(struct delta_table *t, struct engine_conn *conn, struct delta_path path, struct err *err)
 {
     CLEANUP(alter_deinit) struct alter a = {0};
     CLEANUP(buf_deinit) struct buf json = {0};
-    int64_t start, step, value = 0, mark = 0, old;
+    int64_t start, step;
     struct field_list list;
-    char text[24];
     int i;
 
     TRY(alter_begin(&a, t, "CHANGE COLUMN", err));
@@ -58,17 +78,7 @@ int delta_sync_identity(struct delta_table *t, struct engine_conn *conn, struct 
         !step)
         return err_set(err, ERR_USAGE, "\"%.*s\" is no identity column", STR_ARG(f->name));
     a.tx->read_whole_table = true;
-    int rc = furthest(&a, conn, f, step, &value, err);
-    if (rc == 0 && mark_of(start, step, value, &mark) < 0)
-        return err_set(err, ERR_LIMIT, "the identity column \"%.*s\" has no more values", STR_ARG(f->name));
-    if (rc != ERR_NOT_FOUND)
-        TRY(rc);
-    bool begun = rc == 0 && (step > 0 ? value >= start : value <= start); /* else all values are before the first */
-    if (begun && meta_i64(f, "delta.identity.highWaterMark", &old) && (step > 0 ? old >= mark : old <= mark))
-        begun = false;
-    snprintf(text, sizeof text, "%lld", begun ? (long long)mark : 0);
-    if (begun) /* a mark that is right already is a commit all the same, as Spark's */
-        field_meta_set(f, &a.next->arena, STR("delta.identity.highWaterMark"), str_of(text));
+    TRY(move_mark(&a, conn, f, start, step, err)); /* one that is right already is a commit all the same, as Spark's */
     alter_field_json(f, &json);
     alter_param(&a, "column", buf_str(&json));
     return alter_commit(&a, err);
