@@ -184,7 +184,8 @@ def test_schemas_that_change_while_it_runs(db, sluice, lake):
     db.sql("INSERT INTO a.t VALUES (2)", "ALTER SCHEMA a RENAME TO b", "INSERT INTO b.t VALUES (3)", "INSERT INTO b.u VALUES (2)",
            "ALTER TABLE b.u SET SCHEMA c", "INSERT INTO c.u VALUES (3)", "UPDATE b.t SET id = 4 WHERE id = 1",
            "CREATE SCHEMA a", "CREATE TABLE a.u (id int PRIMARY KEY)", "INSERT INTO a.u VALUES (7)")
-    sync.wait_until(lambda: sorted((r["table"].split(".")[1], r["rows"]) for r in sluice.status(lake)) == [("t", 3), ("u", 1), ("u", 3)])
+    # As text: a table that is still being copied has no number of rows.
+    sync.wait_until(lambda: sorted(f"{r['table'].split('.')[1]} {r['rows']}" for r in sluice.status(lake)) == ["t 3", "u 1", "u 3"])
     sync.term()
     assert "copied_anew" not in sync.text()
     sluice.sync_once(db.url, lake)
