@@ -17,14 +17,14 @@
 #include "codec/pg_schema.h"
 #include "pipeline/copy_chunk.h"
 #include "pipeline/copy_notes.h"
+#include "pipeline/copy_session.h"
 #include "sink/lake_history.h"
 #include "sink/lake_partition.h"
 #include "source/pg_catalog.h"
 
 #include <assert.h>
-#include <poll.h>
 
-enum { START_TRIES = 5, AGAIN_MS = 100, AGAIN_MS_MAX = 5000 };
+enum { START_TRIES = 5 };
 
 /* File numbers that a table may use while it is copied anew: it goes on following, and numbers are never used twice. The
  * copy's begin above them, and the table goes on above the copy's once it has them. */
@@ -38,8 +38,7 @@ struct copy_task {
 
 struct copy_worker {
     struct copy_job *job;
-    struct pg_session *session;      /* NULL: lost */
-    char snapshot[PG_SNAPSHOT_NAME]; /* its own name; "" without a session. Under the job's mutex */
+    struct copy_session *session;
     struct engine_conn *conn;
     const struct copy_table *table; /* that the session has a lock on */
     pthread_t thread;
@@ -57,8 +56,9 @@ struct copy_job {
     atomic_uint running;
     atomic_bool stop;
     atomic_uint_least64_t rows, bytes;
-    pthread_mutex_t mutex; /* of `err`, the tables' lists, and the names of snapshots */
+    pthread_mutex_t mutex; /* of `err`, and the tables' lists */
     struct err err;
+    struct copy_sessions sessions; /* one a worker */
     struct copy_worker *workers;
     unsigned n_workers;
 };
@@ -87,7 +87,7 @@ static int is_resumable(struct copy_job *job, struct copy_table *t, bool *ret, s
     *ret = t->rel->identity == IDENTITY_KEY && job->config.env->history != LAKE_CHANGES_ONLY;
     for (size_t i = 0; *ret && i < t->plan->n; i++)
         if (i == 0 || t->plan->chunks[i].leaf_oid != t->plan->chunks[i - 1].leaf_oid)
-            TRY(pg_chunk_is_current(pg_session_conn(job->workers[0].session), &t->plan->chunks[i], ret, err));
+            TRY(pg_chunk_is_current(pg_session_conn(job->sessions.v[0].pg), &t->plan->chunks[i], ret, err));
     return 0;
 }
 
@@ -119,7 +119,7 @@ static int look_again(struct copy_job *job, struct copy_table *t, struct err *er
 {
     struct relation *now;
 
-    TRY(pg_catalog_relation(pg_session_conn(job->workers[0].session), t->rel->oid, job->config.filter, &now, err));
+    TRY(pg_catalog_relation(pg_session_conn(job->sessions.v[0].pg), t->rel->oid, job->config.filter, &now, err));
     relation_unref(t->rel);
     schema_unref(t->schema);
     t->rel = now;
@@ -179,7 +179,7 @@ static int fail_table(struct copy_job *job, struct copy_table *t, struct pg_sess
 
 static int plan_table(struct copy_job *job, struct copy_table *t, struct err *err)
 {
-    struct pg_conn *conn = pg_session_conn(job->workers[0].session);
+    struct pg_conn *conn = pg_session_conn(job->sessions.v[0].pg);
     CLEANUP(mem_freep) char *name = mem_printf("%.*s.%.*s", STR_ARG(t->rel->schema), STR_ARG(t->rel->name));
     bool resumable = false;
 
@@ -225,74 +225,6 @@ static void add_tasks(struct copy_job *job, bool changed)
     }
 }
 
-/* ---- sessions ---- */
-
-static int open_session(struct copy_worker *w, const char *snapshot, struct err *err)
-{
-    TRY(pg_session_open(w->job->config.url, snapshot, w->job->config.stop_fd, &w->session, err));
-    pthread_mutex_lock(&w->job->mutex);
-    snprintf(w->snapshot, sizeof w->snapshot, "%s", pg_session_snapshot(w->session));
-    pthread_mutex_unlock(&w->job->mutex);
-    return 0;
-}
-
-static void close_session(struct copy_worker *w)
-{
-    pthread_mutex_lock(&w->job->mutex);
-    w->snapshot[0] = 0;
-    pthread_mutex_unlock(&w->job->mutex);
-    pg_session_free(TAKE_PTR(w->session));
-    w->table = NULL;
-}
-
-/* One that is still open, by `forget` no more: its worker has not noticed yet. */
-static bool find_snapshot(struct copy_job *job, const char *forget, char ret[PG_SNAPSHOT_NAME])
-{
-    ret[0] = 0;
-    pthread_mutex_lock(&job->mutex);
-    for (unsigned i = 0; i < job->n_workers && !ret[0]; i++) {
-        char *name = job->workers[i].snapshot;
-        if (forget && strcmp(name, forget) == 0)
-            name[0] = 0;
-        snprintf(ret, PG_SNAPSHOT_NAME, "%s", name);
-    }
-    pthread_mutex_unlock(&job->mutex);
-    return ret[0] != 0;
-}
-
-/* "invalid snapshot identifier", or from PostgreSQL 17 on "snapshot … does not exist": whoever exported it is gone. */
-static bool is_snapshot_gone(const struct err *err)
-{
-    return strcmp(err->sqlstate, "22023") == 0 || strcmp(err->sqlstate, "42704") == 0 ||
-           strcmp(err->sqlstate, "55000") == 0;
-}
-
-/* Opens another session for a worker that lost its own; ERR_NET when no snapshot is left. */
-static int open_again(struct copy_worker *w, struct err *err)
-{
-    struct copy_job *job = w->job;
-    struct pollfd p = {.fd = job->config.stop_fd, .events = POLLIN};
-    char name[PG_SNAPSHOT_NAME], gone[PG_SNAPSHOT_NAME] = "";
-    struct err why;
-
-    for (int ms = AGAIN_MS;; ms = MIN(2 * ms, (int)AGAIN_MS_MAX)) {
-        if (job->stop || !find_snapshot(job, gone[0] ? gone : NULL, name))
-            return err_set(err, ERR_NET, "the sessions of the copy were all lost");
-        int rc = open_session(w, name, &why);
-        if (rc == 0)
-            return 0;
-        snprintf(gone, sizeof gone, "%s", is_snapshot_gone(&why) ? name : "");
-        if (!gone[0] && rc != ERR_NET) {
-            *err = why;
-            return rc;
-        }
-        if (!gone[0])
-            log_err(LOG_WARN, "copy_session_lost", &why);
-        if (poll(&p, 1, gone[0] ? 0 : ms) > 0)
-            return err_set(err, ERR_CANCELLED, "stopped");
-    }
-}
-
 /* ---- working ---- */
 
 /* Takes the files out of the list. */
@@ -317,7 +249,7 @@ static int finish_chunk(struct copy_job *job, struct copy_worker *w, const struc
 
     pthread_mutex_lock(&job->mutex);
     if (!task->changed_since) {
-        t->plan->done[task->chunk] = (struct copy_done){job->lsn, pg_session_xmin(w->session)};
+        t->plan->done[task->chunk] = (struct copy_done){job->lsn, pg_session_xmin(w->session->pg)};
         rc = copy_notes_add(t->plan, task->chunk, files, rejects, n_rejects, err);
     }
     for (size_t i = 0; i < n_rejects; i++) {
@@ -341,8 +273,8 @@ static int run_task(struct copy_worker *w, const struct copy_task *task, struct 
     CLEANUP(copy_files_deinit) struct copy_files files = {0};
     struct copy_reject *rejects;
     size_t n_rejects;
-    struct copy_chunk_task ct = {&job->config,   w->session, w->conn,    task->table, &chunk,
-                                 &plan->next_id, job->lsn,   &job->rows, &job->bytes};
+    struct copy_chunk_task ct = {&job->config,   w->session->pg, w->conn,    task->table, &chunk,
+                                 &plan->next_id, job->lsn,       &job->rows, &job->bytes};
 
     chunk.changed_since = task->changed_since;
     int rc = copy_chunk(&ct, &files, &rejects, &n_rejects, err);
@@ -380,7 +312,7 @@ static int next_table(struct copy_worker *w, const struct copy_table *t, struct 
     const struct copy_table *before = w->table;
 
     w->table = t;
-    return before && before != t ? pg_snapshot_copy_abandon(w->session, err) : 0;
+    return before && before != t ? pg_snapshot_copy_abandon(w->session->pg, err) : 0;
 }
 
 static int do_task(struct copy_worker *w, const struct copy_task *task, struct err *err)
@@ -388,22 +320,21 @@ static int do_task(struct copy_worker *w, const struct copy_task *task, struct e
     struct copy_table *t = task->table;
 
     TRY(next_table(w, t, err));
-    return has_failed(w->job, t) ? 0 : fail_table(w->job, t, w->session, run_task(w, task, err), err);
+    return has_failed(w->job, t) ? 0 : fail_table(w->job, t, w->session->pg, run_task(w, task, err), err);
 }
 
 /* Whatever becomes of a connection, as long as another one has the snapshot. */
 static int do_task_surely(struct copy_worker *w, const struct copy_task *task, struct err *err)
 {
-    char unused[PG_SNAPSHOT_NAME];
-
     for (;;) {
-        int rc = w->session ? 0 : open_again(w, err);
+        int rc = w->session->pg ? 0 : copy_session_open_again(w->session, err);
         if (rc == 0)
             rc = do_task(w, task, err);
         if (rc != ERR_NET)
             return rc;
-        close_session(w);
-        if (w->job->stop || !find_snapshot(w->job, NULL, unused))
+        copy_session_close(w->session);
+        w->table = NULL;
+        if (w->job->stop || !copy_sessions_are_left(&w->job->sessions))
             return rc;
         log_err(LOG_WARN, "copy_session_lost", err);
     }
@@ -437,8 +368,8 @@ static int open_sessions(struct copy_job *job, const char *snapshot, struct err 
 {
     struct err why;
 
-    for (unsigned i = 0; i < job->n_workers; i++) {
-        int rc = open_session(&job->workers[i], snapshot, &why);
+    for (unsigned i = 0; i < job->sessions.n; i++) {
+        int rc = copy_session_open(&job->sessions.v[i], snapshot, &why);
         if (rc && (rc != ERR_NET || i == 0)) {
             *err = why;
             return rc;
@@ -455,7 +386,7 @@ static int open_and_plan(struct copy_job *job, const char *snapshot, struct err 
     for (size_t i = 0; i < job->n_tables; i++) {
         struct copy_table *t = &job->tables[i];
         int rc = plan_table(job, t, err);
-        TRY(fail_table(job, t, job->workers[0].session, rc, err));
+        TRY(fail_table(job, t, job->sessions.v[0].pg, rc, err));
     }
     return 0;
 }
@@ -469,14 +400,14 @@ static int begin(struct copy_job *job, const char *snapshot, struct err *err)
     for (int tries = 1; rc == ERR_NET && tries < START_TRIES; tries++) {
         why = *err;
         log_err(LOG_WARN, "copy_session_lost", err);
-        for (unsigned i = 0; i < job->n_workers; i++)
-            close_session(&job->workers[i]);
+        for (unsigned i = 0; i < job->sessions.n; i++)
+            copy_session_close(&job->sessions.v[i]);
         for (size_t i = 0; i < job->n_tables; i++) {
             drop_progress(&job->tables[i]);
             job->tables[i].failed.code = 0;
         }
         rc = open_and_plan(job, snapshot, err);
-        if (rc && is_snapshot_gone(err)) {
+        if (rc && copy_snapshot_is_gone(err)) {
             *err = why;
             return ERR_NET;
         }
@@ -515,8 +446,10 @@ int copy_start(const struct copy_config *config, struct relation *const *tables,
     }
     job->n_workers = MAX(config->sessions, 1u);
     job->workers = MEM_NEW_N(struct copy_worker, job->n_workers);
+    copy_sessions_init(&job->sessions, job->n_workers, config->url, config->stop_fd, &job->stop);
     for (unsigned i = 0; i < job->n_workers; i++) {
         job->workers[i].job = job;
+        job->workers[i].session = &job->sessions.v[i];
         TRY(engine_connect(config->engine, &job->workers[i].conn, err));
     }
     TRY(begin(job, snapshot, err));
@@ -586,8 +519,8 @@ void copy_free(struct copy_job *job)
         if (w->started)
             pthread_join(w->thread, NULL);
         engine_conn_free(w->conn);
-        pg_session_free(w->session);
     }
+    copy_sessions_deinit(&job->sessions);
     for (size_t i = 0; i < job->n_tables; i++)
         table_deinit(&job->tables[i]);
     pthread_mutex_destroy(&job->mutex);
