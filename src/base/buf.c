@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 
 void buf_deinit(struct buf *b)
@@ -45,6 +46,12 @@ void buf_add(struct buf *b, const void *p, size_t n)
         memcpy(to, p, n);
     b->n += n;
     b->p[b->n] = 0;
+}
+
+void buf_trim_end(struct buf *b)
+{
+    while (b->n && isspace((unsigned char)b->p[b->n - 1]))
+        b->n--;
 }
 
 void buf_add_str(struct buf *b, struct str s)

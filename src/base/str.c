@@ -27,13 +27,25 @@ int str_cmp(struct str a, struct str b)
     return c ? c : (a.n > b.n) - (a.n < b.n);
 }
 
+struct str str_trim_end(struct str s)
+{
+    while (s.n && isspace((unsigned char)s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
 struct str str_trim(struct str s)
 {
     while (s.n && isspace((unsigned char)s.p[0]))
         s.p++, s.n--;
-    while (s.n && isspace((unsigned char)s.p[s.n - 1]))
-        s.n--;
-    return s;
+    return str_trim_end(s);
+}
+
+size_t str_skip_space(struct str s, size_t i)
+{
+    while (i < s.n && isspace((unsigned char)s.p[i]))
+        i++;
+    return i;
 }
 
 struct str str_split(struct str *rest, char sep)

@@ -40,6 +40,8 @@ bool str_has_suffix(struct str s, struct str suffix);
 bool str_eq_nocase(struct str a, struct str b); /* ASCII only */
 int str_cmp(struct str a, struct str b);        /* by bytes, as memcmp */
 struct str str_trim(struct str s);              /* without ASCII white space at both ends */
+struct str str_trim_end(struct str s);
+size_t str_skip_space(struct str s, size_t i); /* behind the ASCII white space at i */
 /* Cuts the part before the first `sep` off `*rest` and returns it; the whole when there is no `sep` (`rest` is then
  * left empty with p NULL). Loop while (rest.p). */
 struct str str_split(struct str *rest, char sep);

@@ -14,6 +14,8 @@
     "date_trunc(CASE upper(" text ") WHEN 'YYYY' THEN 'year' WHEN 'YY' THEN 'year' WHEN 'YEAR' THEN 'year' "  \
     "WHEN 'MM' THEN 'month' WHEN 'MON' THEN 'month' WHEN 'MONTH' THEN 'month' WHEN 'QUARTER' THEN 'quarter' " \
     "WHEN 'WEEK' THEN 'week'"
+/* What does not fit goes round, as in Java: of the bits only the lowest count. */
+#define WRAPPED(value, half, mask, type) "CAST(((" value ") + " half " & " mask ") - " half " AS " type ")"
 
 static const struct table_call CALLS[] = {
     {"add_months", "di", "CAST($1 + to_months($2) AS DATE)"},
@@ -118,8 +120,18 @@ static const struct table_call CALLS[] = {
     {"sha", "s", "sha1($1)"},
     {"sha2", "si",
      "CASE WHEN $2 IN (0, 256) THEN sha256($1) WHEN $2 IN (224, 384, 512) THEN error('sha2() of ' || $2 || ' bits is not computed here') END"},
-    {"shiftleft", "w.", "$1 << $2"},
-    {"shiftright", "w.", "$1 >> $2"},
+    {"shiftleft", "uw",
+     WRAPPED("CAST($1 AS BIGINT) * (CAST(1 AS BIGINT) << ($2 & 31))", "2147483648", "4294967295", "INTEGER")},
+    {"shiftleft", "ww",
+     WRAPPED("CAST($1 AS HUGEINT) * (CAST(1 AS HUGEINT) << ($2 & 63))", "9223372036854775808", "18446744073709551615",
+             "BIGINT")},
+    {"shiftright", "uw", "CAST($1 AS INTEGER) >> CAST($2 & 31 AS INTEGER)"},
+    {"shiftright", "ww", "$1 >> ($2 & 63)"},
+    {"shiftrightunsigned", "uw",
+     WRAPPED("(CAST($1 AS BIGINT) & 4294967295) >> ($2 & 31)", "2147483648", "4294967295", "INTEGER")},
+    {"shiftrightunsigned", "ww",
+     WRAPPED("(CAST($1 AS HUGEINT) & 18446744073709551615) >> ($2 & 63)", "9223372036854775808", "18446744073709551615",
+             "BIGINT")},
     {"sign signum", "n", "CAST(sign($1) AS DOUBLE)"},
     {"size cardinality", "l", "CAST(len($1) AS INTEGER)"},
     {"size cardinality", "m", "CAST(cardinality($1) AS INTEGER)"},
@@ -198,6 +210,8 @@ static bool fits(char takes, enum engine_kind kind)
         return text || is_time(kind);
     case 'n':
         return text || is_number(kind);
+    case 'u':
+        return kind >= ENGINE_TINYINT && kind <= ENGINE_INTEGER;
     case 'i':
     case 'w':
         return kind >= ENGINE_TINYINT && kind <= ENGINE_BIGINT;

@@ -10,7 +10,7 @@
 struct table_call {
     const char *names; /* a space between them */
     /* A letter for each argument, of what it becomes: s text, d date, t timestamp, n double, i INT; or of what it has to be:
-     * f double or float, c decimal, w whole number, l array, m map, b bytes, . anything. * behind one: any number of them. */
+     * f double or float, c decimal, w whole number, u one up to INT, l array, m map, b bytes, . anything. * behind one: any number of them. */
     const char *takes;
     const char *sql; /* $1 … $9 are the arguments, $* all of them with commas, $| with || */
 };

@@ -1,10 +1,11 @@
 /*
- * One pass over the words (of some, table_words.h have made DuckDB's). Where the meaning depends on types, in casts, calls, parts and
+ * One pass over the words (of some, table_bits.h and table_words.h have made DuckDB's). Where the meaning depends on types, in casts, calls, parts and
  * some operators, DuckDB is asked what type the value has, and what means Spark's is put in its place.
  */
 #include "delta/dml/table_expr.h"
 
 #include "delta/dml/store_assign.h"
+#include "delta/dml/table_bits.h"
 #include "delta/dml/table_calls.h"
 #include "delta/dml/table_words.h"
 
@@ -77,6 +78,14 @@ static bool in_word(char c)
     return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
 }
 
+/* A number by itself, which is an INT to Spark. DuckDB would give it the type of another. */
+static bool is_int(struct str s)
+{
+    int64_t n;
+
+    return str_to_i64(s, &n) && n >= 0 && n <= INT32_MAX;
+}
+
 static bool word_at(struct str s, size_t i, struct str word)
 {
     return i + word.n <= s.n && str_eq_nocase(str_make(s.p + i, word.n), word) && (i == 0 || !in_word(s.p[i - 1])) &&
@@ -128,8 +137,7 @@ static bool cast_at(struct str s, size_t i, struct cast *ret)
 
     if (!tries && !word_at(s, i, STR("CAST")))
         return false;
-    while (open < s.n && isspace((unsigned char)s.p[open]))
-        open++;
+    open = str_skip_space(s, open);
     if (open == s.n || s.p[open] != '(')
         return false;
     for (i = open + 1; i < s.n; i++) {
@@ -213,13 +221,6 @@ static size_t close_bracket(struct str s, size_t i, struct commas *ret)
     return 0;
 }
 
-static size_t skip_space(struct str s, size_t i)
-{
-    while (i < s.n && isspace((unsigned char)s.p[i]))
-        i++;
-    return i;
-}
-
 /* Where the value begins that ends with the text: names, calls and what was taken out of them. */
 static size_t value_start(struct str s)
 {
@@ -242,16 +243,10 @@ static size_t value_start(struct str s)
     return i;
 }
 
-static void trim_end(struct buf *out)
-{
-    while (out->n && isspace((unsigned char)out->p[out->n - 1]))
-        out->n--;
-}
-
 /* Takes the value that `out` ends with away from it. */
 static void take_value(struct buf *out, struct buf *ret)
 {
-    trim_end(out);
+    buf_trim_end(out);
     size_t start = value_start(buf_str(out));
     buf_add(ret, out->p + start, out->n - start);
     out->n = start;
@@ -295,7 +290,7 @@ static int add_cast(struct reading *r, const struct cast *cast, const struct typ
 static int add_colons(struct reading *r, struct err *err)
 {
     CLEANUP(buf_deinit) struct buf value = {0};
-    size_t begin = skip_space(r->expr, r->at + 2), end = begin;
+    size_t begin = str_skip_space(r->expr, r->at + 2), end = begin;
     struct commas commas;
     struct type type;
 
@@ -376,7 +371,7 @@ static int take_arg(const struct reading *r, char takes, struct str value, struc
     for (size_t i = 0; i < ARRAY_LEN(types); i++)
         if (types[i].takes == takes)
             return cast_value(r, value, &(struct type){.id = types[i].id}, false, out, err);
-    buf_add_str(out, value);
+    buf_printf(out, is_int(str_trim(value)) ? "CAST(%.*s AS INTEGER)" : "%.*s", STR_ARG(value));
     return 0;
 }
 
@@ -414,7 +409,7 @@ static int read_args(const struct reading *r, struct str s, struct args *ret, st
 
     if (commas.n == MAX_ARGS)
         return err_set(err, ERR_LIMIT, "a function of more than %d arguments", MAX_ARGS);
-    if (skip_space(s, 1) + 1 >= end)
+    if (str_skip_space(s, 1) + 1 >= end)
         return 0;
     for (size_t i = 0; i <= commas.n; i++) {
         size_t stop = i < commas.n ? commas.at[i] : end - 1;
@@ -544,8 +539,10 @@ static bool digits_of(const struct engine_type *t, int *ret_whole, int *ret_scal
     return true;
 }
 
-/* A quotient of decimals is a decimal to Spark and a double to DuckDB, which has 15 digits. */
-static int check_quotient(const struct reading *r, struct str left, struct str right, bool whole, struct err *err)
+/* A quotient of decimals is a decimal to Spark and a double to DuckDB, which has 15 digits. `digits`: what is divided by as it stands, of
+ * a number only these count. */
+static int check_quotient(const struct reading *r, struct str left, struct str right, struct str digits, bool whole,
+                          struct err *err)
 {
     CLEANUP(engine_result_freep) struct engine_result *l = NULL, *n = NULL;
     int before[2], scale[2];
@@ -559,8 +556,8 @@ static int check_quotient(const struct reading *r, struct str left, struct str r
         return err_set(err, ERR_USAGE, "DIV of decimals is not computed as Spark does");
     if (!digits_of(types[0], &before[0], &scale[0]) || !digits_of(types[1], &before[1], &scale[1]))
         return 0;
-    if (types[1]->kind == ENGINE_INTEGER && isdigit((unsigned char)str_trim(right).p[0]))
-        before[1] = (int)str_trim(right).n;
+    if (types[1]->kind == ENGINE_INTEGER && isdigit((unsigned char)digits.p[0]))
+        before[1] = (int)digits.n;
     if (before[0] + scale[1] + MAX(6, scale[0] + before[1] + scale[1] + 1) > 15)
         return err_set(err, ERR_USAGE, "a quotient of decimals with more than 15 digits is not computed as Spark does");
     return 0;
@@ -574,14 +571,14 @@ static int add_quotient(struct reading *r, struct err *err)
     CLEANUP(buf_deinit) struct buf right = {0};
 
     TRY(read_part(r, str_make(r->expr.p + begin, end - begin), &right, err));
-    trim_end(r->out);
+    buf_trim_end(r->out);
     for (start = value_start(buf_str(r->out));; start = value_start(str_make(r->out->p, start - 1))) {
-        while (start && isspace((unsigned char)r->out->p[start - 1]))
-            start--;
+        start = str_trim_end(str_make(r->out->p, start)).n;
         if (start < 2 || !strchr("*/", r->out->p[start - 1]))
             break;
     }
-    TRY(check_quotient(r, str_trim(str_make(r->out->p + start, r->out->n - start)), buf_str(&right), whole, err));
+    TRY(check_quotient(r, str_trim(str_make(r->out->p + start, r->out->n - start)), buf_str(&right),
+                       str_trim(str_make(r->expr.p + begin, end - begin)), whole, err));
     buf_printf(r->out,
                end == begin ? "%s"
                : whole      ? "%s (%s)"
@@ -591,7 +588,19 @@ static int add_quotient(struct reading *r, struct err *err)
     return 0;
 }
 
-/* A number beside + - or *: an INT, where DuckDB would make it the type of the other. */
+/* Does a number stand where its type decides on another's: beside + - * or %, as an argument or a branch? */
+static bool is_beside(struct str before, struct str behind)
+{
+    before = str_trim(before);
+    behind = str_trim(behind);
+    for (size_t i = 0; i < 2; i++) {
+        struct str word = i ? STR("ELSE") : STR("THEN");
+        if (before.n >= word.n && word_at(before, before.n - word.n, word))
+            return true;
+    }
+    return (before.n && strchr("+-*%(,", before.p[before.n - 1])) || (behind.n && strchr("+-*%", behind.p[0]));
+}
+
 static void add_digits(struct reading *r)
 {
     size_t end = r->at;
@@ -601,14 +610,60 @@ static void add_digits(struct reading *r)
            (in_word(s.p[end]) || s.p[end] == '.' || (strchr("+-", s.p[end]) && strchr("eE", s.p[end - 1]))))
         end++;
     struct str word = str_make(s.p + r->at, end - r->at);
-    size_t before = r->out->n, next = skip_space(s, end);
-    while (before && isspace((unsigned char)r->out->p[before - 1]))
-        before--;
-    bool beside = (before && strchr("+-*", r->out->p[before - 1])) || (next < s.n && strchr("+-*", s.p[next]));
-    int64_t n;
-    bool is_int = beside && str_to_i64(word, &n) && n <= INT32_MAX;
-    buf_printf(r->out, is_int ? "CAST(%.*s AS INTEGER)" : "%.*s", STR_ARG(word));
+    bool cast = is_int(word) && is_beside(buf_str(r->out), str_make(s.p + end, s.n - end));
+    buf_printf(r->out, cast ? "CAST(%.*s AS INTEGER)" : "%.*s", STR_ARG(word));
     r->at = end;
+}
+
+/* The kind of number that the value is; ENGINE_INVALID: none, or it cannot be told. */
+static enum engine_kind ask_number(const struct reading *r, struct str value)
+{
+    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
+
+    if (!str_trim(value).n || ask_type(r, value, &result, NULL) < 0)
+        return ENGINE_INVALID;
+    enum engine_kind kind = engine_result_column(result, 0)->type.kind;
+    bool number = (kind >= ENGINE_TINYINT && kind <= ENGINE_DOUBLE) || kind == ENGINE_DECIMAL;
+    return number ? kind : ENGINE_INVALID;
+}
+
+/* A FLOAT beside another number: both are DOUBLE to Spark, FLOAT to DuckDB. */
+static bool mixes_floats(const struct reading *r, struct str left, struct str right)
+{
+    enum engine_kind a = ask_number(r, left), b = a ? ask_number(r, right) : ENGINE_INVALID;
+
+    return a && b && (a == ENGINE_FLOAT) != (b == ENGINE_FLOAT);
+}
+
+/* The length of the operator of arithmetic or comparison that the text begins with; 0: none. */
+static size_t operator_length(struct str s)
+{
+    static const char *const operators[] = {"<=", ">=", "<>", "!=", "->", "=>", "<", ">", "=", "+", "-", "*", "%"};
+
+    for (size_t i = 0; i < ARRAY_LEN(operators); i++)
+        if (str_has_prefix(s, str_of(operators[i])))
+            return strlen(operators[i]);
+    return 0;
+}
+
+/* The type of what is on the right is asked as it stands: read it is once only, or by two in each other as often as they are deep. */
+static int add_operator(struct reading *r, size_t n, struct err *err)
+{
+    size_t begin = r->at + n, end = table_words_operand(r->expr, begin);
+    struct str right = str_make(r->expr.p + begin, end - begin);
+    CLEANUP(buf_deinit) struct buf value = {0};
+
+    buf_trim_end(r->out);
+    size_t start = value_start(buf_str(r->out));
+    bool mixed = mixes_floats(r, str_make(r->out->p + start, r->out->n - start), right);
+    buf_printf(r->out, " %.*s", (int)n, r->expr.p + r->at);
+    r->at = begin;
+    if (!mixed)
+        return 0;
+    TRY(read_part(r, right, &value, err));
+    buf_printf(r->out, " CAST((%s) AS DOUBLE)", value.p);
+    r->at = end;
+    return 0;
 }
 
 /* ---- all of it ---- */
@@ -629,7 +684,7 @@ static int add_word(struct reading *r, struct err *err)
     while (end < r->expr.n && in_word(r->expr.p[end]))
         end++;
     struct str word = str_make(r->expr.p + r->at, end - r->at);
-    size_t open = skip_space(r->expr, end);
+    size_t open = str_skip_space(r->expr, end);
     if (open < r->expr.n && r->expr.p[open] == '(')
         TRY(add_call(r, word, open, &done, err));
     if (!done) {
@@ -664,6 +719,8 @@ static int add_next(struct reading *r, struct err *err)
         return add_colons(r, err);
     if (str_has_prefix(s, STR("||")))
         return add_pipes(r, err);
+    if ((end = operator_length(s)))
+        return add_operator(r, end, err);
     buf_add_char(r->out, s.p[0]);
     r->at++;
     return 0;
@@ -685,8 +742,9 @@ static int read_all(struct reading r, struct buf *out, struct err *err)
 
 int table_expr_sql(struct engine_conn *conn, struct str from, struct str expr, struct buf *out, struct err *err)
 {
-    CLEANUP(buf_deinit) struct buf words = {0};
+    CLEANUP(buf_deinit) struct buf bits = {0}, words = {0};
 
-    table_words(expr, &words);
+    TRY(table_bits(expr, &bits, err));
+    TRY(table_words(buf_str(&bits), &words, err));
     return read_all((struct reading){.conn = conn, .from = from, .expr = buf_str(&words)}, out, err);
 }

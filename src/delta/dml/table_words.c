@@ -7,7 +7,7 @@
 
 enum { MAX_DEPTH = 64 };
 
-static void add_words(struct str s, unsigned depth_left, struct buf *out);
+static int add_words(struct str s, unsigned depth_left, struct buf *out, struct err *err);
 
 /* Letters of date_format() and what strftime() has for them. */
 static const struct {
@@ -46,13 +46,6 @@ static size_t skip_quoted(struct str s, size_t i)
             return i + 1;
     }
     return s.n;
-}
-
-static size_t skip_space(struct str s, size_t i)
-{
-    while (i < s.n && isspace((unsigned char)s.p[i]))
-        i++;
-    return i;
 }
 
 /* The value of a text in quotes of either kind, with Spark's escapes. */
@@ -117,12 +110,14 @@ static bool add_format(struct str pattern, struct buf *out)
     return true;
 }
 
-/* date_format(value, 'pattern') whose bracket is at `open`; where it ends, 0: it is another. */
-static size_t add_date_format(struct str s, size_t open, unsigned depth_left, struct buf *out)
+/* date_format(value, 'pattern') whose bracket is at `open`; *ret_end is where it ends, 0: it is another. */
+static int add_date_format(struct str s, size_t open, unsigned depth_left, struct buf *out, size_t *ret_end,
+                           struct err *err)
 {
     CLEANUP(buf_deinit) struct buf format = {0}, pattern = {0};
     size_t depth = 0, comma = 0, literal = 0, end = open;
 
+    *ret_end = 0;
     for (; end < s.n; end++) {
         if (strchr("'\"`", s.p[end])) {
             literal = end;
@@ -136,18 +131,19 @@ static size_t add_date_format(struct str s, size_t open, unsigned depth_left, st
         if (depth == 1 && s.p[end] == ',')
             comma = end;
     }
-    if (end >= s.n || !comma || literal < comma || skip_space(s, comma + 1) != literal ||
-        skip_space(s, skip_quoted(s, literal)) != end)
+    if (end >= s.n || !comma || literal < comma || str_skip_space(s, comma + 1) != literal ||
+        str_skip_space(s, skip_quoted(s, literal)) != end)
         return 0;
     text_value(str_make(s.p + literal, skip_quoted(s, literal) - literal), &pattern);
     if (!add_format(buf_str(&pattern), &format))
         return 0;
     buf_add_cstr(out, "strftime(CAST(");
-    add_words(str_make(s.p + open + 1, comma - open - 1), depth_left, out);
+    TRY(add_words(str_make(s.p + open + 1, comma - open - 1), depth_left, out, err));
     buf_add_cstr(out, " AS TIMESTAMP), ");
     buf_add_sql_literal(out, buf_str(&format));
     buf_add_char(out, ')');
-    return end + 1;
+    *ret_end = end + 1;
+    return 0;
 }
 
 /* A text in which nothing escapes, whose quote is at i. Where it ends, 0: it does not. */
@@ -182,13 +178,12 @@ static size_t take_text(struct str s, size_t i, struct buf *ret)
 static size_t add_match(struct str s, size_t i, struct buf *out)
 {
     CLEANUP(buf_deinit) struct buf pattern = {0}, text = {0};
-    size_t end = take_text(s, skip_space(s, i), &text);
+    size_t end = take_text(s, str_skip_space(s, i), &text);
     bool negated = false;
 
     if (!end)
         return 0;
-    while (out->n && isspace((unsigned char)out->p[out->n - 1]))
-        out->n--;
+    buf_trim_end(out);
     if (out->n > 3 && str_eq_nocase(str_make(out->p + out->n - 3, 3), STR("NOT")) && !in_word(out->p[out->n - 4])) {
         negated = true;
         out->n -= 3;
@@ -259,13 +254,26 @@ static size_t skip_brackets(struct str s, size_t i)
     return s.n;
 }
 
+size_t table_words_skip(struct str s, size_t i)
+{
+    size_t n = word_length(s, i), quote = i + n;
+    bool raw = n == 1 && strchr("RrXx", s.p[i]) && is_quote_at(s, quote);
+    const char *close = raw ? memchr(s.p + quote + 1, s.p[quote], s.n - quote - 1) : NULL;
+
+    if (raw)
+        return close ? (size_t)(close - s.p) + 1 : s.n;
+    if (is_quote_at(s, i) || s.p[i] == '`')
+        return skip_quoted(s, i);
+    return i + MAX(n, (size_t)1);
+}
+
 /* Behind what an operator at i applies to: a sign, a name or call or number or brackets, what is taken out of it. i: another thing. */
 size_t table_words_operand(struct str s, size_t i)
 {
-    size_t at = skip_space(s, i), start;
+    size_t at = str_skip_space(s, i), start;
 
     while (at < s.n && (s.p[at] == '-' || s.p[at] == '+'))
-        at = skip_space(s, at + 1);
+        at = str_skip_space(s, at + 1);
     start = at;
     while (at < s.n) {
         if (s.p[at] == '(' || (s.p[at] == '[' && at > start))
@@ -285,13 +293,14 @@ size_t table_words_operand(struct str s, size_t i)
 }
 
 /* An operator that divides, and what it divides by, behind i: by zero is an error. Where that ends. */
-static size_t add_division(struct str s, size_t i, const char *symbol, unsigned depth_left, struct buf *out)
+static int add_division(struct str s, size_t i, const char *symbol, unsigned depth_left, struct buf *out,
+                        size_t *ret_end, struct err *err)
 {
     size_t end = table_words_operand(s, i);
     CLEANUP(buf_deinit) struct buf by = {0};
 
     buf_add_cstr(out, symbol);
-    add_words(str_make(s.p + i, end - i), depth_left, &by);
+    TRY(add_words(str_make(s.p + i, end - i), depth_left, &by, err));
     struct str number = str_trim(buf_str(&by));
     size_t zeros = 0;
     while (zeros < number.n && strchr("0.", number.p[zeros]))
@@ -300,14 +309,15 @@ static size_t add_division(struct str s, size_t i, const char *symbol, unsigned 
         buf_add_str(out, buf_str(&by));
     else
         buf_printf(out, " spark_divisor(%s)", by.p);
-    return end;
+    *ret_end = end;
+    return 0;
 }
 
 /* [I]LIKE 'pattern' behind the word, with Spark's escape where none is named. Where it ends, 0: it is another. */
 static size_t add_like(struct str s, struct str word, size_t i, struct buf *out)
 {
     CLEANUP(buf_deinit) struct buf pattern = {0};
-    size_t end = take_text(s, skip_space(s, i), &pattern), next = skip_space(s, end);
+    size_t end = take_text(s, str_skip_space(s, i), &pattern), next = str_skip_space(s, end);
 
     if (!end || !pattern.n || !memchr(pattern.p, '\\', pattern.n) ||
         str_eq_nocase(str_make(s.p + next, word_length(s, next)), STR("ESCAPE")))
@@ -333,10 +343,10 @@ static size_t add_marked(struct str s, struct str mark, size_t i, struct buf *ou
     return end;
 }
 
-static size_t add_word(struct str s, size_t i, unsigned depth_left, struct buf *out)
+static int add_word(struct str s, size_t i, unsigned depth_left, struct buf *out, size_t *ret_end, struct err *err)
 {
     struct str word = str_make(s.p + i, word_length(s, i));
-    size_t end = i + word.n, next = skip_space(s, end), done = 0;
+    size_t end = i + word.n, next = str_skip_space(s, end), done = 0;
     bool call = next < s.n && s.p[next] == '(';
 
     if (!call && (str_eq_nocase(word, STR("RLIKE")) || str_eq_nocase(word, STR("REGEXP"))))
@@ -344,26 +354,24 @@ static size_t add_word(struct str s, size_t i, unsigned depth_left, struct buf *
     else if (!call && (str_eq_nocase(word, STR("LIKE")) || str_eq_nocase(word, STR("ILIKE"))))
         done = add_like(s, word, end, out);
     else if (call && str_eq_nocase(word, STR("date_format")))
-        done = add_date_format(s, next, depth_left, out);
-    if (done)
-        return done;
-    if (str_eq_nocase(word, STR("DIV")) && i)
-        return add_division(s, end, "//", depth_left, out);
-    if (end < s.n && (s.p[end] == '\'' || s.p[end] == '"') && (done = add_marked(s, word, end, out)))
-        return done;
-    buf_add_str(out, word);
-    return end;
+        TRY(add_date_format(s, next, depth_left, out, &done, err));
+    else if (str_eq_nocase(word, STR("DIV")) && i)
+        TRY(add_division(s, end, "//", depth_left, out, &done, err));
+    else if (is_quote_at(s, end))
+        done = add_marked(s, word, end, out);
+    if (!done)
+        buf_add_str(out, word);
+    *ret_end = done ? done : end;
+    return 0;
 }
 
 /* The depth is that of what divides, or is formatted, in each other. */
-static void add_words(struct str s, unsigned depth_left, struct buf *out)
+static int add_words(struct str s, unsigned depth_left, struct buf *out, struct err *err)
 {
     size_t end;
 
-    if (!depth_left--) {
-        buf_add_cstr(out, " spark_too_deep "); /* refused */
-        return;
-    }
+    if (!depth_left--)
+        return err_set(err, ERR_LIMIT, "more than %d divisions and date_format() stand in each other", MAX_DEPTH);
     for (size_t i = 0; i < s.n; i = end) {
         char c = s.p[i];
         end = i + 1;
@@ -373,23 +381,25 @@ static void add_words(struct str s, unsigned depth_left, struct buf *out)
         } else if (isdigit((unsigned char)c)) {
             end = add_number(s, i, out);
         } else if (in_word(c)) {
-            end = add_word(s, i, depth_left, out);
+            TRY(add_word(s, i, depth_left, out, &end, err));
+        } else if (c == '=' && end < s.n && s.p[end] == '=') { /* DuckDB's binds as tightly as || */
+            end++;
+            buf_add_char(out, '=');
         } else if (i + 3 <= s.n && memcmp(s.p + i, "<=>", 3) == 0) {
             end = i + 3;
             buf_add_cstr(out, " IS NOT DISTINCT FROM ");
         } else if (c == '/' || c == '%') {
-            end = add_division(s, i + 1, c == '/' ? "/" : "%", depth_left, out);
-        } else if (c == '^') { /* Spark's XOR, DuckDB's power: refused */
-            buf_add_cstr(out, " spark_xor ");
+            TRY(add_division(s, i + 1, c == '/' ? "/" : "%", depth_left, out, &end, err));
         } else {
             buf_add_char(out, c);
         }
     }
+    return 0;
 }
 
-void table_words(struct str s, struct buf *out)
+int table_words(struct str s, struct buf *out, struct err *err)
 {
-    add_words(s, MAX_DEPTH, out);
+    return add_words(s, MAX_DEPTH, out, err);
 }
 
 void table_words_plain_texts(struct str s, struct buf *out)
@@ -437,8 +447,8 @@ bool table_words_name(struct str s, struct delta_path path)
             for (size_t next = i; begins_name(s, next); k++) {
                 end = take_name(s, next, &name);
                 same = same && (k >= path.n || str_eq_nocase(name, path.parts[k]));
-                next = skip_space(s, end);
-                next = next < s.n && s.p[next] == '.' ? skip_space(s, next + 1) : s.n;
+                next = str_skip_space(s, end);
+                next = next < s.n && s.p[next] == '.' ? str_skip_space(s, next + 1) : s.n;
             }
             if (same)
                 return true;

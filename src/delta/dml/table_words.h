@@ -16,8 +16,10 @@
 #include "base/buf.h"
 #include "delta/log/snapshot.h"
 
-/* Appends the expression with these in DuckDB's words. */
-void table_words(struct str expr, struct buf *out);
+/* Appends the expression with these in DuckDB's words. ERR_LIMIT: it is too deep. */
+int table_words(struct str expr, struct buf *out, struct err *err) MUST_CHECK;
+/* Behind the text or name in quotes, or the word, at i, or the byte if there is none. */
+size_t table_words_skip(struct str s, size_t i);
 /* Behind what an operator at i applies to; i: it cannot be told. */
 size_t table_words_operand(struct str s, size_t i);
 /* Appends it as it is, but for its texts: those are written without Spark's escapes, as the SQL standard has them. */
