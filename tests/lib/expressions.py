@@ -83,4 +83,7 @@ EXPRESSIONS = [
     ('f % 1 + 2', 'DOUBLE', '2.100000001490116'), ('f = 0.1', 'BOOLEAN', False), ('f <> 0.1D', 'BOOLEAN', True), ('0.1 < f', 'BOOLEAN', True), ('f == CAST(0.1 AS FLOAT)', 'BOOLEAN', True),
     ('i * j - f * 2', 'DOUBLE', '-21.200000002980232'), ('CASE WHEN n IS NULL THEN 2 ELSE b END', 'INT', 2), ('coalesce(b, 0)', 'INT', -100), ('greatest(b, 1)', 'INT', 1),
     ('b % 7', 'INT', -2), ('7 % b', 'INT', 7), ('if(bo, b, 1)', 'INT', -100), ('nvl(k, 3)', 'INT', 32767), ('b IN (1, -100)', 'BOOLEAN', True), ('~-j', 'INT', 2), ('i %-3', 'INT', -1),
+    ("TIMESTAMP '2024-05-06 01:02:03'", 'TIMESTAMP', '2024-05-06T01:02:03.000000Z'), ("timestamp'2024-05-06'", 'TIMESTAMP', '2024-05-06T00:00:00.000000Z'),
+    ("CAST(TIMESTAMP '2024-05-06 01:02:03+02:00' AS BIGINT)", 'BIGINT', 1714950123), ("ts < TIMESTAMP_LTZ'2024-05-06 01:02:03'", 'BOOLEAN', True),
+    ("TIMESTAMP_NTZ '2024-05-06 01:02:03'", 'TIMESTAMP_NTZ', '2024-05-06T01:02:03.000000'),
 ]

@@ -343,6 +343,14 @@ static size_t add_marked(struct str s, struct str mark, size_t i, struct buf *ou
     return end;
 }
 
+/* The type before a text of it: Spark's TIMESTAMP is DuckDB's TIMESTAMPTZ. Another word is itself. */
+static struct str timestamp_of(struct str word)
+{
+    if (str_eq_nocase(word, STR("TIMESTAMP")) || str_eq_nocase(word, STR("TIMESTAMP_LTZ")))
+        return STR("TIMESTAMPTZ ");
+    return str_eq_nocase(word, STR("TIMESTAMP_NTZ")) ? STR("TIMESTAMP ") : word;
+}
+
 static int add_word(struct str s, size_t i, unsigned depth_left, struct buf *out, size_t *ret_end, struct err *err)
 {
     struct str word = str_make(s.p + i, word_length(s, i));
@@ -360,7 +368,7 @@ static int add_word(struct str s, size_t i, unsigned depth_left, struct buf *out
     else if (is_quote_at(s, end))
         done = add_marked(s, word, end, out);
     if (!done)
-        buf_add_str(out, word);
+        buf_add_str(out, is_quote_at(s, next) ? timestamp_of(word) : word);
     *ret_end = done ? done : end;
     return 0;
 }

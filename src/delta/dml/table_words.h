@@ -6,6 +6,7 @@
  *   "text", 5L, 1.5D               'text', CAST(5 AS BIGINT), CAST(1.5 AS DOUBLE)
  *   a / b, a % b                   a / spark_divisor(b)    an error by zero
  *   X'41', R'\d'                   unhex('41'), '\d'
+ *   TIMESTAMP '2024-05-06'         TIMESTAMPTZ '2024-05-06'
  *   a LIKE 'x\\%'                  a LIKE 'x\%' ESCAPE '\'
  *
  * Functions are table_calls.h's.
