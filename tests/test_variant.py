@@ -314,7 +314,7 @@ def test_nulls_of_json_in_queries(sluice, folder, properties):
     table(sluice, folder, properties, "'delta.enableChangeDataFeed' = 'true'")
     sql(sluice, folder, """INSERT INTO t (id, v, a) VALUES (1, parse_json('null'), [parse_json('null'), NULL]), (2, NULL, NULL), (3, parse_json('{"a":null}'), [])""")
     told = "id, v IS NULL, is_variant_null(v), to_json(v), v::VARCHAR, is_variant_null(a[1]), a[2] IS NULL"
-    expected = [(1, False, True, None, None, True, True), (2, True, None, None, None, None, True), (3, False, False, {"a": None}, '{"a":null}', None, True)]
+    expected = [(1, False, True, None, None, True, True), (2, True, False, None, None, False, True), (3, False, False, {"a": None}, '{"a":null}', False, True)]
     for source in ("t", "(SELECT * FROM t)", "table_changes('t', 1)", "t VERSION AS OF 1"):
         got = rows(sluice, folder, f"SELECT {told.replace('to_json(v)', 'to_json(v)::JSON')} FROM {source} ORDER BY id")
         assert got == expected, source

@@ -23,7 +23,7 @@ void buf_reset(struct buf *b);              /* empties, keeps the memory */
 char *buf_reserve(struct buf *b, size_t n); /* room for n more; NULL past `max` */
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_add_str(struct buf *b, struct str s);
-void buf_trim_end(struct buf *b); /* takes ASCII white space off its end */
+void buf_trim_end(struct buf *b);                /* takes ASCII white space off its end */
 void buf_add_cstr(struct buf *b, const char *s); /* without its 0 */
 void buf_add_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -2,6 +2,7 @@
 #include "codec/variant.h"
 
 #include "base/clock.h"
+#include "codec/java_real.h"
 #include "codec/pg_number.h"
 
 #include <assert.h>
@@ -112,18 +113,13 @@ static int add_decimal(struct variant_reader *r, const struct variant_item *item
     return 0;
 }
 
-static void add_real(struct buf *out, double d, int digits)
+static void add_real(struct buf *out, double d, bool is_float)
 {
-    char text[PG_FLOAT_TEXT];
+    bool quoted = isnan(d) || isinf(d);
 
-    if (isnan(d) || isinf(d)) {
-        buf_add_cstr(out, isnan(d) ? "\"NaN\"" : d > 0 ? "\"Infinity\"" : "\"-Infinity\"");
-        return;
-    }
-    pg_float_format(d, digits, text);
-    buf_add_cstr(out, text);
-    if (!strpbrk(text, ".e"))
-        buf_add_cstr(out, ".0");
+    buf_add_cstr(out, quoted ? "\"" : "");
+    java_real_text(d, is_float, out);
+    buf_add_cstr(out, quoted ? "\"" : "");
 }
 
 static void add_date(struct buf *out, int64_t days)
@@ -195,11 +191,11 @@ static int add_fixed(struct variant_reader *r, const struct variant_item *item)
         return add_decimal(r, item);
     case VARIANT_DOUBLE:
         memcpy(&d, p, sizeof d);
-        add_real(r->out, d, 17);
+        add_real(r->out, d, false);
         return 0;
     case VARIANT_FLOAT:
         memcpy(&f, p, sizeof f);
-        add_real(r->out, f, 9);
+        add_real(r->out, f, true);
         return 0;
     case VARIANT_DATE:
         buf_add_char(r->out, '"');

@@ -2,9 +2,12 @@
  * A VARIANT as JSON. Texts are those of Spark's to_json(): binary in base64, times with a blank, and with an offset where they
  * have a zone, decimals without zeros at their end.
  */
+#include "codec/java_real.h"
 #include "engine/internal.h"
 #include "engine/render.h"
 #include "engine/variant_parts.h"
+
+#include <math.h>
 
 /* `n` bytes as the one value of a vector. */
 static void add_value(struct buf *out, const struct engine_type *type, struct str bytes, size_t n, bool text)
@@ -53,6 +56,20 @@ static void add_decimal(struct buf *out, const struct variant_part *p)
     out->p[out->n] = 0;
 }
 
+/* What is no number is a text. */
+static void add_real(struct buf *out, const struct variant_part *p)
+{
+    bool is_float = p->kind == PART_FLOAT;
+    double d = 0;
+    float f = 0;
+
+    memcpy(is_float ? (void *)&f : (void *)&d, p->bytes.p, MIN(p->bytes.n, is_float ? sizeof f : sizeof d));
+    d = is_float ? (double)f : d;
+    buf_add_cstr(out, isfinite(d) ? "" : "\"");
+    java_real_text(d, is_float, out);
+    buf_add_cstr(out, isfinite(d) ? "" : "\"");
+}
+
 static void add_scalar(struct buf *out, const struct variant_part *p)
 {
     struct part_layout layout = variant_part_layout(p->kind);
@@ -61,6 +78,10 @@ static void add_scalar(struct buf *out, const struct variant_part *p)
 
     if (!layout.size) {
         buf_add_cstr(out, "null");
+        return;
+    }
+    if (p->kind == PART_FLOAT || p->kind == PART_DOUBLE) {
+        add_real(out, p);
         return;
     }
     if (is_time)

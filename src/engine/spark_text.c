@@ -1,58 +1,6 @@
-/* spark_double_text(x), spark_float_text(x) in SQL: the text of numbers as Spark has it (Java's): 1.0E10, 1.0E-4, 123456.789, NaN, -Infinity. */
+/* spark_double_text(x), spark_float_text(x) in SQL: the text of numbers as Spark has it (codec/java_real.h). */
+#include "codec/java_real.h"
 #include "engine/internal.h"
-
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-enum { LEAST = -3, MOST = 6 }; /* exponents of ten that are written out */
-
-/* The shortest of at least two digits that read back as the same number: "123", and the exponent of the first. */
-static int shortest(double d, bool is_float, char digits[24])
-{
-    char text[40];
-    size_t n = 0;
-
-    for (int more = 1; more <= (is_float ? 8 : 16); more++) {
-        snprintf(text, sizeof text, "%.*e", more, d);
-        if (is_float ? strtof(text, NULL) == (float)d : strtod(text, NULL) == d)
-            break;
-    }
-    char *power = strchr(text, 'e');
-    for (char *p = text; p < power; p++)
-        if (*p != '.')
-            digits[n++] = *p;
-    while (n > 1 && digits[n - 1] == '0')
-        n--;
-    digits[n] = 0;
-    return (int)strtol(power + 1, NULL, 10);
-}
-
-static void add_text(double d, bool is_float, struct buf *out)
-{
-    char digits[24];
-
-    if (isnan(d) || isinf(d)) {
-        buf_add_cstr(out, isnan(d) ? "NaN" : d > 0 ? "Infinity" : "-Infinity");
-        return;
-    }
-    if (signbit(d))
-        buf_add_char(out, '-');
-    int power = shortest(fabs(d), is_float, digits);
-    bool scientific = d != 0 && (power < LEAST || power > MOST);
-    int whole = scientific ? 1 : power + 1; /* digits before the point */
-    buf_add_cstr(out, whole <= 0 ? "0." : "");
-    for (int i = whole; i < 0; i++)
-        buf_add_char(out, '0');
-    const char *next = digits;
-    for (int i = 0; i < whole; i++)
-        buf_add_char(out, *next ? *next++ : '0');
-    if (whole > 0)
-        buf_add_cstr(out, *next ? "." : ".0");
-    buf_add_cstr(out, next);
-    if (scientific)
-        buf_printf(out, "E%d", power);
-}
 
 static void text_run(duckdb_data_chunk in, duckdb_vector out, bool is_float)
 {
@@ -68,7 +16,7 @@ static void text_run(duckdb_data_chunk in, duckdb_vector out, bool is_float)
             continue;
         }
         buf_reset(&text);
-        add_text(is_float ? (double)((const float *)values)[i] : ((const double *)values)[i], is_float, &text);
+        java_real_text(is_float ? (double)((const float *)values)[i] : ((const double *)values)[i], is_float, &text);
         duckdb_vector_assign_string_element_len(out, i, text.p, text.n);
     }
 }

@@ -39,15 +39,6 @@ static int json_of(struct variant_call *c, idx_t row, duckdb_vector out, struct 
     return 0;
 }
 
-static int is_null_of(struct variant_call *c, idx_t row, duckdb_vector out, struct err *err)
-{
-    const struct variant_parts parts = variant_parts_of(&c->in, row);
-
-    (void)err;
-    ((bool *)duckdb_vector_get_data(out))[row] = variant_part_at(&parts, 0).kind == PART_NULL;
-    return 0;
-}
-
 static void value_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
 {
     variant_call_run(info, in, out, value_of);
@@ -63,9 +54,18 @@ static void json_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vec
     variant_call_run(info, in, out, json_of);
 }
 
+/* SQL's NULL is not JSON's null: false, as Spark has it. */
 static void is_null_run(duckdb_function_info info, duckdb_data_chunk in, duckdb_vector out)
 {
-    variant_call_run(info, in, out, is_null_of);
+    CLEANUP(variant_call_deinit) struct variant_call c = {0};
+    bool *is_null = duckdb_vector_get_data(out);
+
+    (void)info;
+    variant_call_begin(&c, duckdb_data_chunk_get_vector(in, 0));
+    for (idx_t i = 0; i < duckdb_data_chunk_get_size(in); i++) {
+        const struct variant_parts parts = variant_parts_of(&c.in, i);
+        is_null[i] = !engine_is_null(&c.in, i) && variant_part_at(&parts, 0).kind == PART_NULL;
+    }
 }
 
 /* ---- to variants ---- */

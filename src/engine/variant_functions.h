@@ -6,7 +6,7 @@
  *   parse_json(VARCHAR) → VARIANT, try_parse_json(VARCHAR) → VARIANT  as Spark reads JSON; NULL where the second cannot
  *   to_json(VARIANT) → VARCHAR                                        as Spark writes it; DuckDB has it for other types
  *   variant_get(VARIANT, VARCHAR) → VARIANT, try_variant_get          the part at a path, $.a['b'][0]; NULL: there is none
- *   is_variant_null(VARIANT) → BOOLEAN                                JSON's null, which is not SQL's
+ *   is_variant_null(VARIANT) → BOOLEAN                                JSON's null, which is not SQL's: false of that
  *   CAST(VARIANT AS VARCHAR)                                          a text as it is, else JSON; NULL of JSON's null
  *   variant_whole(VARIANT) → VARIANT                                  a number without what is behind its point
  *   schema_of_variant(VARIANT) → VARCHAR, schema_of_variant_agg       OBJECT<a: BIGINT>, as Spark names types
