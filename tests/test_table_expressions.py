@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from lib.expressions import COLUMNS as SPARK_COLUMNS
-from lib.expressions import EXPRESSIONS, OURS
+from lib.expressions import EXPRESSIONS, NAMES, OURS
 from lib.sluice import REFUSED, USAGE
 from lib.spark import Log, plain
 from test_dml import folder, sql  # noqa: F401
@@ -163,8 +163,7 @@ def test_values_that_spark_was_asked_for(sluice, folder, chunk):
     """In generated columns of one row; tests/spark asks Spark for the same."""
     asked = EXPRESSIONS[chunk::8]
     generated_columns = ", ".join(f"g{i} {kind} GENERATED ALWAYS AS ({expression})" for i, (expression, kind, _) in enumerate(asked))
-    names = ", ".join(c.split()[0] for c in SPARK_COLUMNS.replace("10,2", "10.2").replace("STRING, INT", "STRING. INT").split(", "))
-    sql(sluice, folder, f"CREATE TABLE t ({SPARK_COLUMNS}, {generated_columns})", f"INSERT INTO t ({names}) VALUES ({OURS})")
+    sql(sluice, folder, f"CREATE TABLE t ({SPARK_COLUMNS}, {generated_columns})", f"INSERT INTO t ({NAMES}) VALUES ({OURS})")
     (row,) = [json.loads(line, parse_float=Decimal) for line in sql(sluice, folder, "FROM t").out.splitlines() if '"g0"' in line]
     kinds = {f["name"]: f["type"] for f in Log(folder.table_path("t")).schema()["fields"]}
     found = [plain(kinds[f"g{i}"], row[f"g{i}"]) for i in range(len(asked))]

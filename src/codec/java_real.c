@@ -53,3 +53,12 @@ void java_real_text(double d, bool is_float, struct buf *out)
     if (scientific)
         buf_printf(out, "E%d", power);
 }
+
+void java_real_json(double d, bool is_float, struct buf *out)
+{
+    const char *quote = isfinite(d) ? "" : "\"";
+
+    buf_add_cstr(out, quote);
+    java_real_text(d, is_float, out);
+    buf_add_cstr(out, quote);
+}

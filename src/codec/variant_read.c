@@ -6,7 +6,6 @@
 #include "codec/pg_number.h"
 
 #include <assert.h>
-#include <math.h>
 
 struct variant_reader {
     struct variant_names names;
@@ -113,15 +112,6 @@ static int add_decimal(struct variant_reader *r, const struct variant_item *item
     return 0;
 }
 
-static void add_real(struct buf *out, double d, bool is_float)
-{
-    bool quoted = isnan(d) || isinf(d);
-
-    buf_add_cstr(out, quoted ? "\"" : "");
-    java_real_text(d, is_float, out);
-    buf_add_cstr(out, quoted ? "\"" : "");
-}
-
 static void add_date(struct buf *out, int64_t days)
 {
     int64_t year;
@@ -191,11 +181,11 @@ static int add_fixed(struct variant_reader *r, const struct variant_item *item)
         return add_decimal(r, item);
     case VARIANT_DOUBLE:
         memcpy(&d, p, sizeof d);
-        add_real(r->out, d, false);
+        java_real_json(d, false, r->out);
         return 0;
     case VARIANT_FLOAT:
         memcpy(&f, p, sizeof f);
-        add_real(r->out, f, true);
+        java_real_json(f, true, r->out);
         return 0;
     case VARIANT_DATE:
         buf_add_char(r->out, '"');

@@ -7,8 +7,6 @@
 #include "engine/render.h"
 #include "engine/variant_parts.h"
 
-#include <math.h>
-
 /* `n` bytes as the one value of a vector. */
 static void add_value(struct buf *out, const struct engine_type *type, struct str bytes, size_t n, bool text)
 {
@@ -56,7 +54,6 @@ static void add_decimal(struct buf *out, const struct variant_part *p)
     out->p[out->n] = 0;
 }
 
-/* What is no number is a text. */
 static void add_real(struct buf *out, const struct variant_part *p)
 {
     bool is_float = p->kind == PART_FLOAT;
@@ -64,10 +61,7 @@ static void add_real(struct buf *out, const struct variant_part *p)
     float f = 0;
 
     memcpy(is_float ? (void *)&f : (void *)&d, p->bytes.p, MIN(p->bytes.n, is_float ? sizeof f : sizeof d));
-    d = is_float ? (double)f : d;
-    buf_add_cstr(out, isfinite(d) ? "" : "\"");
-    java_real_text(d, is_float, out);
-    buf_add_cstr(out, isfinite(d) ? "" : "\"");
+    java_real_json(is_float ? (double)f : d, is_float, out);
 }
 
 static void add_scalar(struct buf *out, const struct variant_part *p)

@@ -2,6 +2,7 @@
 
 COLUMNS = ("b TINYINT, k SMALLINT, i INT, j INT, g BIGINT, f FLOAT, d DOUBLE, e DOUBLE, c DECIMAL(10,2), "
            "s STRING, y STRING, dt DATE, ts TIMESTAMP, bo BOOLEAN, l ARRAY<INT>, mp MAP<STRING, INT>, x BINARY, n INT")
+NAMES = ", ".join(c.split()[0] for c in COLUMNS.replace("10,2", "10.2").replace("STRING, INT", "STRING. INT").split(", "))
 # As Spark has them, and as DuckDB.
 VALUES = ("CAST(-100 AS TINYINT), CAST(32767 AS SMALLINT), -7, 3, CAST(1700000000 AS BIGINT), CAST(0.1 AS FLOAT), CAST(1e10 AS DOUBLE), CAST(-2.5 AS DOUBLE), CAST(12.50 AS DECIMAL(10,2)), "
           "'Zéa b', '2024-05', DATE '2024-05-06', {ts} '1969-12-31 23:59:58.123456{z}', true, {array}, {map}, {bytes}, CAST(NULL AS INT)")

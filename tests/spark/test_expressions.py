@@ -4,12 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from lib.expressions import COLUMNS, EXPRESSIONS, OURS, SPARK
+from lib.expressions import COLUMNS, EXPRESSIONS, NAMES, OURS, SPARK
 from lib.random_expressions import Expressions
 from lib.spark import Log, SparkError, plain
 
 pytestmark = pytest.mark.spark
-NAMES = ", ".join(c.split()[0] for c in COLUMNS.replace("10,2", "10.2").replace("STRING, INT", "STRING. INT").split(", "))
 SOURCE = f"(SELECT * FROM VALUES ({SPARK}) AS x({NAMES}))"
 AT_ONCE = 20
 

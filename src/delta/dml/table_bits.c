@@ -194,19 +194,12 @@ static int find_operators(struct str s, enum kind level, struct operators *ret, 
     return 0;
 }
 
-/* An operand of an operator. A number by itself is an INT, which DuckDB would make the type of the other. */
+/* An operand of an operator. */
 static int add_part(struct str s, enum kind level, unsigned depth_left, struct buf *out, struct err *err)
 {
-    struct str part = str_trim(s), number = part;
-    int64_t n;
-
-    while (number.n > 2 && number.p[0] == '(' && number.p[number.n - 1] == ')')
-        number = str_trim(slice(number, 1, number.n - 1));
-    if (str_to_i64(number, &n) && n >= 0 && n <= INT32_MAX) {
-        buf_printf(out, "CAST(%.*s AS INT)", STR_ARG(number));
-        return 0;
-    }
+    struct str part = str_trim(s);
     bool wraps = has_operator(part, level);
+
     buf_add_cstr(out, wraps ? "(" : "");
     TRY(add_run(part, level, depth_left, out, err));
     buf_add_cstr(out, wraps ? ")" : "");

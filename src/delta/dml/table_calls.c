@@ -16,6 +16,8 @@
     "WHEN 'WEEK' THEN 'week'"
 /* What does not fit goes round, as in Java: of the bits only the lowest count. */
 #define WRAPPED(value, half, mask, type) "CAST(((" value ") + " half " & " mask ") - " half " AS " type ")"
+#define WRAPPED_INT(value) WRAPPED(value, "2147483648", "4294967295", "INTEGER")
+#define WRAPPED_BIGINT(value) WRAPPED(value, "9223372036854775808", "18446744073709551615", "BIGINT")
 
 static const struct table_call CALLS[] = {
     {"add_months", "di", "CAST($1 + to_months($2) AS DATE)"},
@@ -120,18 +122,12 @@ static const struct table_call CALLS[] = {
     {"sha", "s", "sha1($1)"},
     {"sha2", "si",
      "CASE WHEN $2 IN (0, 256) THEN sha256($1) WHEN $2 IN (224, 384, 512) THEN error('sha2() of ' || $2 || ' bits is not computed here') END"},
-    {"shiftleft", "uw",
-     WRAPPED("CAST($1 AS BIGINT) * (CAST(1 AS BIGINT) << ($2 & 31))", "2147483648", "4294967295", "INTEGER")},
-    {"shiftleft", "ww",
-     WRAPPED("CAST($1 AS HUGEINT) * (CAST(1 AS HUGEINT) << ($2 & 63))", "9223372036854775808", "18446744073709551615",
-             "BIGINT")},
+    {"shiftleft", "uw", WRAPPED_INT("CAST($1 AS BIGINT) * (CAST(1 AS BIGINT) << ($2 & 31))")},
+    {"shiftleft", "ww", WRAPPED_BIGINT("CAST($1 AS HUGEINT) * (CAST(1 AS HUGEINT) << ($2 & 63))")},
     {"shiftright", "uw", "CAST($1 AS INTEGER) >> CAST($2 & 31 AS INTEGER)"},
     {"shiftright", "ww", "$1 >> ($2 & 63)"},
-    {"shiftrightunsigned", "uw",
-     WRAPPED("(CAST($1 AS BIGINT) & 4294967295) >> ($2 & 31)", "2147483648", "4294967295", "INTEGER")},
-    {"shiftrightunsigned", "ww",
-     WRAPPED("(CAST($1 AS HUGEINT) & 18446744073709551615) >> ($2 & 63)", "9223372036854775808", "18446744073709551615",
-             "BIGINT")},
+    {"shiftrightunsigned", "uw", WRAPPED_INT("(CAST($1 AS BIGINT) & 4294967295) >> ($2 & 31)")},
+    {"shiftrightunsigned", "ww", WRAPPED_BIGINT("(CAST($1 AS HUGEINT) & 18446744073709551615) >> ($2 & 63)")},
     {"sign signum", "n", "CAST(sign($1) AS DOUBLE)"},
     {"size cardinality", "l", "CAST(len($1) AS INTEGER)"},
     {"size cardinality", "m", "CAST(cardinality($1) AS INTEGER)"},

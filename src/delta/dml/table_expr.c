@@ -588,7 +588,7 @@ static int add_quotient(struct reading *r, struct err *err)
     return 0;
 }
 
-/* Does a number stand where its type decides on another's: beside + - * or %, as an argument or a branch? */
+/* Does a number stand where its type decides on another's: beside + - * % & or |, as an argument or a branch? */
 static bool is_beside(struct str before, struct str behind)
 {
     before = str_trim(before);
@@ -598,7 +598,7 @@ static bool is_beside(struct str before, struct str behind)
         if (before.n >= word.n && word_at(before, before.n - word.n, word))
             return true;
     }
-    return (before.n && strchr("+-*%(,", before.p[before.n - 1])) || (behind.n && strchr("+-*%", behind.p[0]));
+    return (before.n && strchr("+-*%&|(,", before.p[before.n - 1])) || (behind.n && strchr("+-*%&|", behind.p[0]));
 }
 
 static void add_digits(struct reading *r)
