@@ -189,15 +189,24 @@ static int read_part(const struct reading *r, struct str part, struct buf *out, 
     return read_all(inner, out, err);
 }
 
-static int ask_type(const struct reading *r, struct str value, struct engine_result **ret, struct err *err)
+/* The types of values in DuckDB's SQL: those of the columns of the result. */
+static int ask_types(const struct reading *r, const struct str *values, size_t n, struct engine_result **ret,
+                     struct err *err)
 {
     CLEANUP(buf_deinit) struct buf sql = {0};
 
-    buf_printf(&sql, "SELECT (%.*s\n)", STR_ARG(value));
+    buf_add_cstr(&sql, "SELECT ");
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&sql, "%s(%.*s\n)", i ? ", " : "", STR_ARG(values[i]));
     if (r->from.n)
         buf_printf(&sql, " FROM %.*s", STR_ARG(r->from));
     buf_add_cstr(&sql, " LIMIT 0");
     return engine_query(r->conn, sql.p, ret, err);
+}
+
+static int ask_type(const struct reading *r, struct str value, struct engine_result **ret, struct err *err)
+{
+    return ask_types(r, &value, 1, ret, err);
 }
 
 /* Behind the bracket that closes the one at i; 0: none does. */
@@ -544,12 +553,13 @@ static bool digits_of(const struct engine_type *t, int *ret_whole, int *ret_scal
 static int check_quotient(const struct reading *r, struct str left, struct str right, struct str digits, bool whole,
                           struct err *err)
 {
-    CLEANUP(engine_result_freep) struct engine_result *l = NULL, *n = NULL;
+    CLEANUP(engine_result_freep) struct engine_result *asked = NULL;
+    const struct str both[] = {left, right};
     int before[2], scale[2];
 
-    if (!left.n || !right.n || ask_type(r, left, &l, NULL) < 0 || ask_type(r, right, &n, NULL) < 0)
+    if (!left.n || !right.n || ask_types(r, both, ARRAY_LEN(both), &asked, NULL) < 0)
         return 0;
-    const struct engine_type *types[] = {&engine_result_column(l, 0)->type, &engine_result_column(n, 0)->type};
+    const struct engine_type *types[] = {&engine_result_column(asked, 0)->type, &engine_result_column(asked, 1)->type};
     if (types[0]->kind != ENGINE_DECIMAL && types[1]->kind != ENGINE_DECIMAL)
         return 0;
     if (whole)
@@ -615,24 +625,21 @@ static void add_digits(struct reading *r)
     r->at = end;
 }
 
-/* The kind of number that the value is; ENGINE_INVALID: none, or it cannot be told. */
-static enum engine_kind ask_number(const struct reading *r, struct str value)
+static bool is_number(enum engine_kind kind)
 {
-    CLEANUP(engine_result_freep) struct engine_result *result = NULL;
-
-    if (!str_trim(value).n || ask_type(r, value, &result, NULL) < 0)
-        return ENGINE_INVALID;
-    enum engine_kind kind = engine_result_column(result, 0)->type.kind;
-    bool number = (kind >= ENGINE_TINYINT && kind <= ENGINE_DOUBLE) || kind == ENGINE_DECIMAL;
-    return number ? kind : ENGINE_INVALID;
+    return (kind >= ENGINE_TINYINT && kind <= ENGINE_DOUBLE) || kind == ENGINE_DECIMAL;
 }
 
 /* A FLOAT beside another number: both are DOUBLE to Spark, FLOAT to DuckDB. */
 static bool mixes_floats(const struct reading *r, struct str left, struct str right)
 {
-    enum engine_kind a = ask_number(r, left), b = a ? ask_number(r, right) : ENGINE_INVALID;
+    CLEANUP(engine_result_freep) struct engine_result *asked = NULL;
+    const struct str both[] = {left, right};
 
-    return a && b && (a == ENGINE_FLOAT) != (b == ENGINE_FLOAT);
+    if (!str_trim(left).n || !str_trim(right).n || ask_types(r, both, ARRAY_LEN(both), &asked, NULL) < 0)
+        return false;
+    enum engine_kind a = engine_result_column(asked, 0)->type.kind, b = engine_result_column(asked, 1)->type.kind;
+    return is_number(a) && is_number(b) && (a == ENGINE_FLOAT) != (b == ENGINE_FLOAT);
 }
 
 /* The length of the operator of arithmetic or comparison that the text begins with; 0: none. */
